@@ -1,0 +1,55 @@
+"""What a number may be: checked when it is concrete, passed on when it is traced."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+
+Number = Any  # float, int, NumPy or JAX scalar, tracer
+
+
+@dataclasses.dataclass(frozen=True)
+class Constraint:
+    """A condition on a concrete number, and the words that describe it in an error."""
+
+    allowed: str
+    holds: Callable[[np.ndarray], Any]
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises `ValueError` naming `name`, its value and what is allowed; tracers pass."""
+        if value is None or isinstance(value, jax.core.Tracer):
+            return
+        array = np.asarray(value, dtype=np.float64)
+        if not np.all(self.holds(array)):
+            raise ValueError(f"{name} must be {self.allowed}, got {value!r}")
+
+
+finite = Constraint("a finite number", np.isfinite)
+not_nan = Constraint("a number", lambda x: ~np.isnan(x))
+positive = Constraint("a finite number > 0", lambda x: np.isfinite(x) & (x > 0))
+non_negative = Constraint("a finite number >= 0", lambda x: np.isfinite(x) & (x >= 0))
+at_least_one = Constraint("a finite number >= 1", lambda x: np.isfinite(x) & (x >= 1))
+unit_interval = Constraint("in [0, 1]", lambda x: (x >= 0) & (x <= 1))
+averaging = Constraint("in [0, 1)", lambda x: (x >= 0) & (x < 1))
+
+Finite = Annotated[Number, finite]
+Positive = Annotated[Number, positive]
+NonNegative = Annotated[Number, non_negative]
+AtLeastOne = Annotated[Number, at_least_one]
+UnitInterval = Annotated[Number, unit_interval]
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is what a traced scalar may stand for: a float, an int, an array."""
+    if isinstance(value, (bool, np.bool_)):
+        return False
+    if isinstance(value, (np.ndarray, jax.Array, jax.core.Tracer)):
+        dtype = value.dtype
+        return bool(
+            jax.numpy.issubdtype(dtype, np.floating) or jax.numpy.issubdtype(dtype, np.integer)
+        )
+    return isinstance(value, (int, float, np.number))
