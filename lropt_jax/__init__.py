@@ -1,5 +1,10 @@
 """lropt_jax: optimizers, learning-rate schedules, range tests, sweeps and honest comparisons."""
 
+import importlib
+
+from lropt_jax.adapters import classification_task as classification_task
+from lropt_jax.data import Dataset as Dataset
+from lropt_jax.data import load_data as load_data
 from lropt_jax.hyperparameters import TunableState as TunableState
 from lropt_jax.hyperparameters import hyperparams as hyperparams
 from lropt_jax.hyperparameters import observe as observe
@@ -13,5 +18,13 @@ from lropt_jax.schedules import linear as linear
 from lropt_jax.schedules import schedule as schedule
 from lropt_jax.schedules import step_decay as step_decay
 from lropt_jax.schedules import warmup as warmup
+from lropt_jax.task import Task as Task
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    # The models import Flax, which the rest of the package does without.
+    if name == "models":
+        return importlib.import_module("lropt_jax.models")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
