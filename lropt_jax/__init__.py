@@ -10,6 +10,13 @@ from lropt_jax.hyperparameters import hyperparams as hyperparams
 from lropt_jax.hyperparameters import observe as observe
 from lropt_jax.hyperparameters import set_hyperparams as set_hyperparams
 from lropt_jax.hyperparameters import tunable as tunable
+from lropt_jax.optimizers import adadelta as adadelta
+from lropt_jax.optimizers import adagrad as adagrad
+from lropt_jax.optimizers import adam as adam
+from lropt_jax.optimizers import adamw as adamw
+from lropt_jax.optimizers import rmsprop as rmsprop
+from lropt_jax.optimizers import sgd as sgd
+from lropt_jax.optimizers import sgdw as sgdw
 from lropt_jax.schedules import Schedule as Schedule
 from lropt_jax.schedules import constant as constant
 from lropt_jax.schedules import cosine_decay as cosine_decay

@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import functools
 import inspect
+import typing
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple, ParamSpec
 
@@ -38,19 +39,46 @@ class TunableState(NamedTuple):
 # What a concrete number of this name may be, at construction and in `set_hyperparams` alike.
 CONSTRAINTS: dict[str, validation.Constraint] = {
     **dict.fromkeys(
-        ("learning_rate", "eps", "eps_root", "weight_decay", "l2", "trust_coefficient"),
+        ("learning_rate", "eps", "eps_root", "weight_decay", "l2", "trust_coefficient", "beta"),
         validation.non_negative,
     ),
+    **dict.fromkeys(
+        ("initial_accumulator_value", "momentum_decay", "min_steps"), validation.non_negative
+    ),
+    **dict.fromkeys(("switch_atol", "switch_rtol", "min_gain"), validation.non_negative),
     **dict.fromkeys(("b1", "b2", "b3", "decay", "rho", "momentum"), validation.averaging),
+    **dict.fromkeys(("dampening", "nu2"), validation.unit_interval),
+    **dict.fromkeys(("nu", "nu1"), validation.finite),
+    **dict.fromkeys(("min_step", "max_step"), validation.positive),
+    "max_gain": validation.Constraint("a number > 0, or infinity", lambda x: x > 0),
+    "eta_minus": validation.Constraint("in (0, 1)", lambda x: (x > 0) & (x < 1)),
+    "eta_plus": validation.Constraint("a finite number > 1", lambda x: np.isfinite(x) & (x > 1)),
 }
 
 # The update count of the tunable that is building its transformation, if one is.
 _outer_count: contextvars.ContextVar[Any] = contextvars.ContextVar("outer_count", default=None)
 
 
+@typing.overload
 def tunable(
-    factory: Callable[P, optax.GradientTransformation], static: Collection[str] = ()
-) -> Callable[P, optax.GradientTransformationExtraArgs]:
+    factory: Callable[P, optax.GradientTransformation],
+    static: Collection[str] = (),
+    *,
+    check: Callable[..., None] | None = None,
+) -> Callable[P, optax.GradientTransformationExtraArgs]: ...
+@typing.overload
+def tunable(
+    *, static: Collection[str] = (), check: Callable[..., None] | None = None
+) -> Callable[
+    [Callable[P, optax.GradientTransformation]],
+    Callable[P, optax.GradientTransformationExtraArgs],
+]: ...
+def tunable(
+    factory: Callable[..., Any] | None = None,
+    static: Collection[str] = (),
+    *,
+    check: Callable[..., None] | None = None,
+) -> Any:
     """Makes an optimizer factory keep its numbers in the state, as data.
 
     The numbers can then be read (`hyperparams`), set (`set_hyperparams`), scheduled, traced,
@@ -63,6 +91,8 @@ def tunable(
         Optax's, or a lambda that builds a schedule out of its numbers.
       static: names of arguments that are not data, beyond the bools, strings, None, classes
         and pytrees that never are, and those named "mask".
+      check: called with all arguments when the factory is, for conditions between them; raises
+        `ValueError`. Without a factory, `tunable(check=...)` is a decorator.
 
     Returns:
       A factory of the same signature. Each number may be a float, an int, an array, a tracer, a
@@ -76,17 +106,21 @@ def tunable(
       >>> import jax, optax
       >>> from lropt_jax import hyperparams, tunable
       >>> tx = tunable(optax.lion)(learning_rate=1e-3)
-      >>> float(hyperparams(tx.init({"w": jax.numpy.ones(3)}))["b1"])
-      0.9...
+      >>> round(float(hyperparams(tx.init({"w": jax.numpy.ones(3)}))["b1"]), 3)
+      0.9
     """
+    if factory is None:
+        return functools.partial(tunable, static=static, check=check)
     if hasattr(factory, "tunable_of"):
         return factory
     signature = inspect.signature(factory)
 
     @functools.wraps(factory)
-    def build(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformationExtraArgs:
+    def build(*args: Any, **kwargs: Any) -> optax.GradientTransformationExtraArgs:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        if check is not None:
+            check(**bound.arguments)
         numbers = {
             name: _normalised(name, value, signature)
             for name, value in bound.arguments.items()
@@ -320,7 +354,10 @@ def _cast_like(tree: Any, like: Any) -> Any:
 
 
 def _observed(values: dict[str, Any], value: Any) -> dict[str, Any]:
-    return {k: v.observe(value) if isinstance(v, Schedule) else v for k, v in values.items()}
+    def see(v: Any) -> Any:
+        return v.observe(value) if isinstance(v, Schedule) and v.observes else v
+
+    return {name: see(v) for name, v in values.items()}
 
 
 def _over_population(function: Callable[..., Any], count: jax.Array) -> Callable[..., Any]:

@@ -1,0 +1,204 @@
+"""Adam and its nearest: AdamW, AMSGrad."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from lropt_jax.hyperparameters import tunable
+from lropt_jax.optimizers.base import (
+    Hyperparameter,
+    Mask,
+    above_zero,
+    leafwise,
+    magnitudes_like,
+    moments_like,
+    root,
+    scalar,
+    square,
+)
+from lropt_jax.optimizers.descent import descend
+
+
+class ScaleByAdamState(NamedTuple):
+    r"""The state of `scale_by_adam`.
+
+    Attributes:
+      b1_product: $\prod_{s \le t} \beta_{1,s}$, for an exact bias correction when $\beta_1$ varies.
+      b2_product: $\prod_{s \le t} \beta_{2,s}$.
+      mu: $m$, the average gradient.
+      nu: $v$, the average squared gradient.
+    """
+
+    b1_product: jax.Array
+    b2_product: jax.Array
+    mu: optax.Updates
+    nu: optax.Updates
+
+
+def folded(b1_product: Any, b2_product: Any, eps: Any) -> tuple[jax.Array, jax.Array]:
+    r"""Both bias corrections as two numbers, so that an element costs one root, one division.
+
+    .. math::
+        \frac{m/c_1}{\sqrt{v/c_2} + \epsilon} = \frac{\sqrt{c_2}}{c_1} \cdot
+        \frac{m}{\sqrt{v} + \epsilon \sqrt{c_2}}, \qquad c_i = 1 - \prod_s \beta_{i,s}
+
+    Returns:
+      $\sqrt{c_2}/c_1$ and $\epsilon\sqrt{c_2}$, the latter above zero.
+    """
+    second = root(1 - b2_product)
+    return second / (1 - b1_product), above_zero(eps * second)
+
+
+def scale_by_adam(b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> optax.GradientTransformation:
+    r"""Direction $\hat m_t / (\sqrt{\hat v_t} + \epsilon)$. See `adam`.
+
+    Args:
+      b1: the decay of $m$.
+      b2: the decay of $v$.
+      eps: $\epsilon$.
+    """
+
+    def init(params: Any) -> ScaleByAdamState:
+        return ScaleByAdamState(
+            scalar(1.0), scalar(1.0), moments_like(params), magnitudes_like(params)
+        )
+
+    def update(
+        updates: Any, state: ScaleByAdamState, params: Any = None
+    ) -> tuple[Any, ScaleByAdamState]:
+        del params
+        b1_product, b2_product = state.b1_product * b1, state.b2_product * b2
+        scale, folded_eps = folded(b1_product, b2_product, eps)
+
+        def equation(
+            g: Any, m: Any, v: Any, b1: Any, b2: Any, scale: Any, eps: Any
+        ) -> tuple[Any, Any, Any]:
+            m = b1 * m + (1 - b1) * g
+            v = b2 * v + (1 - b2) * square(g)
+            return scale * (m / (root(v) + eps)), m, v
+
+        direction, mu, nu = leafwise(
+            equation, [updates, state.mu, state.nu], [b1, b2, scale, folded_eps], 3
+        )
+        return direction, ScaleByAdamState(b1_product, b2_product, mu, nu)
+
+    return optax.GradientTransformation(init, update)
+
+
+@tunable
+def adam(
+    learning_rate: Hyperparameter,
+    b1: Hyperparameter = 0.9,
+    b2: Hyperparameter = 0.999,
+    eps: Hyperparameter = 1e-8,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""Adam. Equal to the paper's Algorithm 1 and to `torch.optim.Adam`.
+
+    .. math::
+        m_t &= \beta_1 m_{t-1} + (1 - \beta_1) g_t, \qquad
+        v_t = \beta_2 v_{t-1} + (1 - \beta_2) g_t^2 \\
+        p_t &= p_{t-1} - \eta_t \frac{\hat m_t}{\sqrt{\hat v_t} + \epsilon}, \qquad
+        \hat m_t = \frac{m_t}{1 - \prod_s \beta_{1,s}}, \quad
+        \hat v_t = \frac{v_t}{1 - \prod_s \beta_{2,s}}
+
+    For complex numbers $g^2$ is $|g|^2$, as in Optax; PyTorch treats the real and the imaginary
+    part as two numbers.
+
+    Args:
+      learning_rate: $\eta$; the paper's default is 0.001.
+      b1: $\beta_1$ in [0, 1), the paper's default.
+      b2: $\beta_2$ in [0, 1), the paper's default.
+      eps: $\epsilon$, outside the root and after the correction, the paper's default.
+      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
+      weight_decay: decoupled decay, times the learning rate, or None (see `adamw`).
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
+
+    Reference:
+      Kingma and Ba 2015, Adam, arXiv:1412.6980.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import adam
+      >>> tx = adam(0.5)
+      >>> params = {"w": jnp.array([1.0, 2.0])}
+      >>> updates, _ = tx.update({"w": jnp.array([3.0, -0.1])}, tx.init(params), params)
+      >>> [round(float(u), 4) for u in updates["w"]]
+      [-0.5, 0.5]
+    """
+    return descend(
+        scale_by_adam(b1, b2, eps),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )
+
+
+@tunable
+def adamw(
+    learning_rate: Hyperparameter,
+    b1: Hyperparameter = 0.9,
+    b2: Hyperparameter = 0.999,
+    eps: Hyperparameter = 1e-8,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = 1e-2,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""Adam with decoupled weight decay. Equal to `torch.optim.AdamW`.
+
+    .. math::
+        p_t = p_{t-1} - \eta_t \left(
+        \frac{\hat m_t}{\sqrt{\hat v_t} + \epsilon} + \lambda p_{t-1} \right)
+
+    The paper multiplies $\lambda$ by the schedule's multiplier alone: its $\lambda$ is our
+    $\eta_0 \lambda$, and `independent_decay=True` with a schedule for `weight_decay` is that form
+    literally.
+
+    Args:
+      learning_rate: $\eta$; PyTorch's default is 0.001.
+      b1: $\beta_1$ in [0, 1).
+      b2: $\beta_2$ in [0, 1).
+      eps: $\epsilon$, outside the root.
+      l2: coupled decay, added to the gradient, or None.
+      weight_decay: $\lambda$, PyTorch's default (Optax's is 1e-4), or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range, or for missing params in `update`.
+
+    Reference:
+      Loshchilov and Hutter 2019, Decoupled weight decay regularization, arXiv:1711.05101.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import adamw
+      >>> tx = adamw(0.5, weight_decay=0.5)
+      >>> params = jnp.array(1.0)
+      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+      >>> round(float(updates), 4)
+      -0.75
+    """
+    return descend(
+        scale_by_adam(b1, b2, eps),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )

@@ -1,0 +1,106 @@
+"""What all optimizers share: leaf-wise equations, the moments' dtype, square roots and norms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lropt_jax.schedules.base import float_type
+
+Hyperparameter = Any  # a number, an array of any dtype, a tracer, a Schedule, a callable of count
+Mask = Any  # a pytree of bools (or a prefix of one), a callable of params that returns one, None
+
+TINY = float(np.finfo(np.float32).tiny)
+
+
+def real_dtype(x: Any) -> Any:
+    """The real dtype in which a leaf is worked on: float32 for half precision, else its own."""
+    dtype = jnp.zeros((), jnp.result_type(x)).real.dtype
+    return jnp.dtype(jnp.float32) if dtype.itemsize < 4 else dtype
+
+
+def moment_dtype(x: Any) -> Any:
+    """The dtype of a leaf's moments: that of `real_dtype`, complex for a complex leaf."""
+    return jnp.result_type(real_dtype(x), jnp.complex64) if jnp.iscomplexobj(x) else real_dtype(x)
+
+
+def moments_like(params: Any) -> Any:
+    """Zeros for a first moment."""
+    return jax.tree.map(lambda p: jnp.zeros_like(p, dtype=moment_dtype(p)), params)
+
+
+def magnitudes_like(params: Any, value: Any = 0.0) -> Any:
+    """A real number for each entry, `value` at first, for a second moment or a step size."""
+    return jax.tree.map(lambda p: jnp.full_like(p, value, dtype=real_dtype(p)), params)
+
+
+def scalar(value: Any) -> jax.Array:
+    """A number of the state, in the type that hyperparameters have."""
+    return jnp.asarray(value, float_type())
+
+
+def leafwise(
+    equation: Callable[..., Any], trees: Sequence[Any], scalars: Sequence[Any], outputs: int
+) -> tuple[Any, ...]:
+    """Applies an optimizer's equation to every leaf.
+
+    Args:
+      equation: `equation(*leaves, *scalars)`, returns a tuple of `outputs` arrays. The scalars
+        arrive in the leaf's real working dtype, so that neither a float32 number nor a float64
+        one changes the dtype of a result.
+      trees: the gradients (or what stands for them), then trees of the same structure; the
+        first of these decides the working dtype if there is one, else the gradients do.
+      scalars: numbers.
+      outputs: how many trees come out.
+    """
+    first, flat = jax.tree.flatten(trees[0])
+    treedef: Any = flat
+    others = [treedef.flatten_up_to(tree) for tree in trees[1:]]
+    cast: dict[Any, list[jax.Array]] = {}
+    results = []
+    for g, *rest in zip(first, *others, strict=True):
+        dtype = real_dtype(rest[0] if rest else g)
+        if dtype not in cast:
+            cast[dtype] = [jax.lax.convert_element_type(s, dtype) for s in scalars]
+        results.append(equation(_as_real_dtype(g, dtype), *rest, *cast[dtype]))
+    columns = zip(*results, strict=True) if results else [()] * outputs
+    return tuple(treedef.unflatten(column) for column in columns)
+
+
+def _as_real_dtype(x: Any, dtype: Any) -> jax.Array:
+    complexes = jnp.iscomplexobj(x)
+    return jax.lax.convert_element_type(
+        x, jnp.result_type(dtype, jnp.complex64) if complexes else dtype
+    )
+
+
+@jax.custom_jvp
+def root(x: jax.Array) -> jax.Array:
+    """The square root, with derivative 0 at 0: a parameter that never moved has a gradient."""
+    return jnp.sqrt(x)
+
+
+@root.defjvp
+def _root_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    y = root(primals[0])
+    slope = jnp.where(y > 0, 0.5 / jnp.where(y > 0, y, 1), 0)
+    return y, slope * tangents[0]
+
+
+def square(x: jax.Array) -> jax.Array:
+    r"""$|x|^2$, real for complex numbers too."""
+    return x.real**2 + x.imag**2 if jnp.iscomplexobj(x) else x * x
+
+
+def norm(x: jax.Array) -> jax.Array:
+    """The Euclidean norm of one leaf, with derivative 0 at 0."""
+    return root(jnp.sum(square(x)))
+
+
+def above_zero(eps: Any) -> jax.Array:
+    """`eps`, kept above 0, so that 0 / (0 + eps) is 0 for `eps=0` too."""
+    return jnp.maximum(scalar(eps), TINY)

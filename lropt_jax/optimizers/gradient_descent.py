@@ -1,0 +1,180 @@
+"""Stochastic gradient descent, with momentum and with decoupled decay."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lropt_jax.hyperparameters import tunable
+from lropt_jax.optimizers.base import Hyperparameter, Mask, leafwise, moments_like
+from lropt_jax.optimizers.descent import descend
+
+
+class ScaleByMomentumState(NamedTuple):
+    """The state of `scale_by_momentum`.
+
+    Attributes:
+      started: whether a gradient has been seen; the first one is not dampened.
+      velocity: the buffer $v$.
+    """
+
+    started: jax.Array
+    velocity: optax.Updates
+
+
+def scale_by_momentum(
+    momentum: Any, dampening: Any = 0.0, nesterov: bool = False
+) -> optax.GradientTransformation:
+    r"""Heavy-ball or Nesterov momentum, as in PyTorch.
+
+    .. math::
+        v_1 = g_1, \qquad v_t = \mu v_{t-1} + (1 - d)\, g_t, \qquad
+        \text{direction } v_t, \text{ or } g_t + \mu v_t \text{ with Nesterov}
+
+    Args:
+      momentum: $\mu$.
+      dampening: $d$; the first gradient is not dampened.
+      nesterov: whether to look ahead.
+    """
+
+    def init(params: Any) -> ScaleByMomentumState:
+        return ScaleByMomentumState(jnp.zeros((), bool), moments_like(params))
+
+    def update(
+        updates: Any, state: ScaleByMomentumState, params: Any = None
+    ) -> tuple[Any, ScaleByMomentumState]:
+        del params
+
+        def equation(g: Any, v: Any, mu: Any, weight: Any) -> tuple[Any, Any]:
+            v = mu * v + weight * g
+            return (g + mu * v if nesterov else v), v
+
+        weight = jnp.where(state.started, 1 - dampening, 1.0)
+        direction, velocity = leafwise(equation, [updates, state.velocity], [momentum, weight], 2)
+        return direction, ScaleByMomentumState(jnp.ones_like(state.started), velocity)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _check(momentum: Any = None, nesterov: bool = False, **_: Any) -> None:
+    if nesterov and momentum is None:
+        raise ValueError("nesterov must be False without momentum, got nesterov=True")
+
+
+@tunable(check=_check)
+def sgd(
+    learning_rate: Hyperparameter,
+    momentum: Hyperparameter | None = None,
+    dampening: Hyperparameter = 0.0,
+    nesterov: bool = False,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""Stochastic gradient descent. Equal to `torch.optim.SGD`.
+
+    .. math::
+        v_t = \mu v_{t-1} + (1 - d)\, g_t \;(v_1 = g_1), \qquad p_t = p_{t-1} - \eta_t v_t
+
+    The learning rate is outside the buffer, so that a schedule acts at once; Sutskever et al.
+    have it inside. The two agree for a constant rate.
+
+    Args:
+      learning_rate: $\eta$.
+      momentum: $\mu$ in [0, 1), or None for none; 0.9 is usual.
+      dampening: $d$ in [0, 1], not applied to the first gradient.
+      nesterov: whether the step is $g_t + \mu v_t$.
+      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
+      weight_decay: decoupled decay, times the learning rate, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range, or `nesterov` without momentum.
+
+    Reference:
+      Polyak 1964; Nesterov 1983; Sutskever et al. 2013, On the importance of initialization and
+      momentum in deep learning.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from lropt_jax import sgd
+      >>> tx = sgd(0.25, momentum=0.5)
+      >>> params = jnp.array(1.0)
+      >>> state = tx.init(params)
+      >>> for _ in range(2):
+      ...     updates, state = tx.update(2 * params, state, params)
+      ...     params = optax.apply_updates(params, updates)
+      >>> float(params)
+      0.0
+    """
+    direction = (
+        optax.identity() if momentum is None else scale_by_momentum(momentum, dampening, nesterov)
+    )
+    return descend(
+        direction,
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )
+
+
+@tunable(check=_check)
+def sgdw(
+    learning_rate: Hyperparameter,
+    momentum: Hyperparameter = 0.9,
+    nesterov: bool = False,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = 1e-4,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""SGD with momentum and decoupled weight decay.
+
+    .. math::
+        v_t = \mu v_{t-1} + g_t, \qquad p_t = (1 - \eta_t \lambda)\, p_{t-1} - \eta_t v_t
+
+    The paper multiplies the decay by the schedule alone (there $\lambda$ stands for our
+    $\eta_0 \lambda$) and keeps the learning rate inside the buffer; with a constant rate both
+    are the above. Under a schedule it is equal to the SGDW of timm.
+
+    Args:
+      learning_rate: $\eta$.
+      momentum: $\mu$ in [0, 1).
+      nesterov: whether the step is $g_t + \mu v_t$.
+      l2: coupled decay, added to the gradient, or None.
+      weight_decay: $\lambda$, decoupled decay, times the learning rate, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range, or for missing params in `update`.
+
+    Reference:
+      Loshchilov and Hutter 2019, Decoupled weight decay regularization, arXiv:1711.05101.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import sgdw
+      >>> tx = sgdw(0.5, weight_decay=0.5)
+      >>> params = jnp.array(4.0)
+      >>> updates, _ = tx.update(jnp.array(1.0), tx.init(params), params)
+      >>> float(updates)
+      -1.5
+    """
+    return descend(
+        scale_by_momentum(momentum, 0.0, nesterov),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )
