@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.adapters.base import Network
+from lropt_jax.adapters.base import Network, adapt
 from lropt_jax.task import SPLITS, Task, shape_of
 
 
@@ -27,8 +27,8 @@ def classification_task(model: Any, data: Any, batch_size: int = 128) -> Task:
         `deterministic` or `use_running_average` is found and set; or, for nnx, a function
         `rngs -> module` (an nnx class of one argument is one). It must return logits of shape
         (batch, classes).
-      data: a `Dataset`, or anything with `train`, `valid` and `test`, each None or a dict with
-        "x" of shape (N, ...) and whole-number "y" of shape (N,).
+      data: a `Dataset`, or a dict or object with `train`, `valid` and `test`, each None or a dict
+        with "x" of shape (N, ...) and whole-number "y" of shape (N,).
       batch_size: examples in a step's batch.
 
     Returns:
@@ -47,9 +47,9 @@ def classification_task(model: Any, data: Any, batch_size: int = 128) -> Task:
       >>> task.steps_per_epoch
       54
     """
-    from lropt_jax.adapters.flax_modules import adapt
 
-    splits = {name: _checked(name, getattr(data, name, None)) for name in SPLITS}
+    given = data if isinstance(data, Mapping) else {n: getattr(data, n, None) for n in SPLITS}
+    splits = {name: _checked(name, given.get(name)) for name in SPLITS}
     if splits["train"] is None:
         raise ValueError(
             'data must have a train split {"x": ..., "y": ...}, such as load_data returns, '
