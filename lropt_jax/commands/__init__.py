@@ -1,0 +1,1 @@
+"""The subcommands of `lropt`, one module each."""

@@ -1,0 +1,95 @@
+"""From the command's words to a `Task`: built-in data and models, or a person's own."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.recipes import unknown
+from lropt_jax.task import Task
+
+BATCH_SIZES = {"mnist1d": 64, "digits": 32, "mnist5k": 64}
+HIDDEN = {"mnist1d": (100, 100), "digits": (32,), "mnist5k": (100,)}
+MODELS = ("mlp", "cnn", "vgg11", "resnet18")
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A task, and the words that say what it is."""
+
+    task: Task
+    words: dict[str, str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that choose a problem."""
+    parser.add_argument(
+        "--task", metavar="PACKAGE.MODULE:FUNCTION", help="your own: a function that returns a Task"
+    )
+    parser.add_argument("--data", default="mnist1d", help="built-in data (default: %(default)s)")
+    parser.add_argument("--model", default="mlp", help="mlp or cnn (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="examples in a batch")
+
+
+def problem(options: argparse.Namespace) -> Problem:
+    """The problem that the arguments name.
+
+    Raises:
+      ValueError: for an unknown name, or a model that the data does not fit.
+    """
+    if options.task:
+        task = _imported(options.task)
+        if options.batch_size:
+            task = dataclasses.replace(task, batch_size=options.batch_size)
+        return Problem(task, {"task": options.task, **_sizes(task)})
+    from lropt_jax import classification_task, load_data
+
+    if options.model not in MODELS:
+        raise ValueError(unknown("model", options.model, MODELS))
+    data = load_data(options.data)
+    classes = int(np.max(data.train["y"])) + 1
+    model, words = _model(options, classes)
+    task = classification_task(
+        model, data, options.batch_size or BATCH_SIZES.get(options.data, 128)
+    )
+    return Problem(task, {"data": options.data, "model": words, **_sizes(task)})
+
+
+def _model(options: argparse.Namespace, classes: int) -> tuple[Any, str]:
+    from lropt_jax import models
+
+    if options.model == "mlp":
+        layers = (*HIDDEN.get(options.data, (256,)), classes)
+        return models.mlp(layers), "mlp " + "-".join(map(str, layers))
+    return getattr(models, options.model)(num_classes=classes), options.model
+
+
+def _sizes(task: Task) -> dict[str, str]:
+    sizes = ", ".join(f"{n:,} {split}" for split, n in task.num_examples.items())
+    return {"examples": sizes, "batch": str(task.batch_size)}
+
+
+def _imported(name: str) -> Task:
+    module_name, _, function_name = name.partition(":")
+    if not function_name:
+        raise ValueError(f"--task must be package.module:function, got {name!r}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--task {name}: {error}") from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        found = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise ValueError(f"--task {name}: {unknown('function', function_name, found)}")
+    task = function()
+    if not isinstance(task, Task):
+        raise ValueError(f"--task {name} must return a Task, got {type(task).__name__}")
+    return task

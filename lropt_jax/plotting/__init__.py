@@ -1,0 +1,1 @@
+"""Figures from results; matplotlib is imported where a figure is drawn."""

@@ -1,0 +1,103 @@
+"""What a person sees while it runs: one live line, where there is a terminal for it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+
+class Progress(Protocol):
+    """What a long run reports to."""
+
+    def advance(self, model_steps: int) -> None:
+        """So many model-steps are done."""
+
+    def describe(self, what: str) -> None:
+        """Says what runs now."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def advance(self, model_steps: int) -> None:
+        pass
+
+    def describe(self, what: str) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def progress_bar(
+    show: bool | Progress, total: int, description: str = "training"
+) -> Iterator[Progress]:
+    """A live line with what runs, the share done, model-steps a second and the time left.
+
+    Args:
+      show: whether to show it; a `Progress` is used as it is.
+      total: model-steps in all.
+      description: what runs.
+    """
+    if not isinstance(show, bool):
+        show.describe(description)
+        yield show
+        return
+    if not show:
+        yield Silent()
+        return
+    try:
+        import rich.progress as rich
+    except ImportError:
+        yield _Plain(total, description)
+        return
+    columns = (
+        rich.SpinnerColumn(),
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.TaskProgressColumn(),
+        rich.TextColumn("{task.fields[speed]}"),
+        rich.TimeRemainingColumn(),
+    )
+    from rich.console import Console
+
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as display:
+        yield _Rich(display, display.add_task(description, total=total, speed=""))
+
+
+class _Rich:
+    def __init__(self, display: Any, task: Any):
+        self._display, self._task = display, task
+        self._began, self._done = time.monotonic(), 0
+
+    def advance(self, model_steps: int) -> None:
+        self._done += model_steps
+        speed = self._done / max(time.monotonic() - self._began, 1e-9)
+        self._display.update(self._task, advance=model_steps, speed=f"{speed:,.0f} model-steps/s")
+
+    def describe(self, what: str) -> None:
+        self._display.update(self._task, description=what)
+
+
+class _Plain:
+    """Without rich: a line to standard error every few seconds."""
+
+    def __init__(self, total: int, description: str):
+        self._total, self._what = total, description
+        self._began = self._said = time.monotonic()
+        self._done = 0
+
+    def advance(self, model_steps: int) -> None:
+        self._done += model_steps
+        now = time.monotonic()
+        if now - self._said > 5:
+            self._said = now
+            speed = self._done / (now - self._began)
+            print(
+                f"{self._what}: {self._done / self._total:.0%}, {speed:,.0f} model-steps/s",
+                file=sys.stderr,
+            )
+
+    def describe(self, what: str) -> None:
+        self._what = what

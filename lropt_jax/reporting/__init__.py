@@ -1,0 +1,3 @@
+"""Reports: one self-contained page, the figures and all rows, on disk."""
+
+from lropt_jax.reporting.report import write_report as write_report

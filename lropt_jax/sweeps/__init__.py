@@ -1,0 +1,1 @@
+"""Sweeps: hundreds of configurations as one program."""

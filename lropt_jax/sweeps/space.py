@@ -1,0 +1,188 @@
+"""Which trials? Spaces of hyperparameters and how they are drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.validation import is_number
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The values of one hyperparameter that a full grid visits."""
+
+    values: tuple[Any, ...]
+    scale: str = "listed"
+
+    def at(self, fraction: float) -> Any:
+        """The value at a fraction in [0, 1) of the way: equal shares."""
+        return self.values[min(int(fraction * len(self.values)), len(self.values) - 1)]
+
+    def __repr__(self) -> str:
+        return "grid(" + ", ".join(_show(v) for v in self.values) + ")"
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """A continuous range of one hyperparameter, to sample from."""
+
+    low: float
+    high: float
+    scale: str
+
+    def at(self, fraction: float) -> float:
+        """The value at a fraction in [0, 1) of the way, on the range's own scale."""
+        if self.scale == "log":
+            return float(self.low * (self.high / self.low) ** fraction)
+        return float(self.low + (self.high - self.low) * fraction)
+
+    def __repr__(self) -> str:
+        name = "log_uniform" if self.scale == "log" else "uniform"
+        return f"{name}({self.low:g}, {self.high:g})"
+
+
+def grid(*values: Any) -> Grid:
+    """The listed values: `grid(0.1, 0.3, 1.0)` or `grid([0.1, 0.3, 1.0])`.
+
+    Raises:
+      ValueError: when there is none.
+
+    Example:
+      >>> from lropt_jax import grid
+      >>> grid(0.1, 0.3)
+      grid(0.1, 0.3)
+    """
+    return Grid(_values("grid", values))
+
+
+def log_grid(low: float, high: float, n: int) -> Grid:
+    """`n` values from `low` to `high`, both included, at equal ratios.
+
+    Raises:
+      ValueError: unless `0 < low < high` and `n >= 2`.
+
+    Example:
+      >>> from lropt_jax import log_grid
+      >>> log_grid(0.01, 1.0, 3)
+      grid(0.01, 0.1, 1)
+    """
+    _ordered("log_grid", low, high)
+    if n < 2 or int(n) != n:
+        raise ValueError(f"log_grid: n must be a whole number >= 2, got {n!r}")
+    values = np.geomspace(low, high, int(n))
+    return Grid(tuple(float(f"{v:.12g}") for v in values), "log")
+
+
+def uniform(low: float, high: float) -> Range:
+    """Any number between `low` and `high`, evenly.
+
+    Raises:
+      ValueError: unless `low < high`, both finite.
+    """
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"uniform: low < high must hold, got low={low!r}, high={high!r}")
+    return Range(float(low), float(high), "linear")
+
+
+def log_uniform(low: float, high: float) -> Range:
+    """Any number between `low` and `high`, evenly in its logarithm.
+
+    Raises:
+      ValueError: unless `0 < low < high`.
+    """
+    _ordered("log_uniform", low, high)
+    return Range(float(low), float(high), "log")
+
+
+def choice(*values: Any) -> Grid:
+    """One of the listed values, which may be anything: a name, a function, an architecture.
+
+    Values that are not numbers make one compiled group each.
+
+    Raises:
+      ValueError: when there is none.
+
+    Example:
+      >>> from lropt_jax import choice
+      >>> choice("adam", "sgd")
+      grid('adam', 'sgd')
+    """
+    return Grid(_values("choice", values))
+
+
+Space = Mapping[str, Any]
+
+
+def draw(space: Space, trials: int | None, seed: int | Sequence[int] = 0) -> list[dict[str, Any]]:
+    """The configurations of a sweep, as dicts.
+
+    Args:
+      space: maps names to `grid`, `log_grid`, `uniform`, `log_uniform`, `choice` or fixed values.
+      trials: None for the full grid, in the order of `space`, its last name running fastest;
+        a number samples so many by a scrambled Sobol sequence.
+      seed: of the scrambling.
+
+    Raises:
+      ValueError: for an empty space, a range in a full grid, or `trials < 1`.
+    """
+    space = {name: _dimension(value) for name, value in space.items()}
+    free = [name for name, value in space.items() if isinstance(value, (Grid, Range))]
+    if trials is None:
+        ranges = [name for name in free if isinstance(space[name], Range)]
+        if ranges:
+            raise ValueError(
+                f"the full grid needs values for {', '.join(ranges)}: give trials=n to sample "
+                "the range, or use grid(...) or log_grid(low, high, n)"
+            )
+        axes = [v.values if isinstance(v, Grid) else (v,) for v in space.values()]
+        return [dict(zip(space, point, strict=True)) for point in itertools.product(*axes)]
+    if isinstance(trials, bool) or int(trials) != trials or trials < 1:
+        raise ValueError(f"trials must be a whole number >= 1 or None, got {trials!r}")
+    if not free:
+        return [dict(space)] * int(trials)
+    from scipy.stats import qmc
+
+    sampler = qmc.Sobol(len(free), scramble=True, rng=np.random.default_rng(seed))
+    points = sampler.random(2 ** math.ceil(math.log2(trials)))[:trials]
+    return [
+        {**space, **{name: space[name].at(u) for name, u in zip(free, point, strict=True)}}
+        for point in points
+    ]
+
+
+def is_lane_number(value: Any) -> bool:
+    """Whether a value can differ between the lanes of one program."""
+    return is_number(value) and np.ndim(value) == 0
+
+
+def _dimension(value: Any) -> Any:
+    if isinstance(value, (list, np.ndarray)):
+        return grid(*value)
+    return value
+
+
+def _values(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(values) == 1 and isinstance(values[0], (list, tuple, np.ndarray)):
+        values = tuple(values[0])
+    values = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
+    if not values:
+        raise ValueError(f"{name} needs at least one value")
+    return values
+
+
+def _ordered(name: str, low: float, high: float) -> None:
+    if not (math.isfinite(high) and 0 < low < high):
+        raise ValueError(f"{name}: 0 < low < high must hold, got low={low!r}, high={high!r}")
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    name: Callable[..., str] = lambda v: getattr(v, "__name__", repr(v))  # noqa: E731
+    return name(value)
