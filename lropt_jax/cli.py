@@ -49,7 +49,7 @@ def _use_all_cores() -> None:
     # Too late once a computation has run; then the devices stay as they are.
     if "XLA_FLAGS" not in os.environ or "device_count" not in os.environ["XLA_FLAGS"]:
         try:
-            jax.config.update("jax_num_cpu_devices", cores)
+            jax.config.update("jax_num_cpu_devices", cores)  # type: ignore[no-untyped-call]
         except RuntimeError:
             return
 

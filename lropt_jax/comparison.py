@@ -41,12 +41,13 @@ class Contestant:
     at_edge: bool
     retraining: SweepResult
 
-    def final(self, metric: str) -> np.ndarray:
+    def final(self, metric: str) -> np.ndarray[Any, Any]:
         """A metric of the retrained models, one value a seed; "generalization_gap" is train
         minus test accuracy."""
         if metric == "generalization_gap":
             return self.final("train_accuracy") - self.final("test_accuracy")
-        return np.asarray(self.retraining.final[metric][0])
+        values: np.ndarray[Any, Any] = self.retraining.final[metric][0]
+        return values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,7 +243,7 @@ def _chosen(name: str, tuning: SweepResult, select: str, mode: str) -> dict[str,
         best = tuning.best(select, mode)
     except ValueError as error:
         raise ValueError(f"{name}: {error}; widen its space towards smaller values") from None
-    return tuning.trials[best["trial"]]
+    return dict(tuning.trials[best["trial"]])
 
 
 def _beyond(

@@ -1,124 +1,90 @@
 """Lanes of a fixed width through the one segment: the unit of execution.
 
-A population is one compiled program. Its lanes train side by side, on one device by `vmap` or
-one after another (`map`), over several devices by `shard_map`; no lane ever reads another, so
-one that diverges leaves its neighbours bit-identical.
+Lanes train side by side, on one device by `vmap` or one after another (`map`), over several
+devices by `shard_map`. No lane ever reads another, so one that diverges leaves its neighbours
+bit-identical. The compiled programs are kept by what they are made of (`Fingerprint`), so a
+second population of the same functions compiles nothing.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 import optax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 
+from lropt_jax.fingerprint import Fingerprint
 from lropt_jax.hyperparameters import observe
-from lropt_jax.segment import BatchOrder, Feed, Lane, evaluation, segment, start_lane
+from lropt_jax.segment import BatchOrder, Feed, Lane, evaluation, segment
 from lropt_jax.task import Task
 
 AXIS = "lanes"
+PartitionSpec: Any = jax.sharding.PartitionSpec  # its stub has no types
+CACHED = 128  # compiled programs that are kept
+
+OptimizerOf = Callable[..., optax.GradientTransformation]
 
 
-class Population:
-    """The compiled programs of lanes that share a task and an optimizer.
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How lanes lie on the machine.
 
-    Args:
-      task: what they train.
-      tx: the transformation that updates them; numbers that differ between lanes live in its
-        state.
-      make_tx: `make_tx(**numbers)`, the transformation of one lane, used to start it; by
-        default `tx` itself, without numbers.
-      strategy: "vmap" (all of a device's lanes at once), "map" (one after another), or
-        "map:k" (blocks of k lanes at once). One lane alone runs as it is.
+    Attributes:
+      strategy: "vmap" (all of a device's lanes at once), "map" (one after another), or "map:k"
+        (blocks of k lanes at once). One lane alone on a device runs as it is.
       devices: the devices to spread over; the width must be a multiple of their number.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        tx: optax.GradientTransformation,
-        make_tx: Callable[..., optax.GradientTransformation] | None = None,
-        strategy: str = "vmap",
-        devices: Sequence[Any] | None = None,
-    ):
-        self.task = task
-        self.devices = tuple(devices or jax.local_devices()[:1])
-        self.strategy = strategy
+    strategy: str
+    devices: tuple[Any, ...]
+
+    @functools.cached_property
+    def lanes(self) -> NamedSharding:
+        """Where arrays with a lane axis lie."""
         mesh = jax.make_mesh(
             (len(self.devices),),
             (AXIS,),
             devices=self.devices,
             axis_types=(jax.sharding.AxisType.Auto,),
         )
-        self._lanes = NamedSharding(mesh, PartitionSpec(AXIS))
-        self._everywhere = NamedSharding(mesh, PartitionSpec())
-        self._splits: dict[str, Any] = {}
-        make = make_tx or (lambda: tx)
+        return NamedSharding(mesh, PartitionSpec(AXIS))
 
-        def start(key: jax.Array, numbers: dict[str, Any]) -> Lane:
-            return start_lane(task, make(**numbers), key)
+    @property
+    def everywhere(self) -> NamedSharding:
+        """Where arrays lie that all lanes share."""
+        return NamedSharding(self.lanes.mesh, PartitionSpec())
 
-        lanes, shared = PartitionSpec(AXIS), PartitionSpec()
-        self._start = self._compile(jax.vmap(start), (lanes, lanes), lanes)
-        run = self._over_lanes(segment(task, tx), (0, 0, None, None))
-        self._run = self._compile(run, (lanes, lanes, shared, shared), lanes, donate=(0,))
-        self._observe = self._compile(jax.vmap(_observe), (lanes, lanes), lanes, donate=(0,))
-        evaluate = self._over_lanes(evaluation(task), (0, 0, None))
-        self._evaluate = self._compile(evaluate, (lanes, lanes, shared), lanes)
-
-    def start(self, keys: jax.Array, numbers: dict[str, Any]) -> Lane:
-        """Lanes before their first update: one key, and one of each number, a lane."""
-        return self._start(*jax.device_put((keys, numbers), self._lanes))
-
-    def run(self, lanes: Lane, feed: Feed, updates: int) -> tuple[Lane, dict[str, jax.Array]]:
-        """Trains all lanes by so many updates. The lanes given are donated: use the new ones."""
-        feed = jax.device_put(feed, self._lanes)
-        return self._run(lanes, feed, self.split("train"), np.int32(updates))
-
-    def evaluate(self, lanes: Lane, split: str) -> dict[str, jax.Array]:
-        """The means of the task's metrics over a split, named `<split>_<metric>`, (width,)."""
-        values = self._evaluate(lanes.params, lanes.model_state, self.split(split))
-        return {f"{split}_{name}": value for name, value in values.items()}
-
-    def split(self, name: str) -> Any:
-        """A split of the data, on every device once."""
-        if name not in self._splits:
-            self._splits[name] = jax.device_put(getattr(self.task, name), self._everywhere)
-        return self._splits[name]
-
-    def orders(self, lanes: Lane) -> list[BatchOrder]:
-        """The order of batches of each lane."""
-        examples = len(jax.tree.leaves(self.task.train)[0])
-        words = np.asarray(jax.random.key_data(lanes.key))
-        return [BatchOrder(w, examples, self.task.batch_size) for w in words]
-
-    def observe(self, lanes: Lane, values: jax.Array) -> Lane:
-        """Shows each lane's schedules a value, (width,)."""
-        return self._observe(lanes, values)
-
-    def _compile(self, function: Any, inputs: Any, outputs: Any, donate: Any = ()) -> Any:
+    def compiled(self, function: Any, per_lane: tuple[bool, ...], donate: Any = ()) -> Any:
+        """A function of a device's lanes as a program over all devices."""
         if len(self.devices) > 1:
+            specs = tuple(PartitionSpec(AXIS) if p else PartitionSpec() for p in per_lane)
             function = jax.shard_map(
                 function,
-                mesh=self._lanes.mesh,
-                in_specs=inputs,
-                out_specs=outputs,
+                mesh=self.lanes.mesh,
+                in_specs=specs,
+                out_specs=PartitionSpec(AXIS),
                 check_vma=False,
             )
         return jax.jit(function, donate_argnums=donate)
 
-    def _over_lanes(self, function: Any, axes: tuple[int | None, ...]) -> Any:
-        """`function` of one lane as a function of a device's lanes."""
+    def over_lanes(self, function: Any, per_lane: tuple[bool, ...]) -> Any:
+        """`function` of one lane as a function of a device's lanes, by the strategy."""
 
         def over(*arguments: Any) -> Any:
-            mapped = tuple(a for a, axis in zip(arguments, axes, strict=True) if axis == 0)
-            shared = tuple(a for a, axis in zip(arguments, axes, strict=True) if axis is None)
+            mapped = [a for a, p in zip(arguments, per_lane, strict=True) if p]
             width = len(jax.tree.leaves(mapped)[0])
-            one = functools.partial(_call, function, shared)
+
+            def one(lane: list[Any]) -> Any:
+                own = iter(lane)
+                return function(
+                    *[next(own) if p else a for a, p in zip(arguments, per_lane, strict=True)]
+                )
+
             if width == 1:
                 return jax.tree.map(lambda x: x[None], one(jax.tree.map(lambda x: x[0], mapped)))
             if self.strategy == "vmap":
@@ -129,9 +95,112 @@ class Population:
         return over
 
 
-def _observe(lane: Lane, value: jax.Array) -> Lane:
-    return lane._replace(opt_state=observe(lane.opt_state, value))
+class Population:
+    """Lanes that share a task and an optimizer.
+
+    Args:
+      task: what they train.
+      optimizer: `optimizer(**numbers)` makes a lane's transformation. Its numbers live in the
+        state, so that the transformation of any lane updates them all.
+      numbers: the numbers of some lane.
+      layout: how the lanes lie on the machine.
+    """
+
+    def __init__(self, task: Task, optimizer: OptimizerOf, numbers: dict[str, Any], layout: Layout):
+        self.task, self.layout = task, layout
+        loss, make = Fingerprint(task.loss), Fingerprint(optimizer)
+        self._init = _init_program(Fingerprint(task.init), layout)
+        self._start = _start_program(make, layout)
+        self._run = _run_program(loss, make, _Numbers(numbers), layout)
+        self._evaluate = _evaluate_program(Fingerprint(task.evaluate), layout)
+        self._splits: dict[str, Any] = {}
+
+    def start(self, keys: jax.Array, numbers: dict[str, Any]) -> Lane:
+        """Lanes before their first update: one key, and one of each number, a lane."""
+        keys, numbers = jax.device_put((keys, numbers), self.layout.lanes)
+        params, model_state, keys = self._init(keys)
+        return self._start(params, model_state, keys, numbers)  # type: ignore[no-any-return]
+
+    def run(self, lanes: Lane, feed: Feed, updates: int) -> tuple[Lane, dict[str, jax.Array]]:
+        """Trains all lanes by so many updates. The lanes given are donated: use the new ones."""
+        feed = jax.device_put(feed, self.layout.lanes)
+        result: tuple[Lane, dict[str, jax.Array]] = self._run(
+            lanes, feed, self.split("train"), np.int32(updates)
+        )
+        return result
+
+    def evaluate(self, lanes: Lane, split: str) -> dict[str, jax.Array]:
+        """The means of the task's metrics over a split, named `<split>_<metric>`, (width,)."""
+        values = self._evaluate(lanes.params, lanes.model_state, self.split(split))
+        return {f"{split}_{name}": value for name, value in values.items()}
+
+    def observe(self, lanes: Lane, values: jax.Array) -> Lane:
+        """Shows each lane's schedules a value, (width,)."""
+        return _observe_program(self.layout)(lanes, values)  # type: ignore[no-any-return]
+
+    def split(self, name: str) -> Any:
+        """A split of the data, on every device once."""
+        if name not in self._splits:
+            data = getattr(self.task, name)
+            self._splits[name] = jax.device_put(data, self.layout.everywhere)
+        return self._splits[name]
+
+    def orders(self, lanes: Lane) -> list[BatchOrder]:
+        """The order of batches of each lane."""
+        examples = self.task.num_examples["train"]
+        words = np.asarray(jax.random.key_data(lanes.key))
+        return [BatchOrder(w, examples, self.task.batch_size) for w in words]
 
 
-def _call(function: Callable[..., Any], shared: tuple[Any, ...], mapped: tuple[Any, ...]) -> Any:
-    return function(*mapped, *shared)
+class _Numbers(dict[str, Any]):
+    """Some lane's numbers. Equal whatever they are: a program depends on their names alone."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Numbers) and set(self) == set(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+@functools.lru_cache(CACHED)
+def _init_program(init: Fingerprint[Any], layout: Layout) -> Any:
+    def lane(key: jax.Array) -> Any:
+        init_key, lane_key = jax.random.split(key)
+        return *init.function(init_key), lane_key
+
+    return layout.compiled(jax.vmap(lane), (True,))
+
+
+@functools.lru_cache(CACHED)
+def _start_program(optimizer: Fingerprint[OptimizerOf], layout: Layout) -> Any:
+    def lane(params: Any, model_state: Any, key: Any, numbers: dict[str, Any]) -> Lane:
+        opt_state = optimizer.function(**numbers).init(params)
+        return Lane(params, model_state, opt_state, key, jax.numpy.zeros((), jax.numpy.int32))
+
+    return layout.compiled(jax.vmap(lane), (True, True, True, True), donate=(0, 1, 2))
+
+
+@functools.lru_cache(CACHED)
+def _run_program(
+    loss: Fingerprint[Any], optimizer: Fingerprint[OptimizerOf], numbers: _Numbers, layout: Layout
+) -> Any:
+    axes = (True, True, False, False)
+    train = segment(loss.function, optimizer.function(**numbers))
+    return layout.compiled(layout.over_lanes(train, axes), axes, donate=(0,))
+
+
+@functools.lru_cache(CACHED)
+def _evaluate_program(evaluate: Fingerprint[Any], layout: Layout) -> Any:
+    axes = (True, True, False)
+    return layout.compiled(layout.over_lanes(evaluation(evaluate.function), axes), axes)
+
+
+@functools.lru_cache(CACHED)
+def _observe_program(layout: Layout) -> Any:
+    def lane(lane: Lane, value: jax.Array) -> Lane:
+        return lane._replace(opt_state=observe(lane.opt_state, value))
+
+    return layout.compiled(jax.vmap(lane), (True, True), donate=(0,))

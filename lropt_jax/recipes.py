@@ -38,11 +38,11 @@ class Recipe:
         return scheduled, {"learning_rate": learning_rates or self.learning_rates}
 
 
-# Where the useful rates of a family lie, two decades in half-decades around the middle.
-_GRADIENT = log_grid(0.01, 1.0, 5)  # the step is a gradient
-_MOMENTUM = log_grid(0.003, 0.3, 5)  # the step adds up to ten gradients
-_SIGN = log_grid(0.0003, 0.03, 5)  # each coordinate moves by about the rate
-_RATIO = log_grid(0.1, 10.0, 5)  # the step is scaled by a trust ratio or a root of its own
+# Where the useful rates of a family lie, two decades around the middle.
+_GRADIENT = log_grid(0.01, 1.0, 7)  # the step is a gradient
+_MOMENTUM = log_grid(0.003, 0.3, 7)  # the step adds up to ten gradients
+_SIGN = log_grid(0.0003, 0.03, 7)  # each coordinate moves by about the rate
+_RATIO = log_grid(0.1, 10.0, 7)  # the step is scaled by a trust ratio or a root of its own
 
 _GRIDS = {
     "sgd": _GRADIENT, "qhm": _GRADIENT, "local_gains": _GRADIENT, "adagrad": _GRADIENT,

@@ -16,7 +16,6 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters import set_hyperparams, wants_observation
-from lropt_jax.task import Task
 
 EVALUATION_CHUNK = 1000  # examples that one evaluation step holds at once
 
@@ -54,28 +53,25 @@ class Feed(NamedTuple):
     settings: Mapping[str, Any] = {}  # a NamedTuple default, never mutated
 
 
-def start_lane(task: Task, tx: optax.GradientTransformation, key: jax.Array) -> Lane:
-    """A lane before its first update: everything random in it comes from `key`."""
-    init_key, lane_key = jax.random.split(key)
-    params, model_state = task.init(init_key)
-    return Lane(params, model_state, tx.init(params), lane_key, jnp.zeros((), jnp.int32))
-
-
 def segment(
-    task: Task, tx: optax.GradientTransformation
+    loss: Callable[[Any, Any, Any, Any], Any], tx: optax.GradientTransformation
 ) -> Callable[[Lane, Feed, Any, Any], tuple[Lane, dict[str, jax.Array]]]:
     """The function that trains a lane: `(lane, feed, data, updates) -> (lane, metrics)`.
 
     `updates`, at most the feed's capacity, may be a tracer. Metrics, the loss among them, are
     recorded for each update, (capacity,); entries from `updates` on are NaN.
+
+    Args:
+      loss: as in `Task`.
+      tx: the transformation that updates the parameters.
     """
     tx = optax.with_extra_args_support(tx)
-    loss_and_grad = jax.value_and_grad(task.loss, has_aux=True)
+    loss_and_grad = jax.value_and_grad(loss, has_aux=True)
 
     def gradient(lane: Lane, data: Any, indices: Any, key: Any, model_state: Any) -> Any:
         batch = jax.tree.map(lambda a: a.at[indices].get(mode="promise_in_bounds"), data)
-        (loss, (model_state, metrics)), grads = loss_and_grad(lane.params, model_state, batch, key)
-        return {"loss": loss, **metrics}, grads, model_state
+        (value, (model_state, metrics)), grads = loss_and_grad(lane.params, model_state, batch, key)
+        return {"loss": value, **metrics}, grads, model_state
 
     def step_gradient(lane: Lane, feed: Feed, data: Any, i: Any) -> Any:
         key = jax.random.fold_in(lane.key, lane.step)
@@ -124,11 +120,17 @@ def segment(
     return run
 
 
-def evaluation(task: Task) -> Callable[[Any, Any, Any], dict[str, jax.Array]]:
-    """The function that evaluates a model: `(params, model_state, split) -> means by name`."""
+def evaluation(
+    evaluate: Callable[[Any, Any, Any], Mapping[str, Any]],
+) -> Callable[[Any, Any, Any], dict[str, jax.Array]]:
+    """The function that evaluates a model: `(params, model_state, split) -> means by name`.
+
+    Args:
+      evaluate: as in `Task`.
+    """
 
     def totals(params: Any, model_state: Any, batch: Any) -> dict[str, jax.Array]:
-        values = task.evaluate(params, model_state, batch)
+        values = evaluate(params, model_state, batch)
         return {name: jnp.sum(v.astype(jnp.float32), axis=0) for name, v in values.items()}
 
     def run(params: Any, model_state: Any, split: Any) -> dict[str, jax.Array]:
@@ -144,7 +146,8 @@ def evaluation(task: Task) -> Callable[[Any, Any, Any], dict[str, jax.Array]]:
             split = jax.tree.map(lambda a: a[chunks * EVALUATION_CHUNK :], split)
         if not parts or rest:
             parts.append(totals(params, model_state, split))
-        return {name: sum(p[name] for p in parts) / examples for name in parts[0]}
+        summed = jax.tree.map(lambda *x: sum(x) / examples, *parts)
+        return dict(summed)
 
     return run
 

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters import wants_observation
-from lropt_jax.population import Population
+from lropt_jax.population import Layout, Population
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.schedules import as_schedule
 from lropt_jax.segment import BatchOrder, Feed, Lane
@@ -248,7 +248,8 @@ def fit(
     """
     plan = itinerary(steps, eval_every, accumulate)
     check_task(task)
-    population = Population(task, tx)
+    layout = Layout("vmap", tuple(jax.local_devices()[:1]))
+    population = Population(task, lambda: tx, {}, layout)
     run = Run.begin(population, as_key(key)[None], {})
     watches = wants_observation(run.lanes.opt_state)
     metric = observe or ("train_loss" if task.valid is None else "valid_loss")
@@ -283,8 +284,7 @@ def fit(
 def as_key(key: Any) -> jax.Array:
     """An int seed, a typed key or a raw one as a typed key."""
     if isinstance(key, (int, np.integer)):
-        return jax.random.key(key)
-    key = jnp.asarray(key)
-    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        return key
-    return jax.random.wrap_key_data(key)
+        return jax.random.key(int(key))
+    array: jax.Array = jnp.asarray(key)
+    typed = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+    return array if typed else jax.random.wrap_key_data(array)

@@ -45,7 +45,7 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument(
         "--tuning-seeds",
         type=int,
-        help=f"seeds of each configuration in tuning ({TUNING_SEEDS}; quick: {QUICK['tuning_seeds']})",
+        help=f"seeds of a configuration in tuning ({TUNING_SEEDS}; quick: {QUICK['tuning_seeds']})",
     )
     parser.add_argument("--key", type=int, default=0, help="seed of all randomness")
     parser.add_argument("--quick", action="store_true", help="a short look: few epochs, few seeds")

@@ -118,24 +118,34 @@ def _basin(ax: Any, contestant: Contestant, comparison: Comparison, name: str, c
         for v in values
     ]
     good = mean[best] * sign
+    if values.min() > 0:
+        ax.set_xscale("log")
     if np.isfinite(good).any():
         top = np.nanmax(good)
         inside = good >= top - (0.01 if "accuracy" in select else 0.05 * abs(top))
-        ax.axvspan(values[inside].min(), values[inside].max(), color=colour, alpha=0.1, linewidth=0)
+        low, high = _between(values, inside)
+        ax.axvspan(low, high, color=colour, alpha=0.12, linewidth=0)
     _band(ax, values, test[best].T, "", colour, marker="o")
     diverged = (tuning.status[best] == "diverged").any(axis=1)
     ax.plot(
         values[diverged],
-        np.zeros(diverged.sum()),
+        np.full(diverged.sum(), 0.03),
         "x",
         color="#B00020",
         transform=ax.get_xaxis_transform(),
-        clip_on=False,
     )
     ax.axvline(contestant.chosen[name], color=colour, linewidth=1, linestyle="--")
-    if values.min() > 0:
-        ax.set_xscale("log")
     ax.set_title(f"{contestant.name}  ({contestant.chosen[name]:.3g})")
+
+
+def _between(values: np.ndarray, inside: np.ndarray) -> tuple[float, float]:
+    """The interval of the values inside, half a grid step wider on either side."""
+    edges = (
+        np.sqrt(values[1:] * values[:-1]) if values.min() > 0 else (values[1:] + values[:-1]) / 2
+    )
+    edges = np.concatenate([values[:1], edges, values[-1:]])
+    held = np.flatnonzero(inside)
+    return float(edges[held.min()]), float(edges[held.max() + 1])
 
 
 def _band(

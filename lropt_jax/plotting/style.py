@@ -12,7 +12,7 @@ PALETTE = (
     "#7B4FA3", "#8C510A", "#1B7837", "#C51B7D", "#E69F00",
 )  # fmt: skip
 
-RC = {
+RC: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

@@ -1,1 +1,9 @@
 """Sweeps: hundreds of configurations as one program."""
+
+from lropt_jax.sweeps.engine import sweep as sweep
+from lropt_jax.sweeps.results import SweepResult as SweepResult
+from lropt_jax.sweeps.space import choice as choice
+from lropt_jax.sweeps.space import grid as grid
+from lropt_jax.sweeps.space import log_grid as log_grid
+from lropt_jax.sweeps.space import log_uniform as log_uniform
+from lropt_jax.sweeps.space import uniform as uniform

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters import tunable
-from lropt_jax.population import Population
+from lropt_jax.population import Layout, Population
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.sweeps.plan import Group, chunks, groups, padded
 from lropt_jax.sweeps.results import SweepResult
@@ -83,13 +84,13 @@ class _Work:
             k: v for k, v in group.fixed.items() if k in inspect.signature(optimizer).parameters
         }
         first = configurations[group.trials[0]]
-        factory = tunable(optimizer)
-        self._make = lambda **numbers: factory(**fixed, **numbers)
-        self._tx = self._make(**{name: first[name] for name in group.numbers})
+        self._optimizer = functools.partial(tunable(optimizer), **fixed)
+        self._numbers = {name: first[name] for name in group.numbers}
 
     def begin(self, strategy: str, devices: Sequence[Any]) -> None:
         check_task(self.task)
-        self.population = Population(self.task, self._tx, self._make, strategy, devices)
+        layout = Layout(strategy, tuple(devices))
+        self.population = Population(self.task, self._optimizer, self._numbers, layout)
 
     def run(
         self,
