@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -41,6 +42,7 @@ Positive = Annotated[Number, positive]
 NonNegative = Annotated[Number, non_negative]
 AtLeastOne = Annotated[Number, at_least_one]
 UnitInterval = Annotated[Number, unit_interval]
+Averaging = Annotated[Number, averaging]
 
 
 def is_number(value: Any) -> bool:
@@ -53,3 +55,18 @@ def is_number(value: Any) -> bool:
             jax.numpy.issubdtype(dtype, np.floating) or jax.numpy.issubdtype(dtype, np.integer)
         )
     return isinstance(value, (int, float, np.number))
+
+
+def ascending(name: str, boundaries: Any, one_less_than: tuple[str, Any]) -> None:
+    """Raises `ValueError` unless concrete `boundaries` ascend and are one fewer than the others."""
+    what, items = one_less_than
+    if len(items) != len(boundaries) + 1:
+        raise ValueError(
+            f"{name} must be one fewer than {what}, got {len(boundaries)} for {len(items)} {what}"
+        )
+    if isinstance(boundaries, jax.core.Tracer):
+        return
+    for before, after in itertools.pairwise(boundaries):
+        traced = any(isinstance(x, jax.core.Tracer) for x in (before, after))
+        if not traced and np.any(np.asarray(after) < np.asarray(before)):
+            raise ValueError(f"{name} must be ascending, got {after} after {before}")

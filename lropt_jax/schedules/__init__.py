@@ -1,12 +1,29 @@
 """Schedules: formulas by family, each a pytree whose numbers are data."""
 
 from lropt_jax.schedules.base import Schedule as Schedule
-from lropt_jax.schedules.base import as_schedule as as_schedule
-from lropt_jax.schedules.base import constant as constant
-from lropt_jax.schedules.base import feedback_schedule as feedback_schedule
-from lropt_jax.schedules.base import schedule as schedule
+from lropt_jax.schedules.batch_size import batch_size_from as batch_size_from
+from lropt_jax.schedules.catalogue import SCHEDULES as SCHEDULES
+from lropt_jax.schedules.composition import as_schedule as as_schedule
+from lropt_jax.schedules.composition import per_epoch as per_epoch
+from lropt_jax.schedules.composition import product as product
+from lropt_jax.schedules.composition import sequence as sequence
 from lropt_jax.schedules.composition import warmup as warmup
-from lropt_jax.schedules.decay import cosine_decay as cosine_decay
+from lropt_jax.schedules.constructor import feedback_schedule as feedback_schedule
+from lropt_jax.schedules.constructor import schedule as schedule
+from lropt_jax.schedules.cycles import cyclic as cyclic
+from lropt_jax.schedules.cycles import one_cycle as one_cycle
+from lropt_jax.schedules.cycles import one_cycle_momentum as one_cycle_momentum
 from lropt_jax.schedules.decay import exponential_decay as exponential_decay
-from lropt_jax.schedules.decay import linear as linear
+from lropt_jax.schedules.decay import inverse_time_decay as inverse_time_decay
+from lropt_jax.schedules.decay import natural_exp_decay as natural_exp_decay
+from lropt_jax.schedules.decay import piecewise_constant as piecewise_constant
 from lropt_jax.schedules.decay import step_decay as step_decay
+from lropt_jax.schedules.feedback import reduce_on_plateau as reduce_on_plateau
+from lropt_jax.schedules.ramps import constant as constant
+from lropt_jax.schedules.ramps import cosine_decay as cosine_decay
+from lropt_jax.schedules.ramps import linear as linear
+from lropt_jax.schedules.ramps import polynomial as polynomial
+from lropt_jax.schedules.restarts import warm_restarts as warm_restarts
+from lropt_jax.schedules.time_based import time_decay as time_decay
+from lropt_jax.schedules.warmups import inverse_sqrt as inverse_sqrt
+from lropt_jax.schedules.warmups import warmup_stable_decay as warmup_stable_decay

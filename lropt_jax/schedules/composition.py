@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax.numpy as jnp
 
-from lropt_jax.schedules.base import schedule, value_at
-from lropt_jax.validation import Finite, NonNegative
+from lropt_jax.schedules.base import Schedule, from_callable, value_at
+from lropt_jax.schedules.constructor import schedule
+from lropt_jax.schedules.ramps import constant
+from lropt_jax.schedules.shapes import between, progress, segment_of, whole_parts
+from lropt_jax.validation import Finite, NonNegative, Positive, ascending
+
+_schedule = schedule  # some formulas have an argument of this name
 
 
-@schedule
+def as_schedule(value: Any) -> Schedule:
+    """A number, a schedule or a callable as a `Schedule`."""
+    return from_callable(value) if callable(value) else constant(value)
+
+
+@_schedule
+def product(count: Any, first: Any, second: Any) -> Any:
+    r"""The product of two schedules (or numbers): what `a * b` makes.
+
+    Equal to PyTorch's `ChainedScheduler` of factors.
+
+    Args:
+      first, second: schedules, numbers or plain callables of count.
+
+    Raises:
+      ValueError: for a concrete number that is not finite.
+
+    Example:
+      >>> from lropt_jax import constant
+      >>> float((2.0 * constant(0.25))(0))
+      0.5
+    """
+    return value_at(first, count) * value_at(second, count)
+
+
+@_schedule
 def warmup(count: Any, schedule: Any, steps: NonNegative, init_value: Finite = 0.0) -> Any:
     r"""A linear warm-up into any schedule, which then starts at its own 0.
 
     .. math::
         \eta_t = v + (s(0) - v)\, t / T \;\text{ for } t < T, \qquad s(t - T) \text{ after it}
+
+    Equal to Optax's `warmup_cosine_decay_schedule`, where $s$ is a cosine over what is left.
 
     Args:
       schedule: $s$, a schedule, a number or a plain callable of count.
@@ -28,8 +61,65 @@ def warmup(count: Any, schedule: Any, steps: NonNegative, init_value: Finite = 0
     Example:
       >>> from lropt_jax import cosine_decay, warmup
       >>> s = warmup(cosine_decay(1.0, 100), steps=10)
-      >>> [float(s(t)) for t in (0, 5, 10, 60)]
+      >>> [round(float(s(t)), 6) for t in (0, 5, 10, 60)]
       [0.0, 0.5, 1.0, 0.5]
     """
-    rising = init_value + (value_at(schedule, 0) - init_value) * count / jnp.maximum(steps, 1e-8)
+    rising = between(value_at(schedule, 0), init_value, progress(count, steps))
     return jnp.where(count < steps, rising, value_at(schedule, jnp.maximum(count - steps, 0)))
+
+
+def _check_sequence(schedules: Any, boundaries: Any) -> None:
+    ascending("sequence: boundaries", boundaries, one_less_than=("schedules", schedules))
+
+
+@_schedule(check=_check_sequence)
+def sequence(count: Any, schedules: tuple[Any, ...], boundaries: tuple[Finite, ...]) -> Any:
+    r"""One schedule after another, each from its own 0.
+
+    .. math::
+        \eta_t = s_i(t - b_{i-1}), \qquad b_{i-1} \le t < b_i, \quad b_{-1} = 0
+
+    Equal to Optax's `join_schedules` and PyTorch's `SequentialLR`. A boundary that stands twice
+    skips the schedule between. No schedule is evaluated outside its own steps, so gradients
+    through the others stay finite.
+
+    Args:
+      schedules: $s$, schedules, numbers or plain callables of count.
+      boundaries: $b$, in steps, ascending, one fewer: a list of numbers, or one array.
+
+    Raises:
+      ValueError: when the lengths do not fit, the boundaries are not ascending, or a concrete
+        number is not finite.
+
+    Example:
+      >>> from lropt_jax import constant, linear, sequence
+      >>> s = sequence([linear(0.0, 1.0, 10), constant(1.0), linear(1.0, 0.0, 10)], [10, 90])
+      >>> [float(s(t)) for t in (5, 50, 95)]
+      [0.5, 1.0, 0.5]
+    """
+    starts = [0, *boundaries]
+    lengths = [end - start for start, end in itertools.pairwise(starts)]
+    own = [jnp.maximum(count - start, 0) for start in starts]
+    own = [jnp.minimum(t, n) for t, n in zip(own, [*lengths, jnp.inf], strict=True)]
+    values = [jnp.asarray(value_at(s, t)) for s, t in zip(schedules, own, strict=True)]
+    return jnp.stack(jnp.broadcast_arrays(*values))[segment_of(count, boundaries)]
+
+
+@_schedule
+def per_epoch(count: Any, schedule: Any, steps_per_epoch: Positive) -> Any:
+    r"""A schedule of epochs in an optimizer that counts steps: $\eta_t = s(\lfloor t/T \rfloor)$.
+
+    Args:
+      schedule: $s$, a schedule, a number or a plain callable of the epoch, from 0.
+      steps_per_epoch: $T$, in steps.
+
+    Raises:
+      ValueError: for concrete numbers out of range.
+
+    Example:
+      >>> from lropt_jax import per_epoch, step_decay
+      >>> s = per_epoch(step_decay(1.0, drop=0.5, every=10), steps_per_epoch=100)
+      >>> float(s(999)), float(s(1000))
+      (1.0, 0.5)
+    """
+    return value_at(schedule, whole_parts(count, steps_per_epoch))

@@ -1,4 +1,4 @@
-"""Schedules that fall: one formula after another."""
+"""Schedules that fall by a rate or by drops: one formula after another."""
 
 from __future__ import annotations
 
@@ -6,39 +6,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from lropt_jax.schedules.base import schedule
-from lropt_jax.validation import Finite, NonNegative, Positive
-
-
-@schedule
-def linear(
-    count: Any,
-    init_value: Finite,
-    end_value: Finite,
-    transition_steps: Positive,
-    transition_begin: NonNegative = 0,
-) -> Any:
-    r"""A straight line between two values, constant before and after it.
-
-    .. math::
-        \eta_t = \eta_0 + (\eta_T - \eta_0)\,\mathrm{clip}((t - b) / T,\, 0,\, 1)
-
-    Args:
-      init_value: $\eta_0$.
-      end_value: $\eta_T$.
-      transition_steps: $T$, in steps.
-      transition_begin: $b$, in steps.
-
-    Raises:
-      ValueError: for concrete numbers that are not finite, or `transition_steps <= 0`.
-
-    Example:
-      >>> from lropt_jax import linear
-      >>> float(linear(1.0, 0.0, transition_steps=4)(1))
-      0.75
-    """
-    progress = jnp.clip((count - transition_begin) / transition_steps, 0, 1)
-    return init_value + (end_value - init_value) * progress
+from lropt_jax.schedules.constructor import schedule
+from lropt_jax.schedules.shapes import segment_of, whole_parts
+from lropt_jax.validation import Finite, NonNegative, Positive, ascending
 
 
 @schedule
@@ -57,6 +27,8 @@ def exponential_decay(
         \eta_t = \eta_0\, r^{(t - b)/T}, \qquad
         \eta_t = \eta_0\, r^{\lfloor (t - b)/T \rfloor} \text{ when staircase}
 
+    Equal to Optax's `exponential_decay` and, with one step, to PyTorch's `ExponentialLR`.
+
     Args:
       init_value: $\eta_0$, also the value before `transition_begin`.
       decay_rate: $r$, the factor over `transition_steps`.
@@ -73,13 +45,63 @@ def exponential_decay(
       >>> float(exponential_decay(1.0, 0.5, transition_steps=10)(20))
       0.25
     """
-    progress = jnp.maximum(count - transition_begin, 0) / transition_steps
-    if staircase:
-        progress = jnp.floor(progress)
-    value = init_value * decay_rate**progress
+    elapsed = jnp.maximum(count - transition_begin, 0)
+    value = init_value * decay_rate ** _exponent(elapsed, transition_steps, staircase)
     if end_value is None:
         return value
     return jnp.where(decay_rate < 1, jnp.maximum(value, end_value), jnp.minimum(value, end_value))
+
+
+@schedule
+def natural_exp_decay(count: Any, init_value: Finite, decay_rate: NonNegative) -> Any:
+    r"""Exponential decay by a rate of the natural exponential: $\eta_t = \eta_0\, e^{-kt}$.
+
+    Args:
+      init_value: $\eta_0$.
+      decay_rate: $k$, per step.
+
+    Raises:
+      ValueError: for concrete numbers out of range.
+
+    Example:
+      >>> from lropt_jax import natural_exp_decay
+      >>> float(natural_exp_decay(1.0, decay_rate=0.1)(10))
+      0.367...
+    """
+    return init_value * jnp.exp(-decay_rate * count)
+
+
+@schedule
+def inverse_time_decay(
+    count: Any,
+    init_value: Finite,
+    decay_rate: NonNegative,
+    transition_steps: Positive = 1,
+    staircase: bool = False,
+) -> Any:
+    r"""A hyperbola, smooth or in steps.
+
+    .. math::
+        \eta_t = \frac{\eta_0}{1 + k\, t/T}, \qquad
+        \eta_t = \frac{\eta_0}{1 + k \lfloor t/T \rfloor} \text{ when staircase}
+
+    Equal to Keras's `InverseTimeDecay`.
+
+    Args:
+      init_value: $\eta_0$.
+      decay_rate: $k$, per `transition_steps`.
+      transition_steps: $T$, in steps.
+      staircase: whether $t/T$ is rounded down.
+
+    Raises:
+      ValueError: for concrete numbers out of range.
+
+    Example:
+      >>> from lropt_jax import inverse_time_decay
+      >>> float(inverse_time_decay(1.0, decay_rate=0.5)(2))
+      0.5
+    """
+    return init_value / (1 + decay_rate * _exponent(count, transition_steps, staircase))
 
 
 @schedule
@@ -95,6 +117,8 @@ def step_decay(
     .. math::
         \eta_t = \eta_0\, d^{\lfloor (t + o)/T \rfloor}
 
+    Equal to PyTorch's `StepLR` (whose default drop is 0.1).
+
     Args:
       init_value: $\eta_0$.
       drop: $d$; the default halves.
@@ -109,39 +133,40 @@ def step_decay(
       >>> float(step_decay(0.8, drop=0.5, every=10)(25))
       0.2...
     """
-    return init_value * drop ** jnp.floor((count + offset) / every)
+    return init_value * drop ** whole_parts(count + offset, every)
 
 
-@schedule
-def cosine_decay(
-    count: Any,
-    init_value: Finite,
-    decay_steps: Positive,
-    alpha: Finite = 0.0,
-    exponent: Positive = 1.0,
+def _check_pieces(boundaries: Any, values: Any) -> None:
+    ascending("piecewise_constant: boundaries", boundaries, one_less_than=("values", values))
+
+
+@schedule(check=_check_pieces)
+def piecewise_constant(
+    count: Any, boundaries: tuple[Finite, ...], values: tuple[Finite, ...]
 ) -> Any:
-    r"""Half a cosine from the first value to a fraction of it, constant after that.
+    r"""One value after another: $\eta_t = v_i$ with $i$ the number of boundaries $b_j \le t$.
 
-    .. math::
-        \eta_t = \eta_0 \left[(1 - \alpha)
-        \left(\tfrac12 (1 + \cos \pi \min(t, T)/T)\right)^p + \alpha\right]
+    Equal to PyTorch's `MultiStepLR` for values that fall by its gamma. Optax's
+    `piecewise_constant_schedule` takes scales, ours the values. A boundary that stands twice
+    skips the value between.
 
     Args:
-      init_value: $\eta_0$.
-      decay_steps: $T$, in steps.
-      alpha: $\alpha$, the last value as a fraction of the first.
-      exponent: $p$.
+      boundaries: $b$, in steps, ascending: a list of numbers, or one array.
+      values: $v$, one more than boundaries.
 
     Raises:
-      ValueError: for concrete numbers out of range.
-
-    Reference:
-      Loshchilov and Hutter 2017, SGDR, arXiv:1608.03983 (without restarts).
+      ValueError: when the lengths do not fit, the boundaries are not ascending, or a concrete
+        number is not finite.
 
     Example:
-      >>> from lropt_jax import cosine_decay
-      >>> float(cosine_decay(1.0, 100)(50))
-      0.5
+      >>> from lropt_jax import piecewise_constant
+      >>> s = piecewise_constant([10, 20], [1.0, 0.5, 0.25])
+      >>> [float(s(t)) for t in (9, 10, 20)]
+      [1.0, 0.5, 0.25]
     """
-    cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(count / decay_steps, 0, 1)))
-    return init_value * ((1 - alpha) * cosine**exponent + alpha)
+    return jnp.stack(list(values))[segment_of(count, boundaries)]
+
+
+def _exponent(elapsed: Any, steps: Any, staircase: Any) -> Any:
+    """elapsed / steps, rounded down in a staircase."""
+    return jnp.where(staircase, whole_parts(elapsed, steps), elapsed / steps)

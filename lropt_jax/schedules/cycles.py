@@ -1,0 +1,175 @@
+"""Schedules that rise and fall: the cyclical learning rate, and one cycle of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import jax.numpy as jnp
+
+from lropt_jax.schedules.constructor import schedule
+from lropt_jax.schedules.shapes import between, progress, remaining, whole_parts
+from lropt_jax.validation import Finite, NonNegative, Positive, UnitInterval
+
+
+@schedule
+def cyclic(
+    count: Any,
+    base_value: Finite,
+    peak_value: Finite,
+    steps_up: Positive,
+    steps_down: NonNegative | None = None,
+    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
+    gamma: Positive = 1.0,
+) -> Any:
+    r"""The cyclical learning rate: up and down along straight lines, for ever.
+
+    .. math::
+        \eta_t = \eta_b + (\eta_p - \eta_b)\, s\, a, \qquad
+        s = \begin{cases} u / T_\uparrow & u \le T_\uparrow \\
+        (T - u) / T_\downarrow & \text{else} \end{cases}, \qquad
+        u = t \bmod T, \quad T = T_\uparrow + T_\downarrow
+
+    with the amplitude $a = 1$ (triangular), $2^{-\lfloor t/T \rfloor}$ (triangular2) or
+    $\gamma^t$ (exp_range). Equal to PyTorch's `CyclicLR`; with the larger value as the base it
+    cycles momentum the other way, as that does.
+
+    Args:
+      base_value: $\eta_b$.
+      peak_value: $\eta_p$.
+      steps_up: $T_\uparrow$, in steps.
+      steps_down: $T_\downarrow$, in steps; None: as many as up.
+      mode: "triangular", "triangular2" or "exp_range".
+      gamma: $\gamma$, per step, for "exp_range".
+
+    Raises:
+      ValueError: for concrete numbers out of range, or an unknown mode.
+
+    Reference:
+      Smith 2017, arXiv:1506.01186.
+
+    Example:
+      >>> from lropt_jax import cyclic
+      >>> s = cyclic(0.0, 1.0, steps_up=4, mode="triangular2")
+      >>> [float(s(t)) for t in (0, 2, 4, 8, 12)]
+      [0.0, 0.5, 1.0, 0.0, 0.5]
+    """
+    down = steps_up if steps_down is None else steps_down
+    cycle = whole_parts(count, steps_up + down)
+    time = count - cycle * (steps_up + down)
+    rising = progress(time, steps_up)
+    height = jnp.where(time <= steps_up, rising, 1 - progress(time - steps_up, down))
+    amplitude = {"triangular": 1, "triangular2": 0.5**cycle, "exp_range": gamma**count}[mode]
+    return base_value + (peak_value - base_value) * height * amplitude
+
+
+@schedule
+def one_cycle(
+    count: Any,
+    peak_value: Finite,
+    total_steps: Positive,
+    warmup_fraction: UnitInterval = 0.3,
+    div_factor: Positive = 25.0,
+    final_div_factor: Positive = 1e4,
+    anneal: Literal["cosine", "linear"] = "cosine",
+    three_phase: bool = False,
+) -> Any:
+    r"""One cycle: up to a peak, then down to almost nothing; constant after the end.
+
+    .. math::
+        \frac{\eta_p}{d} \to \eta_p \text{ at } pN - 1
+        \to \frac{\eta_p}{d f} \text{ at } N - 1, \qquad
+        \text{three-phase: } \eta_p \to \frac{\eta_p}{d} \text{ at } 2pN - 2 \text{ between}
+
+    Equal to PyTorch's `OneCycleLR` up to its end. Beside it, momentum (or Adam's b1) goes the
+    other way: `one_cycle_momentum`.
+
+    Args:
+      peak_value: $\eta_p$.
+      total_steps: $N$, in steps.
+      warmup_fraction: $p$, the part of the steps that rises.
+      div_factor: $d$, from the first value to the peak; the default is PyTorch's.
+      final_div_factor: $f$, from the first value down to the last; the default is PyTorch's.
+      anneal: "cosine" or "linear".
+      three_phase: whether it falls back to the first value as fast as it rose, then to the last.
+
+    Raises:
+      ValueError: for concrete numbers out of range, or an unknown `anneal`.
+
+    Reference:
+      Smith and Topin 2018, Super-Convergence, arXiv:1708.07120.
+
+    Example:
+      >>> from lropt_jax import one_cycle, one_cycle_momentum, sgd
+      >>> s = one_cycle(1.0, total_steps=101, warmup_fraction=0.5, div_factor=10, anneal="linear")
+      >>> round(float(s(0)), 6), round(float(s(49.5)), 6), round(float(s(1000)), 6)
+      (0.1, 1.0, 1e-05)
+      >>> tx = sgd(one_cycle(0.5, 1000), momentum=one_cycle_momentum(total_steps=1000))
+    """
+    first = peak_value / div_factor
+    values: tuple[Any, ...] = (first, peak_value, first / final_div_factor)
+    if three_phase:
+        values = (first, peak_value, first, first / final_div_factor)
+    return _phases(count, values, total_steps, warmup_fraction, anneal)
+
+
+def _needs_total_steps(total_steps: Any, **others: Any) -> None:
+    if total_steps is None:
+        raise TypeError("one_cycle_momentum: total_steps must be given")
+
+
+@schedule(check=_needs_total_steps)
+def one_cycle_momentum(
+    count: Any,
+    base_value: Finite = 0.85,
+    peak_value: Finite = 0.95,
+    total_steps: Positive | None = None,
+    warmup_fraction: UnitInterval = 0.3,
+    anneal: Literal["cosine", "linear"] = "cosine",
+    three_phase: bool = False,
+) -> Any:
+    r"""The momentum (or b1) beside `one_cycle`: down while the learning rate rises, and back.
+
+    .. math::
+        \mu_p \to \mu_b \text{ at } pN - 1 \to \mu_p \text{ at } N - 1
+        \text{ (three-phase: at } 2pN - 2)
+
+    Equal to the momentum of PyTorch's `OneCycleLR`.
+
+    Args:
+      base_value: $\mu_b$, the lowest; the default is PyTorch's.
+      peak_value: $\mu_p$, the highest; the default is PyTorch's.
+      total_steps: $N$, in steps; must be given.
+      warmup_fraction, anneal, three_phase: as in `one_cycle`.
+
+    Raises:
+      ValueError: for concrete numbers out of range, or an unknown `anneal`.
+      TypeError: without `total_steps`.
+
+    Reference:
+      Smith and Topin 2018, Super-Convergence, arXiv:1708.07120.
+
+    Example:
+      >>> from lropt_jax import adam, one_cycle, one_cycle_momentum
+      >>> momentum = one_cycle_momentum(0.8, 0.9, total_steps=10)
+      >>> round(float(momentum(0)), 6), round(float(momentum(2)), 6), round(float(momentum(9)), 6)
+      (0.9, 0.8, 0.9)
+      >>> tx = adam(one_cycle(1e-2, 1000), b1=one_cycle_momentum(total_steps=1000))
+    """
+    values = (peak_value, base_value, peak_value) + (peak_value,) * three_phase
+    return _phases(count, values, total_steps, warmup_fraction, anneal)
+
+
+def _phases(count: Any, values: Any, total_steps: Any, fraction: Any, anneal: str) -> Any:
+    """From each value to the next, in two or three phases; the real ends are PyTorch's."""
+    ends = [fraction * total_steps - 1, total_steps - 1]
+    if len(values) == 4:
+        ends.insert(1, 2 * fraction * total_steps - 2)
+    time = jnp.minimum(count, total_steps - 1)
+    starts = [0, *ends[:-1]]
+    value = None
+    for start, end, before, after in reversed(
+        list(zip(starts, ends, values[:-1], values[1:], strict=True))
+    ):
+        phase = between(before, after, remaining(anneal, progress(time - start, end - start)))
+        value = phase if value is None else jnp.where(time <= end, phase, value)
+    return value

@@ -1,0 +1,135 @@
+"""Schedules that go from one value to another in a given number of steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lropt_jax.schedules import shapes
+from lropt_jax.schedules.constructor import schedule
+from lropt_jax.schedules.shapes import between, progress, remaining
+from lropt_jax.validation import Finite, NonNegative, Positive
+
+
+@schedule
+def constant(count: Any, value: Finite) -> Any:
+    r"""A constant: $\eta_t = v$.
+
+    Args:
+      value: $v$, the value at every count.
+
+    Raises:
+      ValueError: for a concrete number that is not finite.
+
+    Example:
+      >>> from lropt_jax import constant
+      >>> float(constant(0.5)(100))
+      0.5
+    """
+    return value
+
+
+@schedule
+def linear(
+    count: Any,
+    init_value: Finite,
+    end_value: Finite,
+    transition_steps: Positive,
+    transition_begin: NonNegative = 0,
+) -> Any:
+    r"""A straight line between two values, constant before and after it.
+
+    .. math::
+        \eta_t = \eta_0 + (\eta_T - \eta_0)\,\mathrm{clip}((t - b) / T,\, 0,\, 1)
+
+    Equal to Optax's `linear_schedule` and, for $\eta_0$ and $\eta_T$ as factors, to PyTorch's
+    `LinearLR`.
+
+    Args:
+      init_value: $\eta_0$.
+      end_value: $\eta_T$.
+      transition_steps: $T$, in steps.
+      transition_begin: $b$, in steps.
+
+    Raises:
+      ValueError: for concrete numbers that are not finite, or `transition_steps <= 0`.
+
+    Example:
+      >>> from lropt_jax import linear
+      >>> float(linear(1.0, 0.0, transition_steps=4)(1))
+      0.75
+    """
+    part = progress(count - transition_begin, transition_steps)
+    return between(init_value, end_value, remaining("linear", part))
+
+
+@schedule
+def polynomial(
+    count: Any,
+    init_value: Finite,
+    end_value: Finite,
+    power: NonNegative,
+    transition_steps: Positive,
+    transition_begin: NonNegative = 0,
+) -> Any:
+    r"""A power of the straight line between two values, constant before and after it.
+
+    .. math::
+        \eta_t = \eta_T + (\eta_0 - \eta_T) \left(1 - \mathrm{clip}((t - b)/T,\, 0,\, 1)\right)^p
+
+    Equal to Optax's `polynomial_schedule` and, with `end_value` 0, to PyTorch's `PolynomialLR`.
+
+    Args:
+      init_value: $\eta_0$.
+      end_value: $\eta_T$.
+      power: $p$; 1 is `linear`.
+      transition_steps: $T$, in steps.
+      transition_begin: $b$, in steps.
+
+    Raises:
+      ValueError: for concrete numbers out of range.
+
+    Example:
+      >>> from lropt_jax import polynomial
+      >>> float(polynomial(1.0, 0.0, power=2, transition_steps=4)(2))
+      0.25
+    """
+    part = progress(count - transition_begin, transition_steps)
+    return between(init_value, end_value, shapes.power(remaining("linear", part), power))
+
+
+@schedule
+def cosine_decay(
+    count: Any,
+    init_value: Finite,
+    decay_steps: Positive,
+    alpha: Finite = 0.0,
+    exponent: Positive = 1.0,
+) -> Any:
+    r"""Half a cosine from the first value to a fraction of it, constant after that.
+
+    .. math::
+        \eta_t = \eta_0 \left[(1 - \alpha)
+        \left(\tfrac12 (1 + \cos \pi \min(t, T)/T)\right)^p + \alpha\right]
+
+    Equal to Optax's `cosine_decay_schedule` and, up to `T_max` and with $\alpha$ as
+    `eta_min` / $\eta_0$, to PyTorch's `CosineAnnealingLR` (which rises again after that).
+
+    Args:
+      init_value: $\eta_0$.
+      decay_steps: $T$, in steps.
+      alpha: $\alpha$, the last value as a fraction of the first.
+      exponent: $p$.
+
+    Raises:
+      ValueError: for concrete numbers out of range.
+
+    Reference:
+      Loshchilov and Hutter 2017, SGDR, arXiv:1608.03983 (without restarts).
+
+    Example:
+      >>> from lropt_jax import cosine_decay
+      >>> float(cosine_decay(1.0, 100)(100))
+      0.0
+    """
+    left = shapes.power(remaining("cosine", progress(count, decay_steps)), exponent)
+    return init_value * between(1, alpha, left)

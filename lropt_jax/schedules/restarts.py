@@ -1,0 +1,91 @@
+"""Cosine annealing with warm restarts, exact at every restart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lropt_jax.schedules.constructor import schedule
+from lropt_jax.schedules.shapes import between, progress, remaining
+from lropt_jax.validation import AtLeastOne, Finite, Positive
+
+_EXACT = 32  # cycles whose starts are summed: all that 2^31 steps hold, when they double
+
+
+@schedule
+def warm_restarts(
+    count: Any,
+    init_value: Finite,
+    first_cycle_steps: Positive,
+    cycle_mult: AtLeastOne = 1.0,
+    cycle_decay: Positive = 1.0,
+    end_value: Finite = 0.0,
+) -> Any:
+    r"""Cosine annealing with warm restarts (SGDR), without end.
+
+    .. math::
+        \eta_t = \eta_e + (\eta_0 - \eta_e)\, d^i\, \tfrac12
+        \left(1 + \cos \pi \frac{t - t_i}{T m^i}\right), \qquad
+        t_i = T \sum_{j<i} m^j \le t < t_{i+1}
+
+    Equal to PyTorch's `CosineAnnealingWarmRestarts` (where that takes the right cycle; for
+    multipliers such as 3 its logarithm misses some restarts by one step) and to Keras's
+    `CosineDecayRestarts`.
+
+    Args:
+      init_value: $\eta_0$.
+      first_cycle_steps: $T$, in steps.
+      cycle_mult: $m$, the factor from a cycle's length to the next; a whole number gives exact
+        whole boundaries, a fractional one real boundaries, unrounded.
+      cycle_decay: $d$, the factor from a cycle's amplitude to the next.
+      end_value: $\eta_e$, what each cycle falls to.
+
+    Raises:
+      ValueError: for concrete numbers out of range.
+
+    Reference:
+      Loshchilov and Hutter 2017, SGDR, arXiv:1608.03983.
+
+    Example:
+      >>> from lropt_jax import warm_restarts
+      >>> s = warm_restarts(1.0, first_cycle_steps=10, cycle_mult=2)
+      >>> [float(s(t)) for t in (0, 10, 30, 70)]
+      [1.0, 1.0, 1.0, 1.0]
+    """
+    cycle = jax.lax.stop_gradient(_cycle(count / first_cycle_steps, cycle_mult))
+    start = first_cycle_steps * _start(cycle, cycle_mult)
+    end = first_cycle_steps * _start(cycle + 1, cycle_mult)
+    left = remaining("cosine", progress(count - start, end - start))
+    return between(init_value, end_value, cycle_decay**cycle * left)
+
+
+def _cycle(time: Any, mult: Any) -> Any:
+    """The last cycle that starts at or before `time`, in lengths of the first one."""
+    growth = jnp.maximum(mult - 1, 1e-12)
+    growing = jnp.log1p(time * growth) / jnp.log1p(growth)
+    estimate = jnp.floor(jnp.where(mult > 1, growing, time))
+    for _ in range(2):  # logarithms round: set it right against the starts themselves
+        estimate += _start(estimate + 1, mult) <= time
+        estimate -= _start(estimate, mult) > time
+    return jnp.maximum(estimate, 0)
+
+
+def _start(cycle: Any, mult: Any) -> Any:
+    r"""$\sum_{j<i} m^j$: to the last bit for whole m, for m = 1 too."""
+    j = jnp.arange(_EXACT)
+    powers = jnp.cumprod(jnp.where((j > 0) & (j < cycle), mult, 1))
+    summed = jnp.sum(jnp.where(j < cycle, powers, 0))
+    return jnp.where(cycle <= _EXACT, summed, _long_sum(cycle, mult))
+
+
+def _long_sum(i: Any, m: Any) -> Any:
+    r"""$(m^i - 1) / (m - 1)$, by its series where m is so near 1 that this cancels."""
+    growth = m - 1
+    near = i * growth < 1e-4
+    series = i * (1 + (i - 1) / 2 * growth * (1 + (i - 2) / 3 * growth))
+    safe = jnp.where(near, 1, growth)
+    # An exponent beyond the float range belongs to a cycle that no count reaches.
+    exponent = jnp.minimum(i * jnp.log1p(safe), 80.0)
+    return jnp.where(near, series, jnp.expm1(exponent) / safe)
