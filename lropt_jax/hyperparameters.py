@@ -39,14 +39,14 @@ class TunableState(NamedTuple):
 # What a concrete number of this name may be, at construction and in `set_hyperparams` alike.
 CONSTRAINTS: dict[str, validation.Constraint] = {
     **dict.fromkeys(
-        ("learning_rate", "eps", "eps_root", "weight_decay", "l2", "trust_coefficient", "beta"),
+        ("learning_rate", "eps", "eps_root", "weight_decay", "l2", "trust_coefficient"),
         validation.non_negative,
     ),
     **dict.fromkeys(
         ("initial_accumulator_value", "momentum_decay", "min_steps"), validation.non_negative
     ),
     **dict.fromkeys(("switch_atol", "switch_rtol", "min_gain"), validation.non_negative),
-    **dict.fromkeys(("b1", "b2", "b3", "decay", "rho", "momentum"), validation.averaging),
+    **dict.fromkeys(("b1", "b2", "b3", "decay", "rho", "momentum", "beta"), validation.averaging),
     **dict.fromkeys(("dampening", "nu2"), validation.unit_interval),
     **dict.fromkeys(("nu", "nu1"), validation.finite),
     **dict.fromkeys(("min_step", "max_step"), validation.positive),

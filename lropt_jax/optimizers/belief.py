@@ -1,0 +1,118 @@
+"""AdaBelief: Adam that divides by how much a gradient surprises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optax
+
+from lropt_jax.hyperparameters import tunable
+from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, folded
+from lropt_jax.optimizers.base import (
+    Hyperparameter,
+    Mask,
+    leafwise,
+    magnitudes_like,
+    moments_like,
+    root,
+    scalar,
+    square,
+)
+from lropt_jax.optimizers.descent import descend
+
+
+def scale_by_adabelief(
+    b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-16
+) -> optax.GradientTransformation:
+    r"""Direction $\hat m_t / (\sqrt{\hat s_t} + \epsilon)$. See `adabelief`.
+
+    The state is Adam's, with $s$ in the place of $v$.
+
+    Args:
+      b1: the decay of $m$.
+      b2: the decay of $s$.
+      eps: $\epsilon$, inside the sum and outside the root.
+    """
+
+    def init(params: Any) -> ScaleByAdamState:
+        return ScaleByAdamState(
+            scalar(1.0), scalar(1.0), moments_like(params), magnitudes_like(params)
+        )
+
+    def update(
+        updates: Any, state: ScaleByAdamState, params: Any = None
+    ) -> tuple[Any, ScaleByAdamState]:
+        del params
+        products = state.b1_product * b1, state.b2_product * b2
+        scale, folded_eps = folded(*products, eps)
+
+        def equation(
+            g: Any, m: Any, s: Any, b1: Any, b2: Any, scale: Any, folded_eps: Any, eps: Any
+        ) -> tuple[Any, Any, Any]:
+            m = b1 * m + (1 - b1) * g
+            s = b2 * s + (1 - b2) * square(g - m) + eps
+            return scale * (m / (root(s) + folded_eps)), m, s
+
+        numbers = [b1, b2, scale, folded_eps, eps]
+        direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
+        return direction, ScaleByAdamState(*products, mu, nu)
+
+    return optax.GradientTransformation(init, update)
+
+
+@tunable
+def adabelief(
+    learning_rate: Hyperparameter,
+    b1: Hyperparameter = 0.9,
+    b2: Hyperparameter = 0.999,
+    eps: Hyperparameter = 1e-16,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""AdaBelief. Equal to the authors' code (adabelief-pytorch) with `rectify=False`.
+
+    .. math::
+        s_t = \beta_2 s_{t-1} + (1 - \beta_2)(g_t - m_t)^2 + \epsilon, \qquad
+        p_t = p_{t-1} - \eta_t \frac{\hat m_t}{\sqrt{\hat s_t} + \epsilon}
+
+    with Adam's $m$ and corrections. The $\epsilon$ accumulates in $s$, so that it matters more
+    than Adam's. The authors' code decays decoupled and rectifies by default; the paper's CIFAR
+    results have $\epsilon = 10^{-8}$, L2 of 5e-4 and no rectification. It is equal to
+    `optax.adabelief(eps=eps, eps_root=eps)`.
+
+    Args:
+      learning_rate: $\eta$; the authors' default is 0.001.
+      b1: $\beta_1$ in [0, 1).
+      b2: $\beta_2$ in [0, 1).
+      eps: $\epsilon$, the default of the authors' code since 0.1.
+      l2: coupled decay, added to the gradient, or None.
+      weight_decay: decoupled decay, times the learning rate, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
+
+    Reference:
+      Zhuang et al. 2020, AdaBelief optimizer, arXiv:2010.07468.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import adabelief
+      >>> tx = adabelief(0.5, b1=0.5)
+      >>> params = jnp.array(1.0)
+      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+      >>> round(float(updates), 4)  # the surprise is half the gradient: twice Adam's step
+      -1.0
+    """
+    return descend(
+        scale_by_adabelief(b1, b2, eps),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )

@@ -1,0 +1,228 @@
+"""Steps in proportion to each layer's norm, for large batches: LARS, LAMB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from lropt_jax.hyperparameters import tunable
+from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, scale_by_adam
+from lropt_jax.optimizers.base import Hyperparameter, Mask, leafwise, norm, scalar
+from lropt_jax.optimizers.descent import add_decay, decay_mask, descend, require_params
+from lropt_jax.optimizers.gradient_descent import ScaleByMomentumState, scale_by_momentum
+
+
+def _ratio_or_one(numerator: Any, denominator: Any) -> Any:
+    """The trust ratio; 1 where a norm is 0, so that a layer of zeros can leave it."""
+    usable = (numerator > 0) & (denominator > 0)
+    return jnp.where(usable, numerator / jnp.where(usable, denominator, 1), 1)
+
+
+def _check(independent_decay: bool = False, **_: Any) -> None:
+    if independent_decay:
+        raise ValueError(
+            "independent_decay must be False, got True: the decay of lars and lamb is inside the "
+            "trust ratio"
+        )
+
+
+def scale_by_lars(
+    learning_rate: Any,
+    momentum: Any = 0.9,
+    trust_coefficient: Any = 1e-3,
+    eps: Any = 0.0,
+    nesterov: bool = False,
+    weight_decay: Any = None,
+    mask: Mask = None,
+) -> optax.GradientTransformation:
+    r"""The velocity of LARS, learning rate included. See `lars`; the state is momentum's.
+
+    Args:
+      learning_rate: the global rate.
+      momentum: $\mu$.
+      trust_coefficient: $\eta$ of the paper.
+      eps: added to the denominator of the trust ratio.
+      nesterov: whether to look ahead.
+      weight_decay: $\beta$, or None.
+      mask: which leaves decay.
+    """
+    trace = scale_by_momentum(momentum, 0.0, nesterov)
+
+    def update(
+        updates: Any, state: ScaleByMomentumState, params: Any = None
+    ) -> tuple[Any, ScaleByMomentumState]:
+        require_params(params, "lars")
+
+        def equation(
+            g: Any, p: Any, decays: bool, rate: Any, trust: Any, eps: Any, decay: Any
+        ) -> tuple[Any]:
+            p = jnp.asarray(p, jnp.result_type(p, rate))
+            decay = decay if decays else 0.0
+            size = norm(p)
+            # The trust coefficient is no part of the fallback, which is plain SGD's rate.
+            local = _ratio_or_one(trust * size, norm(g) + decay * size + eps)
+            return (rate * local * (g + decay * p),)
+
+        numbers = [
+            learning_rate,
+            trust_coefficient,
+            eps,
+            0.0 if weight_decay is None else weight_decay,
+        ]
+        trees = [updates, params, decay_mask(None if weight_decay is None else mask, params)]
+        (updates,) = leafwise(equation, trees, numbers, 1)
+        return trace.update(updates, state)  # type: ignore[no-any-return]
+
+    return optax.GradientTransformation(trace.init, update)
+
+
+@tunable(check=_check)
+def lars(
+    learning_rate: Hyperparameter,
+    momentum: Hyperparameter = 0.9,
+    trust_coefficient: Hyperparameter = 1e-3,
+    eps: Hyperparameter = 0.0,
+    nesterov: bool = False,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""LARS, layer-wise adaptive rates for SGD. Equal to the paper's Algorithm 1.
+
+    .. math::
+        \lambda^l &= \eta \frac{\|w^l\|}{\|g^l\| + \beta \|w^l\| + \epsilon}, \qquad
+        v^l_t = \mu v^l_{t-1} + \gamma_t \lambda^l (g^l_t + \beta w^l_{t-1}) \\
+        w^l_t &= w^l_{t-1} - v^l_t
+
+    A leaf stands for a layer. $\lambda^l$ is 1 where $\|w^l\|$ or the denominator is 0 (timm,
+    Optax). The global rate $\gamma$ is inside the buffer, as in the paper; timm has it outside,
+    the same for a constant rate. Optax divides by $\|g + \beta w\|$, which is another number. A
+    masked leaf has no decay, and is scaled like the others; to leave it unscaled, use
+    `optax.multi_transform`.
+
+    Args:
+      learning_rate: $\gamma$, the global rate.
+      momentum: $\mu$ in [0, 1), the paper's default.
+      trust_coefficient: $\eta$, the paper's default.
+      eps: $\epsilon \ge 0$; the paper has none.
+      nesterov: whether the step is $\gamma \lambda (g + \beta w) + \mu v_t$.
+      l2: coupled decay, added to the gradient before its norm is taken, or None.
+      weight_decay: $\beta$, the decay of the algorithm, inside the ratio, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: must be False.
+
+    Raises:
+      ValueError: for a concrete number out of its range, `independent_decay`, or missing params
+        in `update`.
+
+    Reference:
+      You, Gitman and Ginsburg 2017, Large batch training of convolutional networks,
+      arXiv:1708.03888.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import lars
+      >>> tx = lars(1.0, trust_coefficient=0.5)
+      >>> params = jnp.array([3.0, 4.0])
+      >>> updates, _ = tx.update(jnp.array([0.0, 2.0]), tx.init(params), params)
+      >>> [round(float(u), 4) for u in updates]
+      [-0.0, -2.5]
+    """
+    direction = scale_by_lars(
+        learning_rate, momentum, trust_coefficient, eps, nesterov, weight_decay, mask
+    )
+    del independent_decay
+    return descend(direction, 1.0, l2=l2, mask=mask)
+
+
+def scale_by_lamb(
+    b1: Any = 0.9,
+    b2: Any = 0.999,
+    eps: Any = 1e-6,
+    weight_decay: Any = None,
+    mask: Mask = None,
+) -> optax.GradientTransformation:
+    r"""Adam's direction plus decay, at the norm of the parameters. See `lamb`; the state is Adam's.
+
+    Args:
+      b1: the decay of $m$.
+      b2: the decay of $v$.
+      eps: $\epsilon$ of Adam.
+      weight_decay: $\lambda$, or None.
+      mask: which leaves decay.
+    """
+    adam = scale_by_adam(b1, b2, eps)
+
+    def update(
+        updates: Any, state: ScaleByAdamState, params: Any = None
+    ) -> tuple[Any, ScaleByAdamState]:
+        require_params(params, "lamb")
+        direction, state = adam.update(updates, state)
+        if weight_decay is not None:
+            direction = add_decay(direction, params, weight_decay, mask, "weight_decay")
+
+        def equation(r: Any, p: Any, one: Any) -> tuple[Any]:
+            return (r * _ratio_or_one(norm(jnp.asarray(p, jnp.result_type(p, one))), norm(r)),)
+
+        (direction,) = leafwise(equation, [direction, params], [scalar(1.0)], 1)
+        return direction, state
+
+    return optax.GradientTransformation(adam.init, update)
+
+
+@tunable(check=_check)
+def lamb(
+    learning_rate: Hyperparameter,
+    b1: Hyperparameter = 0.9,
+    b2: Hyperparameter = 0.999,
+    eps: Hyperparameter = 1e-6,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""LAMB, layer-wise adaptive moments for large batches. Algorithm 2, with bias correction.
+
+    .. math::
+        r^l_t = \frac{\hat m^l_t}{\sqrt{\hat v^l_t} + \epsilon} + \lambda p^l_{t-1}, \qquad
+        p^l_t = p^l_{t-1} - \eta_t \frac{\|p^l_{t-1}\|}{\|r^l_t\|}\, r^l_t
+
+    A leaf stands for a layer; the ratio is 1 where either norm is 0. $\phi$ is the identity: the
+    bounds at 10 belong to the first version of the paper. Equal to `optax.lamb` and to timm's
+    with `always_adapt=True, max_grad_norm=None` (timm clips the global norm to 1 by default, and
+    leaves undecayed layers unscaled).
+
+    Args:
+      learning_rate: $\eta$.
+      b1: $\beta_1$ in [0, 1).
+      b2: $\beta_2$ in [0, 1).
+      eps: $\epsilon$, the paper's default.
+      l2: coupled decay, added to the gradient, or None.
+      weight_decay: $\lambda$, the decay of the algorithm, inside the ratio, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: must be False.
+
+    Raises:
+      ValueError: for a concrete number out of its range, `independent_decay`, or missing params
+        in `update`.
+
+    Reference:
+      You et al. 2020, Large batch optimization for deep learning: training BERT in 76 minutes,
+      arXiv:1904.00962.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import lamb
+      >>> tx = lamb(0.5)
+      >>> params = jnp.array([3.0, 3.0])
+      >>> updates, _ = tx.update(jnp.array([0.1, -2.0]), tx.init(params), params)
+      >>> [round(float(u), 3) for u in updates]
+      [-1.5, 1.5]
+    """
+    del independent_decay
+    return descend(scale_by_lamb(b1, b2, eps, weight_decay, mask), learning_rate, l2=l2, mask=mask)

@@ -1,0 +1,246 @@
+"""Adam with a running maximum in the denominator: AMSGrad, AdaMax."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lropt_jax.hyperparameters import tunable
+from lropt_jax.optimizers.adaptive_moments import folded
+from lropt_jax.optimizers.base import (
+    Hyperparameter,
+    Mask,
+    above_zero,
+    leafwise,
+    magnitudes_like,
+    moments_like,
+    root,
+    scalar,
+    square,
+)
+from lropt_jax.optimizers.descent import descend
+
+
+class ScaleByAmsgradState(NamedTuple):
+    r"""The state of `scale_by_amsgrad`.
+
+    Attributes:
+      b1_product: $\prod_s \beta_{1,s}$.
+      b2_product: $\prod_s \beta_{2,s}$.
+      mu: $m$, the average gradient.
+      nu: $v$, the average squared gradient.
+      nu_max: the largest $v$ so far.
+    """
+
+    b1_product: jax.Array
+    b2_product: jax.Array
+    mu: optax.Updates
+    nu: optax.Updates
+    nu_max: optax.Updates
+
+
+def scale_by_amsgrad(
+    b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8, bias_correction: bool = True
+) -> optax.GradientTransformation:
+    r"""Adam's direction with the largest $v$ so far. See `amsgrad`.
+
+    Args:
+      b1: the decay of $m$.
+      b2: the decay of $v$.
+      eps: $\epsilon$.
+      bias_correction: whether to correct as PyTorch does, after the maximum.
+    """
+
+    def init(params: Any) -> ScaleByAmsgradState:
+        ones = scalar(1.0), scalar(1.0)
+        return ScaleByAmsgradState(
+            *ones, moments_like(params), magnitudes_like(params), magnitudes_like(params)
+        )
+
+    def update(
+        updates: Any, state: ScaleByAmsgradState, params: Any = None
+    ) -> tuple[Any, ScaleByAmsgradState]:
+        del params
+        products = state.b1_product * b1, state.b2_product * b2
+        scale, folded_eps = folded(*products, eps) if bias_correction else (1.0, above_zero(eps))
+
+        def equation(
+            g: Any, m: Any, v: Any, largest: Any, b1: Any, b2: Any, scale: Any, eps: Any
+        ) -> tuple[Any, ...]:
+            m = b1 * m + (1 - b1) * g
+            v = b2 * v + (1 - b2) * square(g)
+            largest = jnp.maximum(largest, v)
+            return scale * (m / (root(largest) + eps)), m, v, largest
+
+        trees = [updates, state.mu, state.nu, state.nu_max]
+        direction, *moments = leafwise(equation, trees, [b1, b2, scale, folded_eps], 4)
+        return direction, ScaleByAmsgradState(*products, *moments)
+
+    return optax.GradientTransformation(init, update)
+
+
+@tunable
+def amsgrad(
+    learning_rate: Hyperparameter,
+    b1: Hyperparameter = 0.9,
+    b2: Hyperparameter = 0.999,
+    eps: Hyperparameter = 1e-8,
+    bias_correction: bool = True,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""AMSGrad. Equal to `torch.optim.Adam(amsgrad=True)`, or to the paper's Algorithm 2.
+
+    .. math::
+        \bar v_t = \max(\bar v_{t-1}, v_t), \qquad
+        p_t = p_{t-1} - \eta_t \frac{m_t / c_1}{\sqrt{\bar v_t / c_2} + \epsilon}
+
+    with Adam's $m$ and $v$ and $c_i = 1 - \prod_s \beta_{i,s}$, or $c_i = 1$ without bias
+    correction, as in the paper (which has no $\epsilon$: set it to 0). Optax's is a third form: it
+    corrects first and takes the maximum then.
+
+    Args:
+      learning_rate: $\eta$; PyTorch's default is 0.001.
+      b1: $\beta_1$ in [0, 1).
+      b2: $\beta_2$ in [0, 1).
+      eps: $\epsilon$, outside the root.
+      bias_correction: True for PyTorch's form, False for the paper's.
+      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
+      weight_decay: decoupled decay, times the learning rate, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
+
+    Reference:
+      Reddi, Kale and Kumar 2018, On the convergence of Adam and beyond, arXiv:1904.09237.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import amsgrad
+      >>> tx = amsgrad(1.0, b1=0.5, b2=0.75, eps=0.0, bias_correction=False)
+      >>> params = jnp.array(1.0)
+      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+      >>> float(updates)
+      -1.0
+    """
+    return descend(
+        scale_by_amsgrad(b1, b2, eps, bias_correction),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )
+
+
+class ScaleByAdamaxState(NamedTuple):
+    r"""The state of `scale_by_adamax`.
+
+    Attributes:
+      b1_product: $\prod_s \beta_{1,s}$.
+      mu: $m$, the average gradient.
+      largest: $u$, the decaying maximum of the gradient's magnitude.
+    """
+
+    b1_product: jax.Array
+    mu: optax.Updates
+    largest: optax.Updates
+
+
+def scale_by_adamax(
+    b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8
+) -> optax.GradientTransformation:
+    r"""Direction $\hat m_t / u_t$. See `adamax`.
+
+    Args:
+      b1: the decay of $m$.
+      b2: the decay of $u$.
+      eps: $\epsilon$, added to each gradient's magnitude.
+    """
+
+    def init(params: Any) -> ScaleByAdamaxState:
+        return ScaleByAdamaxState(scalar(1.0), moments_like(params), magnitudes_like(params))
+
+    def update(
+        updates: Any, state: ScaleByAdamaxState, params: Any = None
+    ) -> tuple[Any, ScaleByAdamaxState]:
+        del params
+        b1_product = state.b1_product * b1
+
+        def equation(
+            g: Any, m: Any, u: Any, b1: Any, b2: Any, scale: Any, eps: Any
+        ) -> tuple[Any, Any, Any]:
+            m = b1 * m + (1 - b1) * g
+            size = root(square(g)) if jnp.iscomplexobj(g) else jnp.abs(g)
+            u = jnp.maximum(b2 * u, size + eps)
+            return scale * (m / u), m, u
+
+        numbers = [b1, b2, 1 / (1 - b1_product), above_zero(eps)]
+        trees = [updates, state.mu, state.largest]
+        direction, mu, largest = leafwise(equation, trees, numbers, 3)
+        return direction, ScaleByAdamaxState(b1_product, mu, largest)
+
+    return optax.GradientTransformation(init, update)
+
+
+@tunable
+def adamax(
+    learning_rate: Hyperparameter = 2e-3,
+    b1: Hyperparameter = 0.9,
+    b2: Hyperparameter = 0.999,
+    eps: Hyperparameter = 1e-8,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""AdaMax, Adam in the infinity norm. Equal to `torch.optim.Adamax`.
+
+    .. math::
+        u_t = \max(\beta_2 u_{t-1},\, |g_t| + \epsilon), \qquad
+        p_t = p_{t-1} - \frac{\eta_t}{1 - \prod_s \beta_{1,s}} \frac{m_t}{u_t}
+
+    The paper has no $\epsilon$.
+
+    Args:
+      learning_rate: $\eta$, the paper's default.
+      b1: $\beta_1$ in [0, 1), the paper's default.
+      b2: $\beta_2$ in [0, 1), the paper's default.
+      eps: $\epsilon$, PyTorch's default.
+      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
+      weight_decay: decoupled decay, times the learning rate, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
+
+    Reference:
+      Kingma and Ba 2015, Adam, section 7.1, arXiv:1412.6980.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import adamax
+      >>> tx = adamax(0.5)
+      >>> params = jnp.array(1.0)
+      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+      >>> round(float(updates), 4)
+      -0.5
+    """
+    return descend(
+        scale_by_adamax(b1, b2, eps),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )

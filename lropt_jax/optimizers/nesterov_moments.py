@@ -1,0 +1,197 @@
+"""Adam with Nesterov momentum: NAdam, NAdamW."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from lropt_jax.hyperparameters import tunable
+from lropt_jax.optimizers.base import (
+    Hyperparameter,
+    Mask,
+    above_zero,
+    leafwise,
+    magnitudes_like,
+    moments_like,
+    root,
+    scalar,
+    square,
+)
+from lropt_jax.optimizers.descent import descend
+
+
+class ScaleByNadamState(NamedTuple):
+    r"""The state of `scale_by_nadam`.
+
+    Attributes:
+      warmth: $0.96^{t \psi}$, which takes the momentum from $\beta_1 / 2$ to $\beta_1$.
+      mu_product: $\prod_{s \le t} \mu_s$.
+      b2_product: $\prod_{s \le t} \beta_{2,s}$.
+      mu: $m$, the average gradient.
+      nu: $v$, the average squared gradient.
+    """
+
+    warmth: jax.Array
+    mu_product: jax.Array
+    b2_product: jax.Array
+    mu: optax.Updates
+    nu: optax.Updates
+
+
+def scale_by_nadam(
+    b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8, momentum_decay: Any = 4e-3
+) -> optax.GradientTransformation:
+    r"""Adam's direction with Nesterov momentum on a schedule. See `nadam`.
+
+    Args:
+      b1: $\beta_1$, the decay of $m$ and the momentum's limit.
+      b2: $\beta_2$, the decay of $v$.
+      eps: $\epsilon$.
+      momentum_decay: $\psi$.
+    """
+
+    def init(params: Any) -> ScaleByNadamState:
+        ones = scalar(1.0), scalar(1.0), scalar(1.0)
+        return ScaleByNadamState(*ones, moments_like(params), magnitudes_like(params))
+
+    def update(
+        updates: Any, state: ScaleByNadamState, params: Any = None
+    ) -> tuple[Any, ScaleByNadamState]:
+        del params
+        cooling = 0.96 ** scalar(momentum_decay)
+        warmth = state.warmth * cooling
+        now, following = (b1 * (1 - 0.5 * w) for w in (warmth, warmth * cooling))
+        mu_product, b2_product = state.mu_product * now, state.b2_product * b2
+        second = root(1 - b2_product)
+        of_gradient = second * (1 - now) / (1 - mu_product)
+        of_average = second * following / (1 - mu_product * following)
+
+        def equation(
+            g: Any, m: Any, v: Any, b1: Any, b2: Any, of_gradient: Any, of_average: Any, eps: Any
+        ) -> tuple[Any, Any, Any]:
+            m = b1 * m + (1 - b1) * g
+            v = b2 * v + (1 - b2) * square(g)
+            return (of_gradient * g + of_average * m) / (root(v) + eps), m, v
+
+        numbers = [b1, b2, of_gradient, of_average, above_zero(eps * second)]
+        direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
+        return direction, ScaleByNadamState(warmth, mu_product, b2_product, mu, nu)
+
+    return optax.GradientTransformation(init, update)
+
+
+@tunable
+def nadam(
+    learning_rate: Hyperparameter,
+    b1: Hyperparameter = 0.9,
+    b2: Hyperparameter = 0.999,
+    eps: Hyperparameter = 1e-8,
+    momentum_decay: Hyperparameter = 4e-3,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""NAdam, Adam with Nesterov momentum that warms up. Equal to `torch.optim.NAdam`.
+
+    .. math::
+        \mu_t &= \beta_1 (1 - \tfrac12\, 0.96^{t \psi}) \\
+        p_t &= p_{t-1} - \eta_t \left( \frac{(1 - \mu_t)\, g_t}{1 - \prod_{s \le t} \mu_s} +
+        \frac{\mu_{t+1}\, m_t}{1 - \prod_{s \le t+1} \mu_s} \right) \Big/
+        \left(\sqrt{\hat v_t} + \epsilon\right)
+
+    with Adam's $m$ (which decays by $\beta_1$) and $\hat v$. With $\psi = 0$ the momentum is
+    $\beta_1 / 2$, not $\beta_1$. Optax's `nadam` has no schedule of $\mu$, and equals no setting.
+
+    Args:
+      learning_rate: $\eta$; PyTorch's default is 0.002.
+      b1: $\beta_1$ in [0, 1).
+      b2: $\beta_2$ in [0, 1).
+      eps: $\epsilon$, outside the root.
+      momentum_decay: $\psi \ge 0$, the paper's and PyTorch's default.
+      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
+      weight_decay: decoupled decay, times the learning rate, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
+
+    Reference:
+      Dozat 2016, Incorporating Nesterov momentum into Adam, ICLR workshop.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import nadam
+      >>> tx = nadam(0.5)
+      >>> params = jnp.array(1.0)
+      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+      >>> round(float(updates), 4)
+      -0.5282
+    """
+    return descend(
+        scale_by_nadam(b1, b2, eps, momentum_decay),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )
+
+
+@tunable
+def nadamw(
+    learning_rate: Hyperparameter,
+    b1: Hyperparameter = 0.9,
+    b2: Hyperparameter = 0.999,
+    eps: Hyperparameter = 1e-8,
+    momentum_decay: Hyperparameter = 4e-3,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = 1e-2,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""NAdam with decoupled weight decay.
+
+    Equal to `torch.optim.NAdam(decoupled_weight_decay=True)`: `nadam`'s step, and
+    $-\eta_t \lambda p_{t-1}$.
+
+    Args:
+      learning_rate: $\eta$.
+      b1: $\beta_1$ in [0, 1).
+      b2: $\beta_2$ in [0, 1).
+      eps: $\epsilon$, outside the root.
+      momentum_decay: $\psi \ge 0$, see `nadam`.
+      l2: coupled decay, added to the gradient, or None.
+      weight_decay: $\lambda$; the default is that of `adamw`; None for none.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range, or for missing params in `update`.
+
+    Reference:
+      Dozat 2016, Incorporating Nesterov momentum into Adam, ICLR workshop; Loshchilov and
+      Hutter 2019, arXiv:1711.05101.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import nadamw
+      >>> tx = nadamw(0.5, weight_decay=0.5)
+      >>> params = jnp.array(1.0)
+      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+      >>> round(float(updates), 4)
+      -0.7782
+    """
+    return descend(
+        scale_by_nadam(b1, b2, eps, momentum_decay),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )

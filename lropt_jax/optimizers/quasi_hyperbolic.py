@@ -1,0 +1,270 @@
+"""Quasi-hyperbolic momentum: QHM, QHAdam, QHAdamW."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import optax
+
+from lropt_jax.hyperparameters import tunable
+from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState
+from lropt_jax.optimizers.base import (
+    Hyperparameter,
+    Mask,
+    above_zero,
+    leafwise,
+    magnitudes_like,
+    moments_like,
+    root,
+    scalar,
+    square,
+)
+from lropt_jax.optimizers.descent import descend
+
+
+class ScaleByQhmState(NamedTuple):
+    """The state of `scale_by_qhm`.
+
+    Attributes:
+      mu: $m$, the average gradient.
+    """
+
+    mu: optax.Updates
+
+
+def scale_by_qhm(momentum: Any = 0.999, nu: Any = 0.7) -> optax.GradientTransformation:
+    r"""$m_t = \beta m_{t-1} + (1 - \beta) g_t$, direction $(1 - \nu) g_t + \nu m_t$.
+
+    Args:
+      momentum: $\beta$.
+      nu: $\nu$.
+    """
+
+    def init(params: Any) -> ScaleByQhmState:
+        return ScaleByQhmState(moments_like(params))
+
+    def update(
+        updates: Any, state: ScaleByQhmState, params: Any = None
+    ) -> tuple[Any, ScaleByQhmState]:
+        del params
+
+        def equation(g: Any, m: Any, beta: Any, nu: Any) -> tuple[Any, Any]:
+            m = beta * m + (1 - beta) * g
+            return (1 - nu) * g + nu * m, m
+
+        direction, mu = leafwise(equation, [updates, state.mu], [momentum, nu], 2)
+        return direction, ScaleByQhmState(mu)
+
+    return optax.GradientTransformation(init, update)
+
+
+@tunable
+def qhm(
+    learning_rate: Hyperparameter,
+    momentum: Hyperparameter = 0.999,
+    nu: Hyperparameter = 0.7,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""Quasi-hyperbolic momentum. Equal to `qhoptim.pyt.QHM`.
+
+    .. math::
+        m_t = \beta m_{t-1} + (1 - \beta) g_t, \qquad
+        p_t = p_{t-1} - \eta_t \left[(1 - \nu) g_t + \nu m_t\right]
+
+    $\nu = 0$ is plain SGD and $\nu = 1$ is momentum, damped: coming from `sgd(lr, momentum=b)`,
+    multiply the learning rate by $1/(1 - b)$. $\nu = \beta$ is Nesterov's, damped likewise.
+
+    Args:
+      learning_rate: $\eta$; the paper's rule of thumb is 1.
+      momentum: $\beta$ in [0, 1), the paper's rule of thumb.
+      nu: $\nu$, the paper's rule of thumb.
+      l2: coupled decay, added to the gradient (qhoptim's "grad"), or None.
+      weight_decay: decoupled decay, times the learning rate (qhoptim's "direct"), or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
+
+    Reference:
+      Ma and Yarats 2019, Quasi-hyperbolic momentum and Adam for deep learning, arXiv:1810.06801.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import qhm
+      >>> tx = qhm(1.0, momentum=0.5, nu=0.5)
+      >>> params = jnp.array(1.0)
+      >>> updates, _ = tx.update(jnp.array(2.0), tx.init(params), params)
+      >>> float(updates)
+      -1.5
+    """
+    return descend(
+        scale_by_qhm(momentum, nu),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )
+
+
+def scale_by_qhadam(
+    b1: Any = 0.995, b2: Any = 0.999, nu1: Any = 0.7, nu2: Any = 1.0, eps: Any = 1e-8
+) -> optax.GradientTransformation:
+    r"""Adam's direction with both moments mixed with the present. See `qhadam`.
+
+    The state is Adam's.
+
+    Args:
+      b1: the decay of $m$.
+      b2: the decay of $v$.
+      nu1: the weight of $\hat m$ against the gradient.
+      nu2: the weight of $\hat v$ against the squared gradient.
+      eps: $\epsilon$.
+    """
+
+    def init(params: Any) -> ScaleByAdamState:
+        return ScaleByAdamState(
+            scalar(1.0), scalar(1.0), moments_like(params), magnitudes_like(params)
+        )
+
+    def update(
+        updates: Any, state: ScaleByAdamState, params: Any = None
+    ) -> tuple[Any, ScaleByAdamState]:
+        del params
+        b1_product, b2_product = state.b1_product * b1, state.b2_product * b2
+        of_average, of_squares = nu1 / (1 - b1_product), nu2 / (1 - b2_product)
+
+        def equation(
+            g: Any, m: Any, v: Any, b1: Any, b2: Any, *weights: Any
+        ) -> tuple[Any, Any, Any]:
+            nu1, of_average, nu2, of_squares, eps = weights
+            m = b1 * m + (1 - b1) * g
+            v = b2 * v + (1 - b2) * square(g)
+            top = (1 - nu1) * g + of_average * m
+            return top / (root((1 - nu2) * square(g) + of_squares * v) + eps), m, v
+
+        numbers = [b1, b2, nu1, of_average, nu2, of_squares, above_zero(eps)]
+        direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
+        return direction, ScaleByAdamState(b1_product, b2_product, mu, nu)
+
+    return optax.GradientTransformation(init, update)
+
+
+@tunable
+def qhadam(
+    learning_rate: Hyperparameter,
+    b1: Hyperparameter = 0.995,
+    b2: Hyperparameter = 0.999,
+    nu1: Hyperparameter = 0.7,
+    nu2: Hyperparameter = 1.0,
+    eps: Hyperparameter = 1e-8,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""Quasi-hyperbolic Adam. Equal to `qhoptim.pyt.QHAdam`.
+
+    .. math::
+        p_t = p_{t-1} - \eta_t \frac{(1 - \nu_1) g_t + \nu_1 \hat m_t}
+        {\sqrt{(1 - \nu_2) g_t^2 + \nu_2 \hat v_t} + \epsilon}
+
+    with Adam's corrected moments; $\nu_1 = \nu_2 = 1$ is Adam.
+
+    Args:
+      learning_rate: $\eta$; qhoptim's default is 0.001.
+      b1: $\beta_1$ in [0, 1), the paper's rule of thumb (qhoptim's default is 0.9).
+      b2: $\beta_2$ in [0, 1).
+      nu1: $\nu_1$, the paper's rule of thumb (qhoptim's default is 1).
+      nu2: $\nu_2$ in [0, 1], the paper's rule of thumb.
+      eps: $\epsilon$, outside the root.
+      l2: coupled decay, added to the gradient (qhoptim's `weight_decay`), or None.
+      weight_decay: decoupled decay, times the learning rate, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
+
+    Reference:
+      Ma and Yarats 2019, Quasi-hyperbolic momentum and Adam for deep learning, arXiv:1810.06801.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import qhadam
+      >>> tx = qhadam(0.5)
+      >>> params = jnp.array(1.0)
+      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+      >>> round(float(updates), 4)
+      -0.5
+    """
+    return descend(
+        scale_by_qhadam(b1, b2, nu1, nu2, eps),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )
+
+
+@tunable
+def qhadamw(
+    learning_rate: Hyperparameter,
+    b1: Hyperparameter = 0.995,
+    b2: Hyperparameter = 0.999,
+    nu1: Hyperparameter = 0.7,
+    nu2: Hyperparameter = 1.0,
+    eps: Hyperparameter = 1e-8,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = 1e-2,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""Quasi-hyperbolic Adam with decoupled weight decay.
+
+    `qhadam`'s step, and $-\eta_t \lambda p_{t-1}$, as in `qhoptim.pyt.QHAdamW`; or
+    $-\lambda p_{t-1}$ with `independent_decay`, as in IPRally's port.
+
+    Args:
+      learning_rate: $\eta$.
+      b1: $\beta_1$ in [0, 1).
+      b2: $\beta_2$ in [0, 1).
+      nu1: $\nu_1$, the weight of $\hat m$ against the gradient.
+      nu2: $\nu_2$ in [0, 1], the weight of $\hat v$ against the squared gradient.
+      eps: $\epsilon$, outside the root.
+      l2: coupled decay, added to the gradient, or None.
+      weight_decay: $\lambda$; the default is that of `adamw`; None for none.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range, or for missing params in `update`.
+
+    Reference:
+      Ma and Yarats 2019, arXiv:1810.06801; Loshchilov and Hutter 2019, arXiv:1711.05101.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import qhadamw
+      >>> tx = qhadamw(0.5, weight_decay=0.5)
+      >>> params = jnp.array(1.0)
+      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+      >>> round(float(updates), 4)
+      -0.75
+    """
+    return descend(
+        scale_by_qhadam(b1, b2, nu1, nu2, eps),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )

@@ -1,0 +1,292 @@
+"""Step sizes of their own for each weight, by the agreement of signs: local gains, Rprop."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lropt_jax.hyperparameters import tunable
+from lropt_jax.optimizers.base import (
+    Hyperparameter,
+    Mask,
+    leafwise,
+    magnitudes_like,
+    moments_like,
+)
+from lropt_jax.optimizers.descent import descend
+from lropt_jax.validation import is_number
+
+# Signs are remembered in a byte. Complex numbers are two weights each.
+_componentwise = optax.contrib.split_real_and_imaginary
+
+
+def _signs_like(params: Any) -> Any:
+    return jax.tree.map(lambda p: jnp.zeros_like(p, dtype=jnp.int8), params)
+
+
+def _sign(g: Any) -> Any:
+    return jnp.sign(g).astype(jnp.int8)
+
+
+def _check_order(low: str, high: str, arguments: dict[str, Any]) -> None:
+    values = [arguments[low], arguments[high]]
+    concrete = all(is_number(v) and not isinstance(v, jax.core.Tracer) for v in values)
+    if concrete and float(values[0]) > float(values[1]):
+        raise ValueError(f"{low} must be at most {high} = {values[1]!r}, got {values[0]!r}")
+
+
+class ScaleByLocalGainsState(NamedTuple):
+    """The state of `scale_by_local_gains`.
+
+    Attributes:
+      gains: a factor for each weight.
+      signs: of the previous gradient; 0 before the first.
+      velocity: the momentum buffer, or None without momentum.
+    """
+
+    gains: optax.Updates
+    signs: optax.Updates
+    velocity: optax.Updates | None
+
+
+def scale_by_local_gains(
+    beta: Any = 0.05, min_gain: Any = 0.01, max_gain: Any = jnp.inf, momentum: Any = None
+) -> optax.GradientTransformation:
+    """Each gradient times its own gain. See `local_gains`.
+
+    Args:
+      beta: what an agreement adds, and the fraction that a disagreement takes.
+      min_gain: the lower bound.
+      max_gain: the upper bound.
+      momentum: of the buffer that the scaled gradient goes through, or None.
+    """
+
+    def init(params: Any) -> ScaleByLocalGainsState:
+        velocity = None if momentum is None else moments_like(params)
+        return ScaleByLocalGainsState(magnitudes_like(params, 1.0), _signs_like(params), velocity)
+
+    def update(
+        updates: Any, state: ScaleByLocalGainsState, params: Any = None
+    ) -> tuple[Any, ScaleByLocalGainsState]:
+        del params
+
+        def equation(
+            g: Any, gain: Any, before: Any, beta: Any, low: Any, high: Any
+        ) -> tuple[Any, Any, Any]:
+            sign = _sign(g)
+            agreement = sign * before
+            changed = jnp.where(agreement > 0, gain + beta, gain * (1 - beta))
+            gain = jnp.where(agreement == 0, gain, jnp.clip(changed, low, high))
+            return gain * g, gain, sign
+
+        def accumulate(d: Any, v: Any, momentum: Any) -> tuple[Any]:
+            return (momentum * v + d,)
+
+        trees = [updates, state.gains, state.signs]
+        direction, gains, signs = leafwise(equation, trees, [beta, min_gain, max_gain], 3)
+        velocity = None
+        if momentum is not None:
+            (velocity,) = leafwise(accumulate, [direction, state.velocity], [momentum], 1)
+            direction = velocity
+        return direction, ScaleByLocalGainsState(gains, signs, velocity)
+
+    return _componentwise(optax.GradientTransformation(init, update))
+
+
+def _check_gains(**arguments: Any) -> None:
+    _check_order("min_gain", "max_gain", arguments)
+
+
+@tunable(check=_check_gains)
+def local_gains(
+    learning_rate: Hyperparameter,
+    beta: Hyperparameter = 0.05,
+    min_gain: Hyperparameter = 0.01,
+    max_gain: Hyperparameter = float("inf"),
+    momentum: Hyperparameter | None = None,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""Gradient descent with an adaptive gain for each weight, from Hinton's lecture 6d.
+
+    .. math::
+        G_t = \begin{cases} G_{t-1} + \beta & g_t g_{t-1} > 0 \\
+        G_{t-1} (1 - \beta) & g_t g_{t-1} < 0 \\ G_{t-1} & \text{else} \end{cases}
+        \;\text{within the bounds}, \qquad v_t = \mu v_{t-1} + G_t g_t, \qquad
+        p_t = p_{t-1} - \eta_t v_t
+
+    The gain is 1 at the first step. For a constant gradient it is $1 + \beta (t - 1)$. An
+    additive increase and a multiplicative decrease: under random gradients gains stay near 1.
+    The ancestor is delta-bar-delta (Jacobs 1988), which compares with an average of past
+    gradients. Meant for full batches or large ones.
+
+    Args:
+      learning_rate: $\eta$.
+      beta: $\beta$ in [0, 1), the lecture's (+.05, times .95).
+      min_gain: the lower bound; the lecture proposes 0.1 or 0.01.
+      max_gain: the upper bound, may be infinite; the lecture proposes 10 or 100.
+      momentum: $\mu$ in [0, 1), or None for none.
+      l2: coupled decay, added to the gradient, or None.
+      weight_decay: decoupled decay, times the learning rate, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
+
+    Reference:
+      Hinton, Srivastava and Swersky 2012, Neural networks for machine learning, lecture 6d;
+      Jacobs 1988, Increased rates of convergence through learning rate adaptation.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import local_gains
+      >>> tx = local_gains(1.0, beta=0.25)
+      >>> params = jnp.array(0.0)
+      >>> state = tx.init(params)
+      >>> for _ in range(3):
+      ...     updates, state = tx.update(jnp.array(1.0), state, params)
+      >>> float(updates)
+      -1.5
+    """
+    return descend(
+        scale_by_local_gains(beta, min_gain, max_gain, momentum),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+    )
+
+
+class ScaleByRpropState(NamedTuple):
+    """The state of `scale_by_rprop`.
+
+    Attributes:
+      step_sizes: of each weight; 0 before the first update.
+      signs: of the previous gradient; 0 after a flip.
+    """
+
+    step_sizes: optax.Updates
+    signs: optax.Updates
+
+
+def scale_by_rprop(
+    learning_rate: Any,
+    eta_minus: Any = 0.5,
+    eta_plus: Any = 1.2,
+    min_step: Any = 1e-6,
+    max_step: Any = 50.0,
+) -> optax.GradientTransformation:
+    """The step of iRprop-, sign included. See `rprop`.
+
+    Args:
+      learning_rate: the first step's size.
+      eta_minus: the factor of a sign flip.
+      eta_plus: the factor of an agreement.
+      min_step: the lower bound of a step.
+      max_step: the upper bound of a step.
+    """
+
+    def init(params: Any) -> ScaleByRpropState:
+        return ScaleByRpropState(magnitudes_like(params), _signs_like(params))
+
+    def update(
+        updates: Any, state: ScaleByRpropState, params: Any = None
+    ) -> tuple[Any, ScaleByRpropState]:
+        del params
+
+        def equation(g: Any, size: Any, before: Any, *numbers: Any) -> tuple[Any, Any, Any]:
+            first, minus, plus, low, high = numbers
+            size = jnp.where(size == 0, first, size)  # no step is 0 once it was bounded
+            sign = _sign(g)
+            agreement = sign * before
+            factor = jnp.where(agreement > 0, plus, jnp.where(agreement < 0, minus, 1.0))
+            size = jnp.clip(size * factor, low, high)
+            sign = jnp.where(agreement < 0, jnp.zeros_like(sign), sign)
+            return -sign * size, size, sign
+
+        numbers = [learning_rate, eta_minus, eta_plus, min_step, max_step]
+        trees = [updates, state.step_sizes, state.signs]
+        steps, sizes, signs = leafwise(equation, trees, numbers, 3)
+        return steps, ScaleByRpropState(sizes, signs)
+
+    return _componentwise(optax.GradientTransformation(init, update))
+
+
+def _check_steps(**arguments: Any) -> None:
+    _check_order("min_step", "max_step", arguments)
+
+
+@tunable(check=_check_steps)
+def rprop(
+    learning_rate: Hyperparameter,
+    eta_minus: Hyperparameter = 0.5,
+    eta_plus: Hyperparameter = 1.2,
+    min_step: Hyperparameter = 1e-6,
+    max_step: Hyperparameter = 50.0,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""Resilient propagation (iRprop-). Equal to `torch.optim.Rprop`.
+
+    .. math::
+        \Delta_t = \mathrm{clip}\left(\Delta_{t-1} \cdot \begin{cases}
+        \eta^+ & g_t g_{t-1} > 0 \\ \eta^- & g_t g_{t-1} < 0 \\ 1 & \text{else}
+        \end{cases}\right), \qquad p_t = p_{t-1} - \mathrm{sign}(g_t)\, \Delta_t
+
+    On a flip ($g_t g_{t-1} < 0$) the gradient counts as 0: the weight rests for a step. Only for
+    full batches. `optax.rprop` emits the step of the update before.
+
+    Args:
+      learning_rate: $\Delta_0$, the size of the first step (PyTorch's default is 0.01), read at
+        the first update. Later changes have no effect on the steps.
+      eta_minus: $\eta^-$ in (0, 1), the paper's default.
+      eta_plus: $\eta^+ > 1$, the paper's default.
+      min_step: the lower bound of a step, the paper's default.
+      max_step: the upper bound of a step, the paper's default.
+      l2: coupled decay, added to the gradient, or None.
+      weight_decay: decoupled decay, times the current learning rate, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
+
+    Reference:
+      Riedmiller and Braun 1993, A direct adaptive method for faster backpropagation learning;
+      Igel and Hüsken 2000, Improving the Rprop learning algorithm (iRprop-).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import rprop
+      >>> tx = rprop(0.1)
+      >>> params = jnp.array(1.0)
+      >>> state = tx.init(params)
+      >>> for g in (1.0, 1.0, 1.0, -1.0, 1.0):
+      ...     updates, state = tx.update(jnp.array(g), state, params)
+      ...     print(round(float(updates), 4))
+      -0.1
+      -0.12
+      -0.144
+      0.0
+      -0.072
+    """
+    return descend(
+        scale_by_rprop(learning_rate, eta_minus, eta_plus, min_step, max_step),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+        scaled=True,
+    )

@@ -1,0 +1,226 @@
+"""SWATS: Adam that turns into SGD."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lropt_jax.hyperparameters import tunable
+from lropt_jax.optimizers.adaptive_moments import folded
+from lropt_jax.optimizers.base import (
+    Hyperparameter,
+    Mask,
+    above_zero,
+    leafwise,
+    magnitudes_like,
+    moments_like,
+    root,
+    scalar,
+    square,
+)
+from lropt_jax.optimizers.descent import descend
+
+
+class ScaleBySwatsState(NamedTuple):
+    r"""The state of `scale_by_swats`.
+
+    Attributes:
+      step: $k$, the steps taken.
+      switched: whether SGD has taken over.
+      switch_step: the last step of Adam, counted from 1; 0 before the switch.
+      sgd_learning_rate: $\Lambda$, the learning rate that was found for SGD; 0 before the switch.
+      switch_rate: Adam's learning rate at the switch, which a later one is compared with; else 1.
+      b1_product: $\beta_1^k$.
+      b2_product: $\beta_2^k$.
+      average: $\lambda$, the average of the estimates $\gamma$ of SGD's rate.
+      mu: $m$ of Adam, then the velocity $v$ of SGD.
+      nu: $a$ of Adam.
+    """
+
+    step: jax.Array
+    switched: jax.Array
+    switch_step: jax.Array
+    sgd_learning_rate: jax.Array
+    switch_rate: jax.Array
+    b1_product: jax.Array
+    b2_product: jax.Array
+    average: jax.Array
+    mu: optax.Updates
+    nu: optax.Updates
+
+
+def _dot(first: Any, second: Any) -> jax.Array:
+    """The inner product of two whole trees, as real vectors."""
+    parts = jax.tree.map(lambda x, y: scalar(jnp.sum((x * jnp.conj(y)).real)), first, second)
+    return sum(jax.tree.leaves(parts), scalar(0.0))
+
+
+def scale_by_swats(
+    learning_rate: Any,
+    b1: Any = 0.9,
+    b2: Any = 0.999,
+    eps: Any = 1e-9,
+    switch_atol: Any = 1e-9,
+    switch_rtol: Any = 0.0,
+    min_steps: Any = 1,
+) -> optax.GradientTransformation:
+    """The step of SWATS, learning rate and sign included. See `swats`.
+
+    Args:
+      learning_rate: Adam's rate.
+      b1: the decay of $m$, and SGD's momentum.
+      b2: the decay of $a$ and of the estimates.
+      eps: Adam's, outside the uncorrected root.
+      switch_atol: the absolute tolerance of the switch.
+      switch_rtol: the tolerance relative to the estimate.
+      min_steps: the switch comes after this many steps at the earliest.
+    """
+
+    def init(params: Any) -> ScaleBySwatsState:
+        return ScaleBySwatsState(
+            step=jnp.zeros((), jnp.int32),
+            switched=jnp.zeros((), bool),
+            switch_step=jnp.zeros((), jnp.int32),
+            sgd_learning_rate=scalar(0.0),
+            switch_rate=scalar(1.0),
+            b1_product=scalar(1.0),
+            b2_product=scalar(1.0),
+            average=scalar(0.0),
+            mu=moments_like(params),
+            nu=magnitudes_like(params),
+        )
+
+    def update(
+        updates: Any, state: ScaleBySwatsState, params: Any = None
+    ) -> tuple[Any, ScaleBySwatsState]:
+        del params
+        sgd = state.switched
+        step = optax.safe_increment(state.step)
+        b1_product, b2_product = state.b1_product * b1, state.b2_product * b2
+        corrections, _ = folded(b1_product, b2_product, eps)
+        adam_rate = learning_rate * corrections
+        sgd_rate = (1 - b1) * state.sgd_learning_rate * learning_rate / state.switch_rate
+        # SGD starts with no velocity: its first step ignores what the buffer holds of Adam.
+        memory = jnp.where(sgd & (state.step == state.switch_step), 0.0, b1)
+        weight = jnp.where(sgd, 1.0, 1 - b1)
+
+        def equation(g: Any, m: Any, a: Any, *numbers: Any) -> tuple[Any, Any, Any]:
+            memory, weight, b2, adam_rate, sgd_rate, eps = numbers
+            m = memory * m + weight * g
+            a = jnp.where(sgd, a, b2 * a + (1 - b2) * square(g))
+            return jnp.where(sgd, -sgd_rate * m, -adam_rate * (m / (root(a) + eps))), m, a
+
+        numbers = [memory, weight, b2, adam_rate, sgd_rate, above_zero(eps)]
+        steps, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
+
+        along = _dot(steps, updates)
+        known = ~sgd & (along != 0)
+        estimate = _dot(steps, steps) / jnp.where(known, -along, 1)
+        average = jnp.where(known, b2 * state.average + (1 - b2) * estimate, state.average)
+        corrected = average / (1 - b2_product)
+        close = jnp.abs(corrected - estimate) < switch_atol + switch_rtol * jnp.abs(estimate)
+        switch = known & close & (corrected > 0) & (step > jnp.maximum(1, min_steps))
+        new = ScaleBySwatsState(
+            step=step,
+            switched=sgd | switch,
+            switch_step=jnp.where(switch, step, state.switch_step),
+            sgd_learning_rate=jnp.where(switch, corrected, state.sgd_learning_rate),
+            switch_rate=jnp.where(switch, learning_rate, state.switch_rate),
+            b1_product=b1_product,
+            b2_product=b2_product,
+            average=average,
+            mu=mu,
+            nu=nu,
+        )
+        return steps, new
+
+    return optax.GradientTransformation(init, update)
+
+
+@tunable
+def swats(
+    learning_rate: Hyperparameter,
+    b1: Hyperparameter = 0.9,
+    b2: Hyperparameter = 0.999,
+    eps: Hyperparameter = 1e-9,
+    switch_atol: Hyperparameter = 1e-9,
+    switch_rtol: Hyperparameter = 0.0,
+    min_steps: Hyperparameter = 1,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""SWATS, switching from Adam to SGD. The paper's Algorithm 1.
+
+    Adam's step $p_k = -\eta_k \frac{\sqrt{1 - \beta_2^k}}{1 - \beta_1^k}
+    \frac{m_k}{\sqrt{a_k} + \epsilon}$, on the whole parameter vector, gives an estimate of the
+    rate that SGD would need, and its average
+
+    .. math::
+        \gamma_k = \frac{p_k \cdot p_k}{-p_k \cdot g_k}, \qquad
+        \lambda_k = \beta_2 \lambda_{k-1} + (1 - \beta_2) \gamma_k, \qquad
+        \hat\lambda_k = \frac{\lambda_k}{1 - \beta_2^k}
+
+    wherever $p_k \cdot g_k \ne 0$. When $|\hat\lambda_k - \gamma_k|$ falls below
+    `switch_atol` + `switch_rtol` $|\gamma_k|$, after more than `min_steps` steps, and
+    $\hat\lambda_k > 0$, SGD takes over from the next step on, with $\Lambda = \hat\lambda_k$:
+
+    .. math::
+        v_k = \beta_1 v_{k-1} + g_k, \qquad
+        w_k = w_{k-1} - (1 - \beta_1) \Lambda \frac{\eta_k}{\eta_{switch}} v_k
+
+    The switch happens on the device. The state says `switched`, `switch_step` and
+    `sgd_learning_rate` ($\Lambda$); see `optax.tree.get`.
+
+    The paper's tolerance (1e-9, its $\epsilon$) hardly ever fires on minibatches, and is below
+    float32's rounding of $\gamma$; `switch_rtol=1e-4` or so is of practical use. There is one
+    $\gamma$ for all parameters: ports that have one for each tensor, and switch all when any
+    fires, are not the algorithm.
+
+    Args:
+      learning_rate: $\eta$ of Adam, the paper's default is 0.001; after the switch, only its
+        change matters.
+      b1: $\beta_1$ in [0, 1), also SGD's momentum; the paper's default.
+      b2: $\beta_2$ in [0, 1), the paper's default.
+      eps: $\epsilon$ of Adam, outside the uncorrected root; the paper's default.
+      switch_atol: the absolute tolerance, the paper's default.
+      switch_rtol: the tolerance relative to $\gamma$; the paper has none.
+      min_steps: the switch comes after step `min_steps` at the earliest; the paper has 1.
+      l2: coupled decay, added to the gradient, or None.
+      weight_decay: decoupled decay, times the learning rate, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
+
+    Reference:
+      Keskar and Socher 2017, Improving generalization performance by switching from Adam to SGD,
+      arXiv:1712.07628.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> from lropt_jax import swats
+      >>> tx = swats(0.01, switch_rtol=0.5)
+      >>> params = jnp.array([1.0, 2.0])
+      >>> state = tx.init(params)
+      >>> for _ in range(3):
+      ...     updates, state = tx.update(2 * params, state, params)
+      ...     params = optax.apply_updates(params, updates)
+      >>> bool(optax.tree.get(state, "switched")), int(optax.tree.get(state, "switch_step"))
+      (True, 2)
+    """
+    return descend(
+        scale_by_swats(learning_rate, b1, b2, eps, switch_atol, switch_rtol, min_steps),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+        scaled=True,
+    )
