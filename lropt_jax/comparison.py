@@ -15,7 +15,7 @@ from lropt_jax.sweeps.engine import sweep
 from lropt_jax.sweeps.results import SweepResult
 from lropt_jax.sweeps.space import Grid, Space, grid
 from lropt_jax.sweeps.stats import PairedTest, mean_interval, paired_tests
-from lropt_jax.task import Task
+from lropt_jax.task import Task, check_task
 
 FRESH_SEEDS = 1_000_000  # the first seed of the retraining, far from those of the tuning
 WIDENINGS = 6  # times that a grid may grow before its edge is accepted
@@ -72,9 +72,10 @@ class Protocol:
         highest = {"max": "highest", "min": "lowest"}[self.mode]
         return (
             f"Every training takes {self.steps:,} updates. Each optimizer was tuned on the same "
-            f"number of configurations with {self.tuning_seeds} seeds each; the one with the "
-            f"{highest} mean {self.select} was selected; a choice on the edge of a grid widened "
-            f"the grid. The chosen configuration was retrained on {self.seeds} fresh seeds, the "
+            f"number of configurations, {self.tuning_seeds} seed(s) each; the one with the "
+            f"{highest} mean {self.select.replace('_', ' ')} was selected; a choice on the edge "
+            "of a grid widened the grid. "
+            f"The chosen configuration was retrained on {self.seeds} fresh seeds, the "
             "same for every optimizer, and tested once. Intervals are 95% Student-t over seeds; "
             "differences are paired over seeds, p-values corrected by Holm's method."
         )
@@ -180,7 +181,22 @@ def compare(
       A `Comparison`.
 
     Raises:
-      ValueError: for a task without validation or test split, an empty mapping, or bad numbers.
+      ValueError: for a task without validation or test split, an empty mapping, bad numbers, or
+        an optimizer none of whose configurations finished.
+
+    Example:
+      >>> from lropt_jax import adam, classification_task, compare, load_data, log_grid, models, sgd
+      >>> task = classification_task(models.mlp((8, 10)), load_data("digits"))
+      >>> result = compare(
+      ...     task,
+      ...     {
+      ...         "sgd": (sgd, {"learning_rate": log_grid(0.03, 3.0, 3)}),
+      ...         "adam": (adam, {"learning_rate": log_grid(0.001, 0.1, 3)}),
+      ...     },
+      ...     steps=60, seeds=2, tuning_seeds=1, progress=False,
+      ... )
+      >>> list(result.table().index)
+      ['sgd', 'adam']
     """
     for split in ("valid", "test"):
         if getattr(task, split) is None:
@@ -189,12 +205,20 @@ def compare(
         raise ValueError("optimizers must name at least one optimizer, got none")
     if seeds < 2:
         raise ValueError(f"seeds must be at least 2 for an interval, got {seeds!r}")
+    if isinstance(tuning_seeds, bool) or int(tuning_seeds) != tuning_seeds or tuning_seeds < 1:
+        raise ValueError(f"tuning_seeds must be a whole number >= 1, got {tuning_seeds!r}")
+    check_task(task)
     metric_names = _evaluation_metrics(task)
     select = select or ("valid_accuracy" if "accuracy" in metric_names else "valid_loss")
     mode = mode or ("max" if select.endswith("accuracy") else "min")
+    selectable = ["train_loss", *(f"valid_{name}" for name in metric_names)]
+    if select not in selectable:
+        raise ValueError(f"select must be one of {', '.join(selectable)}, got {select!r}")
+    if mode not in ("min", "max"):
+        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
     device_count = len(devices or jax.local_devices())
     width = width or -(-seeds // device_count) * device_count
-    at_once = max(1, width // tuning_seeds)  # new values that fill a chunk of lanes
+    at_once = min(3, max(1, width // tuning_seeds))  # new values: what fills a chunk of lanes
     run = {"steps": steps, "eval_every": eval_every, "key": key, "width": width,
            "devices": devices, "final_splits": ("train", "test")}  # fmt: skip
     budgets = {name: _trials(space, trials) for name, (_, space) in optimizers.items()}

@@ -47,7 +47,7 @@ def comparison_table(comparison: Comparison) -> Table:
     return Table(headings + [k.replace("_", " ") for k in chosen], rows, place)
 
 
-def tests_table(comparison: Comparison) -> Table:
+def paired_table(comparison: Comparison) -> Table:
     """All paired differences in the deciding metric, the surest first."""
     tests = sorted(comparison.tests(), key=lambda t: (math.isnan(t.p_value), t.p_value))
     rows = [

@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
         "seeds": f"{chosen['seeds']} fresh, {chosen['tuning_seeds']} for tuning",
     }
     command = _command(options, names, chosen)
-    title = f"{', '.join(names)} on {options.task or options.data}"
+    title = f"Optimizers compared on {options.task or options.data}"
     page = write_report(comparison, output, title, setting, command, per_epoch)
     _print(comparison, setting)
     print(f"\nReport: {page}   ({time.monotonic() - began:.0f} s)")

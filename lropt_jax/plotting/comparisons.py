@@ -57,7 +57,8 @@ def basins(comparison: Comparison, name: str = "learning_rate") -> Any:
         if "accuracy" in comparison.decisive:
             _percent(axes[0])
         fig.supxlabel(_words(name))
-        fig.supylabel(_words(comparison.decisive))
+        for ax in axes[::columns]:
+            ax.set_ylabel(_words(comparison.decisive))
     return fig
 
 
@@ -98,7 +99,7 @@ def generalization_gap(comparison: Comparison) -> Any:
         ax.grid(axis="y", visible=False)
         ax.set(
             xlabel="accuracy",
-            title="Test accuracy (dots: seeds; bar: 95% interval) to train accuracy (|)",
+            title="From test accuracy (dots: seeds, bar: 95% interval) to train accuracy (|)",
         )
         ax.title.set_fontsize(10)
         ax.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f}%")
@@ -120,7 +121,7 @@ def _basin(ax: Any, contestant: Contestant, comparison: Comparison, name: str, c
     good = mean[best] * sign
     if values.min() > 0:
         ax.set_xscale("log")
-    if np.isfinite(good).any():
+    if np.isfinite(good).any() and len(values) > 1:
         top = np.nanmax(good)
         inside = good >= top - (0.01 if "accuracy" in select else 0.05 * abs(top))
         low, high = _between(values, inside)
@@ -168,7 +169,8 @@ def _clip_to_median(ax: Any, runs: list[np.ndarray]) -> None:
     values = values[np.isfinite(values)]
     if len(values):
         low, high = np.quantile(values, [0.05, 1.0])
-        ax.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+        margin = 0.05 * (high - low) or 0.01
+        ax.set_ylim(low - margin, high + margin)
 
 
 def _words(name: str) -> str:

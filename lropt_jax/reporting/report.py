@@ -13,7 +13,7 @@ from typing import Any
 
 from lropt_jax.comparison import Comparison
 from lropt_jax.plotting import comparisons as figures
-from lropt_jax.tables import comparison_table, tests_table, verdict
+from lropt_jax.tables import comparison_table, paired_table, verdict
 
 PACKAGES = ("lropt-jax", "jax", "jaxlib", "optax", "flax", "numpy")
 
@@ -56,7 +56,7 @@ def write_report(
         title=title,
         setting=setting,
         table=comparison_table(comparison),
-        tests=tests_table(comparison),
+        tests=paired_table(comparison),
         verdict=verdict(comparison),
         protocol=str(comparison.protocol),
         budgets=_budgets(comparison),

@@ -1,0 +1,162 @@
+"""The tuned comparison: its protocol, its words, its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import optax
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lropt_jax import compare, grid, log_grid, sgd
+from lropt_jax.comparison import FRESH_SEEDS
+from lropt_jax.reporting import write_report
+from lropt_jax.tables import comparison_table, paired_table, verdict
+from tests.problems import noisy_regression, regression
+
+
+def _momentum(learning_rate):
+    return sgd(learning_rate, momentum=0.9)
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    entries = {
+        "sgd": (sgd, {"learning_rate": log_grid(1e-4, 1e-3, 2)}),  # all too small: widens
+        "momentum": (_momentum, {"learning_rate": log_grid(1e-3, 1e-1, 3)}),
+        "adam": (optax.adam, {"learning_rate": log_grid(1e-2, 1.0, 3)}),
+    }
+    return compare(
+        noisy_regression(), entries, steps=30, seeds=4, tuning_seeds=2, eval_every=10,
+        select="valid_loss", progress=False,
+    )  # fmt: skip
+
+
+def test_each_choice_is_the_best_on_validation_data(comparison):
+    for contestant in comparison.contestants.values():
+        tuning = contestant.tuning
+        means = tuning.values["valid_loss"][:, :, -1].mean(axis=1)
+        assert contestant.chosen == tuning.trials[int(np.nanargmin(means))]
+
+
+def test_a_choice_on_the_edge_widens_the_grid(comparison):
+    widened = comparison.contestants["sgd"]
+    rates = sorted(t["learning_rate"] for t in widened.tuning.trials)
+    assert widened.widened == len(rates) - 2 >= 2
+    np.testing.assert_allclose(np.diff(np.log10(rates)), 1.0, rtol=1e-6)  # at its own ratio
+    assert rates[0] < widened.chosen["learning_rate"] < rates[-1]
+    assert not widened.at_edge
+
+
+def test_retraining_is_on_fresh_seeds_the_same_for_all(comparison):
+    fresh = [c.retraining.seeds for c in comparison.contestants.values()]
+    assert all(seeds == list(range(FRESH_SEEDS, FRESH_SEEDS + 4)) for seeds in fresh)
+    for contestant in comparison.contestants.values():
+        assert not set(contestant.tuning.seeds) & set(contestant.retraining.seeds)
+        assert contestant.retraining.trials == [contestant.chosen]
+
+
+def test_the_table_is_over_whole_splits_with_t_intervals(comparison):
+    table = comparison.table()
+    for name, contestant in comparison.contestants.items():
+        values = contestant.retraining.final["test_accuracy"][0]
+        low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
+        assert table.loc[name, "test_accuracy"] == pytest.approx(values.mean())
+        assert table.loc[name, "test_accuracy_interval"] == pytest.approx((high - low) / 2)
+        train = contestant.retraining.final["train_accuracy"][0]
+        assert table.loc[name, "generalization_gap"] == pytest.approx((train - values).mean())
+        # the last mean batch loss is of other parameters and batches than the whole split
+        assert contestant.final("train_loss") != pytest.approx(
+            contestant.retraining.values["train_loss"][0, :, -1]
+        )
+
+
+def test_paired_tests_equal_scipy_and_are_corrected(comparison):
+    tests = comparison.tests("test_loss")
+    assert len(tests) == 3
+    raw = {}
+    for test in tests:
+        first, second = (
+            comparison.contestants[n].final("test_loss") for n in (test.first, test.second)
+        )
+        assert test.difference == pytest.approx((first - second).mean()) and test.difference >= 0
+        raw[test.first, test.second] = stats.ttest_rel(first, second).pvalue
+    ordered = sorted(raw.values())
+    expected = np.minimum(1, np.maximum.accumulate(np.array(ordered) * [3, 2, 1]))
+    np.testing.assert_allclose(sorted(t.p_value for t in tests), expected, rtol=1e-6)
+
+
+def test_the_report_is_one_self_contained_page_with_figures_and_rows(comparison, tmp_path):
+    page = write_report(comparison, tmp_path / "a" / "b", "A <title>", {"data": "x & y"}, "lropt")
+    html = page.read_text()
+    assert "A &lt;title&gt;" in html
+    assert "x &amp; y" in html
+    assert not re.search(r"""(src|href)=["'](?!data:)""", html)  # nothing outside of the page
+    for name in ("learning_curves", "learning_rates", "generalization_gap"):
+        assert (page.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    for cell in comparison_table(comparison).rows[0]:
+        assert cell in html
+    for row in paired_table(comparison).rows:
+        assert row[0] in html
+    rows = pd.read_csv(page.parent / "rows.csv")
+    lanes = sum(len(c.tuning.trials) * 2 + 4 for c in comparison.contestants.values())
+    metrics = len(comparison.contestants["sgd"].tuning.values)
+    assert len(rows) == lanes * 3 * metrics
+    assert set(rows["phase"]) == {"tune", "retrain"}
+    retrained = pd.read_csv(page.parent / "retrained.csv")
+    assert len(retrained) == 3 * 4
+    assert set(retrained["seed"]) == set(range(FRESH_SEEDS, FRESH_SEEDS + 4))
+
+
+def test_the_verdict_says_what_is_significant_and_what_is_not(comparison):
+    said = verdict(comparison)
+    tests = {frozenset((t.first, t.second)): t for t in comparison.tests()}
+    best = said.split()[0]
+    certain, _, open_ = said.partition("No significant difference")
+    for name in set(comparison.contestants) - {best}:
+        significant = tests[frozenset((best, name))].significant
+        assert (name in certain) == significant
+        assert (name in open_.partition("points above")[0]) == (not significant)
+
+
+def test_a_diverged_seed_is_left_out_and_said(tmp_path):
+    entries = {
+        "far": (sgd, {"learning_rate": grid(0.01, 1e12)}),
+        "near": (sgd, {"learning_rate": 0.01}),
+    }
+    result = compare(regression(), entries, steps=20, seeds=2, tuning_seeds=1, progress=False)
+    assert result.contestants["far"].chosen["learning_rate"] == 0.01
+    assert result.contestants["far"].tuning.status[1, 0] == "diverged"
+    write_report(result, tmp_path, "t", {})
+    assert "1 diverged on some seed" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizers": {}}, "optimizers must name at least one"),
+        ({"seeds": 1}, "seeds must be at least 2"),
+        ({"select": "accuracy"}, "select must be one of .*valid_accuracy.*got 'accuracy'"),
+        ({"mode": "most"}, "mode must be 'min' or 'max', got 'most'"),
+        ({"tuning_seeds": 0}, "tuning_seeds must be"),
+    ],
+)
+def test_bad_arguments_are_named(change, message):
+    arguments = {"optimizers": {"sgd": (sgd, {"learning_rate": 0.1})}, "steps": 2, **change}
+    with pytest.raises(ValueError, match=message):
+        compare(regression(), **arguments)
+
+
+def test_a_task_without_a_test_split_is_refused():
+    task = regression()
+    bare = dataclasses.replace(task, test=None)
+    with pytest.raises(ValueError, match="needs a task with a test split"):
+        compare(bare, {"sgd": (sgd, {"learning_rate": 0.1})})
+
+
+def test_everything_diverged_is_one_clear_error():
+    with pytest.raises(ValueError, match="sgd: no configuration finished"):
+        compare(regression(), {"sgd": (sgd, {"learning_rate": 1e12})}, 20, 2, 1, progress=False)
