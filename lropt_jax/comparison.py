@@ -45,9 +45,8 @@ class Contestant:
         """A metric of the retrained models, one value a seed; "generalization_gap" is train
         minus test accuracy."""
         if metric == "generalization_gap":
-            return self.final("train_accuracy") - self.final("test_accuracy")
-        values: np.ndarray[Any, Any] = self.retraining.final[metric][0]
-        return values
+            return np.subtract(self.final("train_accuracy"), self.final("test_accuracy"))
+        return np.array(self.retraining.final[metric][0])
 
 
 @dataclasses.dataclass(frozen=True)
