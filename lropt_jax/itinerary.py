@@ -1,0 +1,108 @@
+"""When the host visits a training: its segments, its evaluations and its microbatches."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lropt_jax.schedules import as_schedule
+from lropt_jax.segment import BatchOrder, Feed
+
+LONGEST_SEGMENT = 1024  # updates: bounds the host's part of a feed, and how long a visit waits
+
+
+@dataclasses.dataclass(frozen=True)
+class Itinerary:
+    """When the host visits: the updates of each segment and the microbatches of each update.
+
+    Attributes:
+      steps: updates in all.
+      eval_every: updates between evaluations.
+      microbatches: int array (steps + 1,), the first microbatch of each update; None when every
+        update takes one.
+    """
+
+    steps: int
+    eval_every: int
+    microbatches: np.ndarray | None = None
+
+    @property
+    def evaluations(self) -> list[int]:
+        """After how many updates there is an evaluation; always after the last."""
+        stops = range(self.eval_every, self.steps, self.eval_every)
+        return [*stops, self.steps]
+
+    @property
+    def capacity(self) -> int:
+        """Updates in the longest segment."""
+        return min(self.eval_every, self.steps, LONGEST_SEGMENT)
+
+    def segments(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """The segments, `(first, last)`, between two evaluations."""
+        for first in range(start, stop, self.capacity):
+            yield first, min(first + self.capacity, stop)
+
+    def feed(self, orders: list[BatchOrder], first: int, last: int) -> Feed:
+        """What lanes are fed from update `first` to update `last - 1`, padded to capacity."""
+        if self.microbatches is None:
+            return Feed(_padded([order(first, last) for order in orders], self.capacity))
+        starts = self.microbatches[first : last + 1]
+        order = [order(int(starts[0]), int(starts[-1])) for order in orders]
+        offsets = np.full((len(orders), self.capacity + 1), starts[-1] - starts[0], np.int32)
+        offsets[:, : len(starts)] = starts - starts[0]
+        return Feed(_padded(order, self._most_microbatches), offsets)
+
+    @property
+    def _most_microbatches(self) -> int:
+        """Microbatches in the largest segment, so that all have one shape."""
+        assert self.microbatches is not None
+        stops = [0, *self.evaluations]
+        spans = [
+            self.microbatches[last] - self.microbatches[first]
+            for start, stop in itertools.pairwise(stops)
+            for first, last in self.segments(start, stop)
+        ]
+        return int(max(spans))
+
+
+def itinerary(steps: int, eval_every: int | None, accumulate: Any = None) -> Itinerary:
+    """An `Itinerary` from a user's arguments.
+
+    Raises:
+      ValueError: when `steps`, `eval_every` or a value of `accumulate` is not a whole number >= 1.
+    """
+    steps = _whole("steps", steps)
+    every = steps if eval_every is None else min(_whole("eval_every", eval_every), steps)
+    if accumulate is None:
+        return Itinerary(steps, every)
+    counts = np.asarray(jax.vmap(as_schedule(accumulate))(jnp.arange(steps)))
+    rounded = np.round(counts)
+    if (
+        not np.all(np.isfinite(counts))
+        or np.any(rounded < 1)
+        or np.any(abs(counts - rounded) > 1e-3)
+    ):
+        raise ValueError(
+            "accumulate must be a whole number of microbatches >= 1 at every update, "
+            f"got values from {counts.min():g} to {counts.max():g}"
+        )
+    return Itinerary(steps, every, np.concatenate([[0], np.cumsum(rounded.astype(np.int64))]))
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
+    return int(value)
+
+
+def _padded(parts: list[np.ndarray], length: int) -> np.ndarray:
+    order = np.zeros((len(parts), length, parts[0].shape[1]), np.int32)
+    for row, part in zip(order, parts, strict=True):
+        row[: len(part)] = part
+    return order
