@@ -54,22 +54,31 @@ def warm_restarts(
       >>> [float(s(t)) for t in (0, 10, 30, 70)]
       [1.0, 1.0, 1.0, 1.0]
     """
-    cycle = jax.lax.stop_gradient(_cycle(count / first_cycle_steps, cycle_mult))
-    start = first_cycle_steps * _start(cycle, cycle_mult)
-    end = first_cycle_steps * _start(cycle + 1, cycle_mult)
-    left = remaining("cosine", progress(count - start, end - start))
-    return between(init_value, end_value, cycle_decay**cycle * left)
+    cycle = _cycle(*map(jax.lax.stop_gradient, (count, first_cycle_steps, cycle_mult)))
+    start = _start(cycle, cycle_mult)
+    length = first_cycle_steps * _length(start, cycle_mult)
+    part = progress(count - first_cycle_steps * start, length)
+    return between(init_value, end_value, cycle_decay**cycle * remaining("cosine", part))
 
 
-def _cycle(time: Any, mult: Any) -> Any:
-    """The last cycle that starts at or before `time`, in lengths of the first one."""
-    growth = jnp.maximum(mult - 1, 1e-12)
-    growing = jnp.log1p(time * growth) / jnp.log1p(growth)
-    estimate = jnp.floor(jnp.where(mult > 1, growing, time))
-    for _ in range(2):  # logarithms round: set it right against the starts themselves
-        estimate += _start(estimate + 1, mult) <= time
-        estimate -= _start(estimate, mult) > time
-    return jnp.maximum(estimate, 0)
+def _cycle(count: Any, first: Any, mult: Any) -> Any:
+    """The last cycle that starts at or before `count`."""
+    growing = mult > 1
+    growth = jnp.where(growing, mult - 1, 1)
+    logarithmic = jnp.log1p(count / first * growth) / jnp.log1p(growth)
+    estimate = jnp.floor(jnp.where(growing, logarithmic, count / first))
+    # Logarithms and quotients round: set the cycle right against the starts themselves.
+    cycle = jnp.maximum(estimate - 1, 0)
+    start = _start(cycle, mult)
+    for _ in range(2):
+        start = start + _length(start, mult)
+        cycle = cycle + (first * start <= count)
+    return cycle
+
+
+def _length(start: Any, mult: Any) -> Any:
+    r"""$m^i$, the length of the cycle that starts at $t_i$, in lengths of the first one."""
+    return start * (mult - 1) + 1
 
 
 def _start(cycle: Any, mult: Any) -> Any:

@@ -1,0 +1,344 @@
+"""What is true of every schedule: each is walked through the same checks."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import pickle
+import subprocess
+import sys
+
+import cloudpickle
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import lropt_jax as lj
+from lropt_jax.schedules import feedback_schedule, schedule
+
+EXAMPLES = {
+    "constant": {"value": 0.1},
+    "linear": {"init_value": 0.1, "end_value": 0.01, "transition_steps": 8, "transition_begin": 2},
+    "polynomial": {"init_value": 0.1, "end_value": 0.01, "power": 0.5, "transition_steps": 8},
+    "exponential_decay": {
+        "init_value": 0.1,
+        "decay_rate": 0.5,
+        "transition_steps": 4,
+        "staircase": True,
+        "end_value": 0.01,
+    },
+    "natural_exp_decay": {"init_value": 0.1, "decay_rate": 0.3},
+    "inverse_time_decay": {"init_value": 0.1, "decay_rate": 0.5, "transition_steps": 3},
+    "time_decay": {"init_value": 0.1, "decay_rate": 0.1},
+    "step_decay": {"init_value": 0.1, "drop": 0.3, "every": 4},
+    "piecewise_constant": {"boundaries": [3, 8], "values": [0.1, 0.2, 0.05]},
+    "cosine_decay": {"init_value": 0.1, "decay_steps": 8, "alpha": 0.1, "exponent": 0.5},
+    "warm_restarts": {
+        "init_value": 0.1,
+        "first_cycle_steps": 3,
+        "cycle_mult": 2.0,
+        "cycle_decay": 0.7,
+        "end_value": 0.01,
+    },
+    "cyclic": {
+        "base_value": 0.01,
+        "peak_value": 0.1,
+        "steps_up": 3,
+        "steps_down": 4,
+        "mode": "exp_range",
+        "gamma": 0.9,
+    },
+    "one_cycle": {"peak_value": 0.1, "total_steps": 12, "three_phase": True},
+    "one_cycle_momentum": {"total_steps": 12},
+    "inverse_sqrt": {"peak_value": 0.1, "warmup_steps": 4},
+    "warmup_stable_decay": {
+        "peak_value": 0.1,
+        "warmup_steps": 3,
+        "stable_steps": 4,
+        "decay_steps": 5,
+        "anneal": "sqrt",
+    },
+    "warmup": {"schedule": lj.exponential_decay(0.1, 0.5, 4), "steps": 3, "init_value": 0.01},
+    "sequence": {
+        "schedules": [lj.linear(0.0, 0.1, 4), 0.1, lj.polynomial(0.1, 0.0, 0.5, 4)],
+        "boundaries": [4, 8],
+    },
+    "per_epoch": {"schedule": lj.step_decay(0.1, every=2), "steps_per_epoch": 3},
+    "reduce_on_plateau": {"init_value": 0.1, "factor": 0.5, "patience": 1},
+}
+COUNTS = jnp.arange(20)
+
+
+def make(name):
+    return lj.SCHEDULES[name](**EXAMPLES[name])
+
+
+@jax.jit
+def curve(s):
+    return s(COUNTS)
+
+
+every_schedule = pytest.mark.parametrize("name", EXAMPLES)
+
+
+def test_the_catalogue_is_complete():
+    assert set(lj.SCHEDULES) == set(EXAMPLES)
+    for name, constructor in lj.SCHEDULES.items():
+        assert getattr(lj, name) is constructor
+        assert constructor.__name__ == name
+        assert "Example:" in constructor.__doc__
+        assert isinstance(make(name), lj.Schedule)
+
+
+@every_schedule
+def test_values_are_finite_scalars_of_the_float_type_and_stay_so_past_the_end(name):
+    s = make(name)
+    for count in (0, jnp.int32(3), np.int64(7), 2.0, 10**9):
+        value = s(count)
+        assert value.shape == ()
+        assert value.dtype == jnp.float32
+        assert np.isfinite(value)
+        assert value >= 0
+    with jax.enable_x64(True):
+        assert s(3).dtype == jnp.float64
+
+
+@every_schedule
+def test_jit_loop_and_array_of_counts_agree(name):
+    s = make(name)
+    one_by_one = [float(s(t)) for t in range(0, 20, 4)]
+    np.testing.assert_allclose(curve(s)[::4], one_by_one, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(s(COUNTS.reshape(4, 5)).reshape(-1), curve(s), rtol=1e-5, atol=1e-8)
+
+
+@every_schedule
+def test_every_number_may_be_traced_and_a_change_compiles_nothing(name):
+    leaves, tree = jax.tree.flatten(make(name))
+    traces = []
+
+    @jax.jit
+    def value(leaves):
+        traces.append(1)
+        return jax.tree.unflatten(tree, leaves)(COUNTS)
+
+    value(leaves)
+    value([x * 1.1 for x in leaves])
+    assert len(traces) == 1
+    # Constructed from tracers, in the constructor itself, for numbers that are plain arguments.
+    numbers = {k: v for k, v in EXAMPLES[name].items() if type(v) in (int, float)}
+    rest = {k: v for k, v in EXAMPLES[name].items() if k not in numbers}
+    construct = jax.jit(lambda numbers: lj.SCHEDULES[name](**numbers, **rest))
+    np.testing.assert_allclose(curve(construct(numbers)), curve(make(name)), rtol=1e-6)
+
+
+@every_schedule
+def test_vmap_over_all_numbers(name):
+    s = make(name)
+    both = jax.tree.map(lambda x: jnp.array([x, 1.1 * x], jnp.float32), s)
+    curves = jax.jit(jax.vmap(lambda s: s(COUNTS)))(both)
+    np.testing.assert_allclose(curves[0], curve(s), rtol=1e-5, atol=1e-8)
+    other = jax.tree.map(lambda x: x[1], both)
+    np.testing.assert_allclose(curves[1], curve(other), rtol=1e-5, atol=1e-8)
+
+
+@every_schedule
+def test_gradients_are_finite_everywhere_joints_and_ends_included(name):
+    s = jax.tree.map(jnp.float32, make(name))
+    jacobian = jax.jit(jax.jacrev(lambda s: s(jnp.arange(40))))(s)
+    state = set(s.state)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(jacobian):
+        if path[0].name not in state - {"value"}:
+            assert jnp.all(jnp.isfinite(leaf)), path
+    in_count = jax.vmap(jax.grad(s))(jnp.arange(40.0))
+    assert jnp.all(jnp.isfinite(in_count))
+
+
+@every_schedule
+def test_gradients_are_those_of_finite_differences(name, x64):
+    leaves, tree = jax.tree.flatten(jax.tree.map(jnp.float64, make(name)))
+    counts = jnp.array([4.5, 5.5, 10.5])  # away from the joints, where a step may jump
+
+    def values(leaves):
+        return jax.tree.unflatten(tree, leaves)(counts)
+
+    gradients = jax.jit(jax.jacfwd(values))(leaves)
+    values = jax.jit(values)
+    for i, gradient in enumerate(gradients):
+        if not jnp.isfinite(leaves[i]):
+            continue
+        step = 1e-6 * max(1.0, abs(float(leaves[i])))
+        up = values([*leaves[:i], leaves[i] + step, *leaves[i + 1 :]])
+        down = values([*leaves[:i], leaves[i] - step, *leaves[i + 1 :]])
+        np.testing.assert_allclose(gradient, (up - down) / (2 * step), rtol=1e-4, atol=1e-7)
+
+
+@every_schedule
+def test_copies_are_equal(name):
+    s = make(name)
+    for copied in (
+        copy.deepcopy(s),
+        pickle.loads(pickle.dumps(s)),
+        cloudpickle.loads(cloudpickle.dumps(s)),
+        jax.tree.map(lambda x: x, s),
+    ):
+        assert jax.tree.structure(copied) == jax.tree.structure(s)
+        assert jax.tree.leaves(copied) == jax.tree.leaves(s)
+        assert repr(copied) == repr(s)
+
+
+@every_schedule
+def test_repr_says_what_it_is_and_with_which_numbers(name):
+    text = repr(make(name))
+    assert text.startswith(f"{name}(")
+    for argument, value in EXAMPLES[name].items():
+        assert f"{argument}=" in text
+        if type(value) in (int, float):
+            assert f"{argument}={value!r}".removesuffix(".0") in text
+
+
+@every_schedule
+def test_numbers_of_any_dtype(name):
+    dtypes = itertools.cycle([jnp.bfloat16, np.float64, jnp.float16, np.int32])
+    typed = jax.tree.map(
+        lambda x: np.ceil(x).astype(next(dtypes)) if np.isfinite(x) else x, make(name)
+    )
+    assert curve(typed).dtype == jnp.float32
+    as_float = jax.tree.map(jnp.float32, typed)
+    np.testing.assert_array_equal(curve(typed), curve(as_float))
+
+
+@every_schedule
+def test_bad_numbers_raise_and_name_the_argument(name):
+    for argument, value in EXAMPLES[name].items():
+        if type(value) in (int, float):
+            for bad in (float("nan"), float("inf"), jnp.array(jnp.nan)):
+                with pytest.raises(ValueError, match=rf"{name}: {argument} .*(nan|inf)"):
+                    lj.SCHEDULES[name](**{**EXAMPLES[name], argument: bad})
+            for bad in ("0.1", True, None, lj.constant(0.1)):
+                if argument == "end_value" and bad is None and name == "exponential_decay":
+                    continue
+                if argument == "steps_down" and bad is None:
+                    continue
+                with pytest.raises(TypeError, match=f"{name}: {argument} must be"):
+                    lj.SCHEDULES[name](**{**EXAMPLES[name], argument: bad})
+        if isinstance(value, str):
+            with pytest.raises(ValueError, match=rf"{argument} must be one of .*'no such'"):
+                lj.SCHEDULES[name](**{**EXAMPLES[name], argument: "no such"})
+        if isinstance(value, bool):
+            with pytest.raises(ValueError, match=f"{argument} must be True or False, got 1"):
+                lj.SCHEDULES[name](**{**EXAMPLES[name], argument: 1})
+
+
+@pytest.mark.parametrize(
+    ("constructor", "arguments", "message"),
+    [
+        (lj.linear, (0.1, 0.0, 0), "transition_steps must be a finite number > 0, got 0"),
+        (lj.exponential_decay, (0.1, -0.5), "decay_rate must be a finite number > 0, got -0.5"),
+        (lj.warm_restarts, (0.1, 10, 0.5), "cycle_mult must be a finite number >= 1, got 0.5"),
+        (lj.one_cycle, (0.1, 10, 1.5), r"warmup_fraction must be in \[0, 1\], got 1.5"),
+        (lj.reduce_on_plateau, (0.1, 1.0), r"factor must be in \[0, 1\), got 1.0"),
+        (lj.reduce_on_plateau, (0.1, 0.5, -1), "patience must be a finite number >= 0, got -1"),
+        (lj.piecewise_constant, ([1, 2], [1, 2]), "boundaries must be one fewer than values"),
+        (lj.piecewise_constant, ([2, 1], [1, 2, 3]), "boundaries must be ascending, got 1.0"),
+        (lj.piecewise_constant, ([1], [1, float("nan")]), r"values\[1\] must be a finite number"),
+        (lj.sequence, ([0.1, 0.2], []), "boundaries must be one fewer than schedules"),
+        (lj.sequence, ([1, 2, 3], jnp.array([5, 4])), "boundaries must be ascending"),
+    ],
+)
+def test_conditions(constructor, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        constructor(*arguments)
+
+
+def test_wrong_calls_name_the_schedule():
+    with pytest.raises(TypeError, match="linear: missing a required argument: 'end_value'"):
+        lj.linear(0.1)
+    with pytest.raises(TypeError, match="cyclic: got an unexpected keyword argument 'peak'"):
+        lj.cyclic(0.1, 0.2, 10, peak=1)
+    with pytest.raises(TypeError, match="one_cycle_momentum: total_steps must be given"):
+        lj.one_cycle_momentum()
+    with pytest.raises(TypeError, match="boundaries must be a sequence of numbers"):
+        lj.piecewise_constant(10, [1, 2])
+
+
+@every_schedule
+def test_flax_saves_and_restores(name):
+    serialization = pytest.importorskip("flax.serialization")
+    s = jax.tree.map(jnp.float32, make(name))
+    other = jax.tree.map(lambda x: x * 0, s)
+    restored = serialization.from_bytes(other, serialization.to_bytes(s))
+    assert jax.tree.structure(restored) == jax.tree.structure(s)
+    for x, y in zip(jax.tree.leaves(restored), jax.tree.leaves(s), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_flax_may_be_imported_last():
+    pytest.importorskip("flax")
+    program = (
+        "import sys, importlib.util, lropt_jax.schedules as lj\n"
+        "s = lj.linear(1.0, 0.0, 4)\n"
+        "assert 'flax' not in sys.modules\n"
+        "importlib.util.find_spec('flax.serialization')\n"
+        "import flax.serialization\n"
+        "assert flax.serialization.to_state_dict(s)['init_value'] == 1.0\n"
+        "assert not [f for f in sys.meta_path if 'lropt' in type(f).__module__]\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@every_schedule
+def test_drops_into_optax_and_into_a_tunable_optimizer(name):
+    s = make(name)
+    gradients = jnp.ones(2)
+    theirs, ours = optax.sgd(s), lj.tunable(optax.sgd)(s)
+    state, own = theirs.init(gradients), ours.init(gradients)
+    for t in range(3):
+        expected, state = theirs.update(gradients, state)
+        updates, own = ours.update(gradients, own)
+        np.testing.assert_allclose(updates, expected, rtol=1e-6)
+        np.testing.assert_allclose(updates, -s(t) * jnp.ones(2), rtol=1e-6)
+
+
+def test_products_and_plain_callables():
+    s = 2.0 * lj.linear(1.0, 0.0, 4) * (lambda t: t + 1.0)
+    np.testing.assert_allclose(s([0, 1, 2]), [2.0, 3.0, 3.0])
+    theirs = optax.cosine_decay_schedule(0.1, 10)
+    assert jax.tree.leaves(lj.warmup(theirs, 3).arguments["schedule"]) == []
+    np.testing.assert_allclose(lj.warmup(theirs, 3)(5), theirs(2), rtol=1e-6)
+    with pytest.raises(TypeError):
+        lj.constant(1.0) * "2"
+
+
+def test_a_schedule_of_ones_own():
+    @schedule
+    def wave(count, height, shape="sine", up: bool = True):
+        return height * jnp.sin(count) * (1 if up else -1)
+
+    assert repr(wave(2.0, up=False)) == "wave(height=2, shape='sine', up=False)"
+    assert jax.tree.leaves(wave(2.0)) == [2.0]
+    with pytest.raises(ValueError, match="wave: height must be a finite number, got inf"):
+        wave(float("inf"))
+
+    def start(init_value):
+        return {"z": init_value, "a": 0.0}
+
+    def observe(state, value, init_value):
+        return {"a": state["a"] + 1, "z": state["z"] * value}
+
+    @feedback_schedule(start=start, observe=observe)
+    def scaled(count, state, init_value):
+        return state["z"]
+
+    s = scaled(2.0)
+    last, values = jax.lax.scan(lambda s, v: (s.observe(v), s(0)), s, jnp.array([0.5, 0.5]))
+    np.testing.assert_allclose(values, [2.0, 1.0])
+    assert repr(last) == "scaled(init_value=2; z=0.5, a=2)"
+    with pytest.raises(ValueError, match=r"must have shape \(\), got shape \(1,\)"):
+        s.observe(jnp.ones(1))
+
+
+def test_bools_may_be_traced_where_they_are_no_structure():
+    s = jax.jit(lambda flag: lj.exponential_decay(1.0, 0.5, 4, staircase=flag)(6))
+    np.testing.assert_allclose([s(True), s(False)], [0.5, 0.5**1.5], rtol=1e-6)
