@@ -14,7 +14,8 @@ from lropt_jax.schedules.base import float_type
 Hyperparameter = Any  # a number, an array of any dtype, a tracer, a Schedule, a callable of count
 Mask = Any  # a pytree of bools (or a prefix of one), a callable of params that returns one, None
 
-TINY = float(np.finfo(np.float32).tiny)
+# The square is still a normal number of float32: a quotient by it can be differentiated.
+SMALLEST = float(np.sqrt(np.finfo(np.float32).tiny))
 
 
 def real_dtype(x: Any) -> Any:
@@ -103,4 +104,4 @@ def norm(x: jax.Array) -> jax.Array:
 
 def above_zero(eps: Any) -> jax.Array:
     """`eps`, kept above 0, so that 0 / (0 + eps) is 0 for `eps=0` too."""
-    return jnp.maximum(scalar(eps), TINY)
+    return jnp.maximum(scalar(eps), SMALLEST)
