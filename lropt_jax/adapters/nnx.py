@@ -51,7 +51,7 @@ class NnxNetwork:
     def _module(self, rngs: nnx.Rngs) -> nnx.Module:
         # The signature of an nnx class is hidden by its metaclass.
         make: Any = self.make
-        made_by = make.__init__ if isinstance(make, type) else make
+        made_by = make.__init__ if isinstance(make, type) else make  # type: ignore[misc]
         named = "rngs" in inspect.signature(made_by).parameters
         module = make(rngs=rngs) if named else make(rngs)
         if not isinstance(module, nnx.Module):

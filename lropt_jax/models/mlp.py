@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import jax
 from flax import linen as nn
 
+from lropt_jax.models.layers import Dropout, check_dropout
+
 
 def mlp(
     features: Sequence[int] = (100, 100, 10),
@@ -24,7 +26,8 @@ def mlp(
       features: the width of each layer, the last being the number of classes. The default, on
         MNIST-1D, is the net of this package's main comparison.
       activation: of the hidden layers.
-      dropout: the probability that a hidden unit is dropped, in [0, 1).
+      dropout: the probability that a hidden unit is dropped, in [0, 1), rounded to a multiple of
+        1/256.
       batch_norm: whether hidden layers are normalised over the batch; their running statistics
         have momentum 0.9.
 
@@ -42,8 +45,7 @@ def mlp(
     features = tuple(features)
     if not features or any(width < 1 for width in features):
         raise ValueError(f"features must be one or more widths >= 1, got {features!r}")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
+    check_dropout(dropout)
     return MLP(features, activation, dropout, batch_norm)
 
 
@@ -64,5 +66,5 @@ class MLP(nn.Module):
             if self.batch_norm:
                 x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
             x = self.activation(x)
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x = Dropout(self.dropout)(x, train)
         return nn.Dense(self.features[-1])(x)

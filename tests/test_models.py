@@ -1,0 +1,226 @@
+"""The networks, and the layers that they are made of."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import cloudpickle
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from lropt_jax import models
+from lropt_jax.models.layers import Dropout, conv_function, im2col, max_pool
+
+IMAGES = {"cnn": (28, 28, 1), "vgg11": (32, 32, 3), "resnet18": (32, 32, 3)}
+
+
+def _abstract_init(model: nn.Module, shape: tuple[int, ...]) -> Any:
+    images = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return jax.eval_shape(model.init, jax.random.key(0), images)
+
+
+def _parameters(model: nn.Module, shape: tuple[int, ...]) -> int:
+    params = _abstract_init(model, (2, *shape))["params"]
+    return sum(x.size for x in jax.tree.leaves(params))
+
+
+def test_the_networks_have_the_sizes_that_are_known() -> None:
+    """Keras's count for its tutorial net; those of the usual CIFAR implementations."""
+    assert _parameters(models.mlp(), (40,)) == 4100 + 10100 + 1010
+    assert _parameters(models.cnn(), (28, 28, 1)) == 320 + 18496 + 409856 + 2570
+    assert _parameters(models.resnet18(), (32, 32, 3)) == 11_173_962
+    biases_before_norm = 64 + 128 + 2 * 256 + 4 * 512
+    assert _parameters(models.vgg11(), (32, 32, 3)) == 9_231_114 - biases_before_norm
+    assert _parameters(models.vgg11(batch_norm=False), (32, 32, 3)) == (
+        9_231_114 - 2 * biases_before_norm
+    )
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_flat_images_are_taken_as_squares(name: str) -> None:
+    model, shape = getattr(models, name)(), IMAGES[name]
+    flat = _abstract_init(model, (2, int(np.prod(shape))))
+    assert jax.tree.map(jnp.shape, flat) == jax.tree.map(
+        jnp.shape, _abstract_init(model, (2, *shape))
+    )
+
+
+def test_an_mlp_flattens_whatever_it_is_given() -> None:
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4))
+    model = models.mlp((5, 3))
+    variables = model.init(jax.random.key(1), x)
+    out = model.apply(variables, x)
+    assert out.shape == (2, 3)
+    np.testing.assert_array_equal(out, model.apply(variables, x.reshape(2, 12)))
+
+
+def test_equal_models_are_equal_and_can_be_pickled() -> None:
+    for name in ("mlp", "cnn", "vgg11", "resnet18"):
+        make = getattr(models, name)
+        assert make() == make()
+        assert hash(make()) == hash(make())
+        assert type(cloudpickle.loads(cloudpickle.dumps(make()))) is type(make())
+    assert pickle.loads(pickle.dumps(models.cnn())) == models.cnn()
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_im2col_and_lax_are_the_same_network(name: str) -> None:
+    """One set of weights, one set of logits and statistics."""
+    small = {"cnn": {}, "vgg11": {"width": 2}, "resnet18": {"width": 2}}[name]
+    images = jax.random.normal(jax.random.key(0), (2, *IMAGES[name]))
+    ours, theirs = (getattr(models, name)(convolution=how, **small) for how in ("im2col", "lax"))
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(  # far quicker than compiling twenty initializers
+        lambda x: rng.normal(1.0, 0.3, x.shape).astype(x.dtype) / np.sqrt(np.prod(x.shape[:-1])),
+        _abstract_init(ours, images.shape),
+    )
+
+    def both(variables: Any) -> Any:
+        rngs = {"dropout": jax.random.key(2)}
+        mutable = ["batch_stats"]
+        return [
+            model.apply(variables, images, train=True, rngs=rngs, mutable=mutable)
+            for model in (ours, theirs)
+        ]
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+        *jax.jit(both)(variables),
+    )
+
+
+CONVOLUTIONS = [
+    ((5, 9, 8, 3), (3, 3), (1, 1), "SAME", (1, 1)),
+    ((5, 9, 8, 3), (3, 2), (2, 3), "SAME", (1, 1)),
+    ((5, 9, 8, 3), (3, 3), (2, 1), "VALID", (1, 1)),
+    ((5, 9, 8, 3), (2, 3), (1, 2), ((1, 0), (2, 3)), (1, 1)),
+    ((5, 9, 8, 3), (3, 3), (1, 2), "SAME", (2, 1)),
+    ((5, 9, 8, 3), (1, 1), (2, 2), "VALID", (1, 1)),
+    ((5, 11, 2), (4,), (3,), "SAME", (2,)),
+    ((2, 5, 4, 6, 2), (2, 3, 2), (1, 2, 1), "SAME", (1, 1, 2)),
+]
+
+
+@pytest.mark.parametrize(("shape", "window", "strides", "padding", "dilation"), CONVOLUTIONS)
+def test_im2col_equals_lax(
+    shape: tuple[int, ...], window: Any, strides: Any, padding: Any, dilation: Any, x64: None
+) -> None:
+    """Values and both gradients, also under vmap over images and kernels."""
+    spatial = "XYZ"[: len(window)]
+    layout = jax.lax.conv_dimension_numbers(
+        shape, (*window, shape[-1], 4), (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
+    )
+    lhs = jax.random.normal(jax.random.key(0), (2, *shape))
+    rhs = jax.random.normal(jax.random.key(1), (2, *window, shape[-1], 4))
+
+    def run(convolve: Any) -> Any:
+        def f(x: jax.Array, w: jax.Array) -> Any:
+            y = convolve(x, w, strides, padding, rhs_dilation=dilation, dimension_numbers=layout)
+            return jnp.sum(jnp.sin(y)), y
+
+        return jax.jit(jax.vmap(jax.value_and_grad(f, (0, 1), has_aux=True)))(lhs, rhs)
+
+    ours, theirs = run(im2col), run(jax.lax.conv_general_dilated)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-11), ours, theirs
+    )
+
+
+def test_what_im2col_cannot_do_is_an_error() -> None:
+    x, w = jnp.ones((1, 6, 6, 2)), jnp.ones((3, 3, 2, 4))
+    with pytest.raises(ValueError, match=r"feature_group_count=2.*lax"):
+        im2col(x, w[:, :, :1], (1, 1), "SAME", feature_group_count=2)
+    with pytest.raises(ValueError, match=r"lhs_dilation=\(2, 2\)"):
+        im2col(x, w, (1, 1), "SAME", lhs_dilation=(2, 2))
+    layout = jax.lax.conv_dimension_numbers(x.shape, (2, 4, 3, 3), ("NHWC", "IOHW", "NHWC"))
+    with pytest.raises(ValueError, match="channels last"):
+        im2col(x, w, (1, 1), "SAME", dimension_numbers=layout)
+
+
+def test_the_switch() -> None:
+    on_cpu = jax.default_backend() == "cpu"
+    assert (conv_function("auto") is im2col) == on_cpu
+    assert conv_function("lax") is jax.lax.conv_general_dilated
+    for make in (models.cnn, models.vgg11, models.resnet18):
+        with pytest.raises(ValueError, match='"auto", "im2col" or "lax", got \'fast\''):
+            make(convolution="fast")
+
+
+@pytest.mark.parametrize("size", [(6, 6), (7, 6), (7, 9)])
+def test_max_pool_equals_flax(size: tuple[int, int]) -> None:
+    x = jax.random.normal(jax.random.key(0), (3, *size, 4))
+
+    def flax_pool(x: jax.Array) -> Any:
+        return nn.max_pool(x, (2, 2), (2, 2))
+
+    np.testing.assert_array_equal(max_pool(x), flax_pool(x))
+    grads = [jax.grad(lambda x, f=f: jnp.sum(f(x) ** 2))(x) for f in (max_pool, flax_pool)]
+    np.testing.assert_array_equal(*grads)
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.3, 0.5, 0.9])
+def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate: float) -> None:
+    n = 100_003  # no multiple of 4
+    key = {"dropout": jax.random.key(0)}
+    out = Dropout(rate).apply({}, jnp.ones(n), True, rngs=key)
+    dropped = np.mean(out == 0)
+    rounded = round(256 * rate) / 256
+    assert abs(rounded - rate) <= 1 / 512
+    assert abs(dropped - rounded) < 5 * np.sqrt(rate * (1 - rate) / n)
+    np.testing.assert_allclose(np.unique(out), [0, 1 / (1 - rounded)], rtol=1e-6)
+
+
+def test_dropout_differs_between_calls_lanes_and_units() -> None:
+    def draw(key: jax.Array) -> Any:
+        return Dropout(0.5).apply({}, jnp.ones((64, 64)), True, rngs={"dropout": key}) > 0
+
+    masks = np.array(jax.vmap(draw)(jax.random.split(jax.random.key(0), 2)))
+    agree = np.mean(masks[0] == masks[1])
+    assert abs(agree - 0.5) < 0.05
+    for shift in range(1, 9):  # the four units that share a word are independent
+        flat = masks[0].ravel()
+        assert abs(np.mean(flat[shift:] == flat[:-shift]) - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.001])
+def test_a_rate_that_rounds_to_0_drops_nothing(rate: float) -> None:
+    x = jnp.arange(5.0)
+    assert Dropout(rate).apply({}, x, True) is x
+    assert Dropout(0.5).apply({}, x, False) is x
+
+
+def test_a_rate_near_1_stays_finite() -> None:
+    out = Dropout(0.9999).apply({}, jnp.ones(10_000), True, rngs={"dropout": jax.random.key(0)})
+    assert np.all(np.isfinite(out))
+    assert out.max() == 256
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: models.mlp(()), "features"),
+        (lambda: models.mlp((4, 0)), r"features.*\(4, 0\)"),
+        (lambda: models.mlp(dropout=1.0), r"dropout must be in \[0, 1\), got 1.0"),
+        (lambda: models.cnn(dropout=-0.1), "dropout.*-0.1"),
+        (lambda: models.vgg11(dropout=2), "dropout.*2"),
+        (lambda: models.cnn(classes=0), "classes.*0"),
+        (lambda: models.resnet18(width=0), "width.*0"),
+        (lambda: _abstract_init(models.vgg11(), (2, 28, 28, 1)), r"32 x 32.*\(2, 28, 28, 1\)"),
+        (lambda: _abstract_init(models.cnn(), (2, 40)), r"images.*\(2, 40\)"),
+    ],
+)
+def test_bad_arguments_are_one_clear_error(make: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_batch_norm_and_dropout_are_there_when_asked_for() -> None:
+    x = jnp.ones((4, 6))
+    plain = models.mlp((5, 3)).init(jax.random.key(0), x)
+    full = models.mlp((5, 3), dropout=0.5, batch_norm=True).init(jax.random.key(0), x)
+    assert set(plain) == {"params"}
+    assert set(full) == {"params", "batch_stats"}
