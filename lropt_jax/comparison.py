@@ -45,7 +45,8 @@ class Contestant:
         """A metric of the retrained models, one value a seed; "generalization_gap" is train
         minus test accuracy."""
         if metric == "generalization_gap":
-            return np.subtract(self.final("train_accuracy"), self.final("test_accuracy"))
+            gap: np.ndarray[Any, Any] = self.final("train_accuracy") - self.final("test_accuracy")
+            return gap
         return np.array(self.retraining.final[metric][0])
 
 

@@ -77,8 +77,9 @@ def run(options: argparse.Namespace) -> None:
     _writable(output)
 
     from lropt_jax.comparison import compare
-    from lropt_jax.reporting import write_report
+    from lropt_jax.reporting import require_report, write_report
 
+    require_report()
     given = problem(options)
     per_epoch = given.task.steps_per_epoch
     steps = chosen["epochs"] * per_epoch
@@ -138,14 +139,9 @@ def _print(comparison: Any, setting: dict[str, str]) -> None:
     from lropt_jax.tables import comparison_table, verdict
 
     table = comparison_table(comparison)
-    try:
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        for row in [table.headings, *table.rows]:
-            print("  ".join(f"{cell:>16}" for cell in row))
-        print(verdict(comparison))
-        return
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(width=None if sys.stdout.isatty() else 120)
     words = ", ".join(f"{k}: {v}" for k, v in setting.items())
     shown = Table(caption="mean ± 95% interval over seeds", title=words, title_justify="left")

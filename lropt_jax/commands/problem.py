@@ -67,7 +67,7 @@ def _model(options: argparse.Namespace, classes: int) -> tuple[Any, str]:
     if options.model == "mlp":
         layers = (*HIDDEN.get(options.data, (256,)), classes)
         return models.mlp(layers), "mlp " + "-".join(map(str, layers))
-    return getattr(models, options.model)(num_classes=classes), options.model
+    return getattr(models, options.model)(classes), options.model
 
 
 def _sizes(task: Task) -> dict[str, str]:

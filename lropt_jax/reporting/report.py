@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib.metadata
+import importlib.util
 import io
 import os
 import pathlib
@@ -15,7 +16,19 @@ from lropt_jax.comparison import Comparison
 from lropt_jax.plotting import comparisons as figures
 from lropt_jax.tables import comparison_table, paired_table, verdict
 
+NEEDED = ("matplotlib", "pandas", "scipy", "jinja2", "rich")
 PACKAGES = ("lropt-jax", "jax", "jaxlib", "optax", "flax", "numpy")
+
+
+def require_report() -> None:
+    """Finds out before the work whether a report can be made after it.
+
+    Raises:
+      ImportError: naming the missing package and the extra that installs it.
+    """
+    for package in NEEDED:
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(f"reports need {package}: pip install 'lropt-jax[report]'")
 
 
 def write_report(
@@ -141,10 +154,8 @@ def _budgets(comparison: Comparison) -> list[str]:
 
 
 def _template() -> Any:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise ImportError("reports need jinja2: pip install 'lropt-jax[report]'") from error
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lropt_jax.reporting", "."),
         autoescape=True,

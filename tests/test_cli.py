@@ -1,0 +1,111 @@
+"""The command, as a person types it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from lropt_jax.cli import main
+
+SMALL = ["--epochs", "1", "--seeds", "2", "--tuning-seeds", "1"]
+
+
+def test_compare_writes_a_table_and_a_report(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = main(["compare", "--data", "digits", "--optimizers", "momentum,adam", *SMALL])
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert "momentum" in printed
+    assert "±" in printed
+    assert "best test accuracy" in printed
+    folder = tmp_path / "runs" / "compare-digits"
+    assert str(folder.relative_to(tmp_path)) in printed.replace("\n", "")
+    assert {p.name for p in folder.iterdir()} >= {
+        "report.html", "learning_curves.png", "learning_rates.png", "generalization_gap.png",
+        "rows.csv", "retrained.csv", "table.csv",
+    }  # fmt: skip
+    assert list(pd.read_csv(folder / "table.csv")["optimizer"]) == ["momentum", "adam"]
+
+
+def test_the_reports_command_makes_the_same_run_again(tmp_path, capsys):
+    first = ["compare", "--data", "digits", "--optimizers", "sgd", "--schedule", "linear", *SMALL]
+    assert main([*first, "--output", str(tmp_path / "a")]) == 0
+    html = (tmp_path / "a" / "report.html").read_text()
+    command = html.partition("<pre>")[2].partition("</pre>")[0]
+    assert command.startswith("lropt compare ")
+    assert main([*command.split()[1:], "--output", str(tmp_path / "b")]) == 0
+    capsys.readouterr()
+    read = [(tmp_path / x / "rows.csv").read_bytes() for x in "ab"]
+    assert read[0] == read[1]
+
+
+def test_a_task_of_ones_own(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mytask.py").write_text(
+        "from tests.problems import regression\nmake = regression\nother = 3\n"
+        "def number():\n    return 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    arguments = ["compare", "--optimizers", "sgd", *SMALL, "--output", str(tmp_path / "o")]
+    assert main([*arguments, "--task", "mytask:make"]) == 0
+    assert "sgd" in capsys.readouterr().out
+    for name, message in (
+        ("mytask", "must be package.module:function, got 'mytask'"),
+        ("mytask:mak", "did you mean 'make'?"),
+        ("nowhere:make", "No module named 'nowhere'"),
+        ("mytask:number", "must return a Task, got int"),
+    ):
+        assert main([*arguments, "--task", name]) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--optimizers", "adamm"], "unknown optimizer 'adamm'; did you mean 'adam'? Known: "),
+        (["--optimizers", ","], "must name at least one optimizer"),
+        (["--schedule", "cosin"], "unknown schedule 'cosin'; did you mean 'cosine'?"),
+        (["--data", "mnist2d"], "mnist1d"),
+        (["--model", "cnnn"], "unknown model 'cnnn'; did you mean 'cnn'?"),
+        (["--model", "cnn", "--data", "mnist1d"], "shape"),
+        (["--epochs", "0"], "--epochs must be at least 1, got 0"),
+        (["--seeds", "1"], "seeds must be at least 2"),
+        (["--batch-size", "100000"], "batch_size must be between 1 and the"),
+        (["--output", "/proc/nowhere"], "nowhere"),
+    ],
+)
+def test_a_users_mistake_is_one_line(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "--data", "digits", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("lropt: error: ")
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
+def test_help_and_unknown_commands_come_from_argparse(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["compare", "--help"])
+    assert done.value.code == 0
+    assert "--optimizers" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as done:
+        main(["compair"])
+    assert done.value.code == 2
+
+
+def test_a_missing_extra_names_what_to_install(tmp_path):
+    code = (
+        "import importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'matplotlib' else find(name, *a)\n"
+        "from lropt_jax.cli import main\n"
+        "raise SystemExit(main(['compare', '--data', 'digits', '--optimizers', 'sgd',"
+        f"'--epochs', '1', '--seeds', '2', '--output', {str(tmp_path)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "model-steps" not in done.stderr  # found out before the work, not after it
+    assert "pip install 'lropt-jax[report]'" in done.stderr
+    assert "Traceback" not in done.stderr
