@@ -28,9 +28,8 @@ def test_the_python_blocks_run_in_order(capsys):
 def test_the_quick_start_is_two_commands_and_the_first_one_runs(tmp_path, monkeypatch, capsys):
     commands = [code.strip() for language, code in BLOCKS if language == "bash"]
     assert len(commands) >= 2
-    install = (
-        r"python3 -m venv \.venv && \.venv/bin/pip install -q '\.\[(\w+)\]' && \.venv/bin/(.*)"
-    )
+    venv = r"python3 -m venv \.venv && "
+    install = venv + r"\.venv/bin/pip install -q '\.\[(\w+)\]' && \.venv/bin/(.*)"
     job, tests = (re.fullmatch(install, c) for c in commands[:2])
     assert job
     assert tests
