@@ -64,7 +64,7 @@ class Schedule:
       [0.5, 1.0]
     """
 
-    __slots__ = ("_constructor", "_data", "_state", "_static")
+    __slots__ = ("__weakref__", "_constructor", "_data", "_state", "_static")
 
     def __init__(
         self,
