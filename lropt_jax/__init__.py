@@ -51,6 +51,9 @@ from lropt_jax.optimizers import scale_by_swats as scale_by_swats
 from lropt_jax.optimizers import sgd as sgd
 from lropt_jax.optimizers import sgdw as sgdw
 from lropt_jax.optimizers import swats as swats
+from lropt_jax.range_tests import RangeTest as RangeTest
+from lropt_jax.range_tests import Suggestion as Suggestion
+from lropt_jax.range_tests import lr_range_test as lr_range_test
 from lropt_jax.schedules import SCHEDULES as SCHEDULES
 from lropt_jax.schedules import Schedule as Schedule
 from lropt_jax.schedules import batch_size_from as batch_size_from

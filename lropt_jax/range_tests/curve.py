@@ -1,0 +1,231 @@
+"""`RangeTest`: the curves of a population, and what the rules say of them, with intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.range_tests import smoothing
+from lropt_jax.range_tests.reading import Suggestion, pool, read
+from lropt_jax.range_tests.rules import BOUNDS, RULES
+from lropt_jax.range_tests.summary import summary
+
+Array = np.ndarray[Any, Any]
+
+RECOMMENDED = "valley"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RangeTest:
+    r"""The result of `lr_range_test`; plain NumPy, computed from `losses` when asked.
+
+    With `over` the arrays begin with its axes, in its order; `...` below. What the rules say
+    comes from the *pooled* curve: at each rung the median over seeds of the loss, a diverged seed
+    counting as infinite, so that the curve ends where half of the seeds have diverged; smoothed
+    like the seeds' own. The interval is the 2.5% to 97.5% range of the rule's answers on 200
+    resamples of the seeds (bootstrap), each pooled anew.
+
+    Attributes:
+      learning_rates: the ladder, (steps,).
+      losses: as recorded, (..., seeds, steps): at rung i the batch loss before the update with
+        `learning_rates[i]`, or, for `split="valid"`, the validation loss after it.
+      over: the values of each population axis, by name.
+      seeds: the seeds.
+      split: "train" or "valid", what the losses are of.
+      smoothing: the deviation of the smoothing kernel as a share of the ladder.
+      divergence: k of the divergence test, see `diverged_at`.
+    """
+
+    learning_rates: Array
+    losses: Array
+    over: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    seeds: list[int] = dataclasses.field(default_factory=list)
+    split: str = "train"
+    smoothing: float = 0.03
+    divergence: float = 4.0
+
+    @functools.cached_property
+    def diverged_at(self) -> Array:
+        """The rung from which a lane no longer counts, (..., seeds); -1 where all count.
+
+        That is the first non-finite loss, or the first at which the running median of five
+        exceeds the best so far, b, by more than (k - 1) |b| (and by half of what was gained).
+        """
+        return smoothing.diverged_at(self.losses, self.divergence)
+
+    @functools.cached_property
+    def smoothed(self) -> Array:
+        """The losses smoothed two-sidedly by local lines; NaN from `diverged_at` on."""
+        return self._smooth(self.losses, self._counted)[0]
+
+    @functools.cached_property
+    def median(self) -> Array:
+        """The pooled curve that the suggestions are read off, (..., steps)."""
+        pooled = pool(self.losses, self._counted)
+        return self._smooth(pooled, np.isfinite(pooled))[0]
+
+    @property
+    def suggestions(self) -> dict[str, Suggestion | None]:
+        """By rule: a learning rate with its interval, or None, for which `reasons` has the cause.
+
+        The rules are "steepest", "valley", "minimum" and "slide", see `RULES`.
+        """
+        return {rule: _gathered(self._answers[rule]) for rule in RULES}
+
+    @property
+    def reasons(self) -> dict[str, Any]:
+        """By rule, and for "bounds": why there is no suggestion, None where there is one.
+
+        Of a population each is an object array with its axes.
+        """
+        found = {**{rule: self._answers[rule] for rule in RULES}, "bounds": self._answers["base"]}
+        return {
+            name: _shaped([x.reason for x in answers.flat], answers.shape, object)
+            for name, answers in found.items()
+        }
+
+    @property
+    def suggestion(self) -> Any:
+        """The learning rate of the rule that did best in our evaluation, or None.
+
+        The evaluation is in docs/range_test.md. Of a population an array with its axes, NaN
+        where there is none.
+        """
+        found = self.suggestions[RECOMMENDED]
+        return None if found is None else found.value
+
+    @property
+    def bounds(self) -> tuple[Any, Any] | None:
+        """`(base, peak)` for `cyclic` and `one_cycle`: where the descent begins and ends, or None.
+
+        The loss has fallen by 10% of its fall at the base, and comes within 10% of its lowest at
+        the peak. Of a population each is an array with its axes.
+        """
+        low, high = (_gathered(self._answers[name]) for name in BOUNDS)
+        return None if low is None or high is None else (low.value, high.value)
+
+    @property
+    def by_seed(self) -> dict[str, Array]:
+        """By rule: what each seed alone would have said, (..., seeds), NaN for nothing."""
+        shape = self.losses.shape[:-1]
+        return {
+            rule: np.stack([a.by_seed for a in self._answers[rule].flat]).reshape(shape)
+            for rule in RULES
+        }
+
+    @property
+    def configurations(self) -> list[dict[str, Any]]:
+        """The population's values by name, the last name running fastest."""
+        return [
+            dict(zip(self.over, point, strict=True))
+            for point in itertools.product(*self.over.values())
+        ]
+
+    def at(self, **values: Any) -> RangeTest:
+        """The part of a population with these values.
+
+        Raises:
+          ValueError: for a name or a value that is not in `over`.
+        """
+        losses, over = self.losses, dict(self.over)
+        for name, value in values.items():
+            if name not in self.over:
+                raise ValueError(f"unknown axis {name!r}; this test has {', '.join(self.over)}")
+            if value not in self.over[name]:
+                raise ValueError(f"{name} must be one of {self.over[name]}, got {value!r}")
+            losses = np.take(losses, over[name].index(value), axis=list(over).index(name))
+            del over[name]
+        return dataclasses.replace(self, losses=losses, over=over)
+
+    def parts(self) -> Iterator[tuple[dict[str, Any], RangeTest]]:
+        """Each configuration with its own test, itself where there is no population."""
+        for values in self.configurations:
+            yield values, self.at(**values)
+
+    def to_pandas(self) -> Any:
+        """A tidy frame: the names of `over`, seed, step, learning_rate, loss, smoothed and
+        counted (False from where the lane diverged)."""
+        import pandas as pd
+
+        *outer, seed, step = (i.ravel() for i in np.indices(self.losses.shape))
+        columns: dict[str, Any] = {
+            name: pd.Series([_plain(v) for v in values]).to_numpy()[i]
+            for (name, values), i in zip(self.over.items(), outer, strict=True)
+        }
+        columns |= {
+            "seed": np.asarray(self.seeds)[seed],
+            "step": step,
+            "learning_rate": self.learning_rates[step],
+            "loss": self.losses.ravel(),
+            "smoothed": self.smoothed.ravel(),
+            "counted": self._counted.ravel(),
+        }
+        return pd.DataFrame(columns)
+
+    def plot(self) -> Any:
+        """A matplotlib figure, a panel a configuration: all seeds faint, the pooled curve and the
+        middle half of the seeds, the suggestions with their intervals, and where lanes diverged.
+        """
+        from lropt_jax.plotting.range_tests import range_test_figure
+
+        return range_test_figure(self)
+
+    def summary(self) -> str:
+        """The suggestions, or the reasons for none, as text for a terminal."""
+        return summary(self, RECOMMENDED)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    @functools.cached_property
+    def _counted(self) -> Array:
+        return smoothing.counted(self.losses, self.diverged_at)
+
+    @property
+    def _bandwidth(self) -> float:
+        return max(1.0, self.smoothing * len(self.learning_rates)) if self.smoothing else 0.0
+
+    def _smooth(self, losses: Array, mask: Array) -> tuple[Array, Array]:
+        return smoothing.local_lines(losses, mask, self._bandwidth)
+
+    @functools.cached_property
+    def _answers(self) -> dict[str, Array]:
+        """What each rule says of each configuration, object arrays with the population's axes."""
+        shape = self.losses.shape[:-2]
+        answers = {name: np.empty(shape, object) for name in (*RULES, *BOUNDS)}
+        for place in np.ndindex(shape):
+            reading = read(
+                self.learning_rates, self.losses[place], self._counted[place], self._bandwidth
+            )
+            for name, rule in {**RULES, **BOUNDS}.items():
+                answers[name][place] = reading.ask(rule)
+        return answers
+
+
+def _gathered(answers: Array) -> Suggestion | None:
+    """A population's answers as one suggestion of arrays, None where none has any."""
+    found = [a.suggestion for a in answers.flat]
+    if all(x is None for x in found):
+        return None
+    parts = ([getattr(x, part, np.nan) for x in found] for part in Suggestion._fields)
+    return Suggestion(*(_shaped(values, answers.shape, float) for values in parts))
+
+
+def _shaped(values: list[Any], shape: tuple[int, ...], dtype: Any) -> Any:
+    """Values as an array; the one value itself where there is no population."""
+    if not shape:
+        return values[0]
+    array = np.empty(len(values), dtype)
+    array[:] = values
+    return array.reshape(shape)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (int, float, str, bool)) or value is None:
+        return value
+    return getattr(value, "__name__", repr(value))

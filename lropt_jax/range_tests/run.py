@@ -1,0 +1,269 @@
+"""Running the ladder: a population of lanes through the one training segment."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lropt_jax.hyperparameters import tunable
+from lropt_jax.population import Layout, Population
+from lropt_jax.progress import Progress, progress_bar
+from lropt_jax.range_tests.curve import RangeTest
+from lropt_jax.segment import BatchOrder, Feed
+from lropt_jax.sweeps.plan import Group, chunks, groups, padded
+from lropt_jax.task import Task, check_task
+from lropt_jax.training import Itinerary, as_key, itinerary
+
+WIDTH = 32  # lanes at once
+LEARNING_RATE = "learning_rate"
+
+Factory = Callable[..., optax.GradientTransformation]
+
+
+def lr_range_test(
+    task: Task,
+    optimizer: Factory,
+    start: float = 1e-7,
+    end: float = 10.0,
+    steps: int = 100,
+    seeds: int | Sequence[int] = 8,
+    key: Any = 0,
+    over: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    spacing: str = "geometric",
+    split: str = "train",
+    accumulate: Any = None,
+    smoothing: float = 0.03,
+    divergence: float = 4.0,
+    width: int | None = None,
+    strategy: str = "vmap",
+    devices: Sequence[Any] | None = None,
+    progress: bool | Progress = False,
+    **hyperparams: Any,
+) -> RangeTest:
+    r"""The learning-rate range test: one short training in which the learning rate climbs.
+
+    Update $i$ of each lane is taken at
+
+    $$\eta_i = \eta_0 (\eta_{n-1}/\eta_0)^{i/(n-1)}, \qquad i = 0, \dots, n - 1,$$
+
+    (or at equal differences), from `start` to `end`. Lanes are seeds times the values of `over`,
+    trained as one program; each starts from its seed's own initialisation and batches, the same
+    for every configuration. Nothing outside is touched. Smith 2015, arXiv:1506.01186.
+
+    For fine-tuning pretrained Transformers the test suggests rates that are far too high: the
+    loss of a few hundred steps does not show what a high rate destroys.
+
+    Args:
+      task: the training problem.
+      optimizer: a function of `learning_rate` (and other numbers) that returns a transformation:
+        `adam`, `optax.adamw`, `lambda learning_rate, clip: optax.chain(...)`.
+      start: the first learning rate (Lightning, fastai: 1e-8 and 1e-7).
+      end: the last one (fastai: 10).
+      steps: rungs of the ladder, one update each (fastai, Lightning: 100).
+      seeds: how many, or which.
+      key: an int seed or a JAX key; everything random comes from it.
+      over: further hyperparameters, a list of values each; their grid becomes the first axes of
+        the result. Numbers share one program, other values (bools, functions) make one each.
+      spacing: "geometric", or "linear".
+      split: "train" records the batch loss before each update; "valid" the task's validation
+        loss after it, which takes an evaluation a rung.
+      accumulate: microbatches for each update, as in `fit`.
+      smoothing: deviation of the smoothing kernel as a share of the ladder (3 of 100 rungs).
+      divergence: a lane no longer counts once its loss exceeds the best by k - 1 times the best's
+        size (fastai: 4).
+      width: lanes trained at once, which bounds the memory; 32 by default.
+      strategy: how lanes lie on a device: "vmap", "map" or "map:k", blocks of k.
+      devices: to spread over; all local ones by default.
+      progress: whether to show a live progress line.
+      **hyperparams: fixed arguments of the optimizer.
+
+    Returns:
+      A `RangeTest`: curves, suggestions with intervals, figure, table.
+
+    Raises:
+      ValueError: for bad arguments, before anything is compiled.
+      TypeError: for an optimizer that is not a function.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from lropt_jax import Task, lr_range_test, sgd
+      >>> def error(w, batch):
+      ...     return (batch["x"] @ w - batch["y"]) ** 2
+      >>> x = jax.random.normal(jax.random.key(0), (64, 3))
+      >>> task = Task(
+      ...     init=lambda key: (jax.random.normal(key, (3,)), {}),
+      ...     loss=lambda w, state, batch, key: (error(w, batch).mean(), (state, {})),
+      ...     evaluate=lambda w, state, batch: {"loss": error(w, batch)},
+      ...     train={"x": x, "y": x @ jnp.arange(3.0)},
+      ...     batch_size=16,
+      ... )
+      >>> test = lr_range_test(task, sgd, start=1e-4, over={"momentum": [0.0, 0.9]})
+      >>> test.losses.shape
+      (2, 8, 100)
+      >>> bool(test.suggestions["valley"].value[0] > test.suggestions["valley"].value[1])
+      True
+    """
+    rates = _ladder(start, end, steps, spacing)
+    _check_reading(smoothing, divergence)
+    _check_split(task, split)
+    plan = itinerary(steps, 1 if split == "valid" else None, accumulate)
+    values = {name: list(v) for name, v in (over or {}).items()}
+    _check_optimizer(optimizer, values, hyperparams)
+    factory = functools.partial(tunable(optimizer), **hyperparams)
+    configurations = [
+        dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())
+    ]
+    for configuration in configurations:  # concrete numbers are validated here
+        factory(**{LEARNING_RATE: float(rates[0])}, **configuration)
+    check_task(task)
+    seeds = _seeds(seeds)
+    lanes = len(configurations) * len(seeds)
+    layout = Layout(strategy, tuple(devices or jax.local_devices()))
+    width = _width(width, lanes, len(layout.devices))
+    keys = jax.vmap(functools.partial(jax.random.fold_in, as_key(key)))(jnp.asarray(seeds))
+
+    losses = np.full((len(configurations), len(seeds), steps), np.nan)
+    with progress_bar(progress, lanes * steps, "range test") as bar:
+        for group in groups(configurations):
+            ladder = _Ladder(task, factory, group, configurations, layout, plan, rates, split)
+            cells = [(t, s) for t in group.trials for s in range(len(seeds))]
+            for chunk in chunks(cells, width):
+                place = tuple(np.array(chunk).T)
+                losses[place] = ladder.climb(padded(chunk, width), keys)[: len(chunk)]
+                bar.advance(len(chunk) * steps)
+    shape = (*(len(v) for v in values.values()), len(seeds), steps)
+    return RangeTest(rates, losses.reshape(shape), values, seeds, split, smoothing, divergence)
+
+
+class _Ladder:
+    """The programs of the configurations that share them, and the way up."""
+
+    def __init__(
+        self,
+        task: Task,
+        factory: Factory,
+        group: Group,
+        configurations: Sequence[dict[str, Any]],
+        layout: Layout,
+        plan: Itinerary,
+        rates: np.ndarray[Any, Any],
+        split: str,
+    ):
+        self._configurations, self._names = configurations, group.numbers
+        self._plan, self._rates, self._split = plan, rates.astype(np.float32), split
+        first = configurations[group.trials[0]]
+        numbers = {LEARNING_RATE: rates[0], **{name: first[name] for name in group.numbers}}
+        optimizer = functools.partial(factory, **group.fixed)
+        self._population = Population(task, optimizer, numbers, layout)
+
+    def climb(self, lanes: Sequence[tuple[int, int]], keys: jax.Array) -> np.ndarray[Any, Any]:
+        """The losses of `(configuration, seed)` lanes, (lanes, steps)."""
+        population, plan = self._population, self._plan
+        numbers = {
+            name: np.array([self._configurations[t][name] for t, _ in lanes], np.float32)
+            for name in self._names
+        }
+        numbers[LEARNING_RATE] = np.full(len(lanes), self._rates[0])
+        state = population.start(keys[np.array([s for _, s in lanes])], numbers)
+        orders = _shared(population.orders(state), [s for _, s in lanes])
+        recorded = []
+        start = 0
+        for stop in plan.evaluations:
+            for first, last in plan.segments(start, stop):
+                feed = self._feed(orders, first, last)
+                state, metrics = population.run(state, feed, last - first)
+                recorded.append(metrics["loss"][:, : last - first])
+            if self._split == "valid":
+                recorded[-1] = population.evaluate(state, "valid")["valid_loss"][:, None]
+            start = stop
+        return np.concatenate([np.asarray(r, float) for r in recorded], axis=1)
+
+    def _feed(self, orders: list[BatchOrder], first: int, last: int) -> Feed:
+        rates = np.full((len(orders), self._plan.capacity), self._rates[-1])
+        rates[:, : last - first] = self._rates[first:last]
+        return self._plan.feed(orders, first, last)._replace(settings={LEARNING_RATE: rates})
+
+
+def _shared(orders: list[BatchOrder], seeds: list[int]) -> list[BatchOrder]:
+    """One order a seed, whatever the configuration, so that its epochs are drawn once."""
+    first = dict(zip(reversed(seeds), reversed(orders), strict=True))
+    return [first[seed] for seed in seeds]
+
+
+def _ladder(start: float, end: float, steps: int, spacing: str) -> np.ndarray[Any, Any]:
+    if isinstance(steps, bool) or int(steps) != steps or steps < 2:
+        raise ValueError(f"steps must be a whole number >= 2, got {steps!r}")
+    if spacing not in ("geometric", "linear"):
+        raise ValueError(f"spacing must be 'geometric' or 'linear', got {spacing!r}")
+    if not (np.isfinite(start) and np.isfinite(end) and 0 < start < end):
+        raise ValueError(f"0 < start < end must hold, got start={start!r}, end={end!r}")
+    space = np.geomspace if spacing == "geometric" else np.linspace
+    ladder: np.ndarray[Any, Any] = space(start, end, int(steps))
+    return ladder
+
+
+def _check_reading(smoothing: float, divergence: float) -> None:
+    if not 0 <= smoothing <= 0.5:
+        raise ValueError(f"smoothing must be in [0, 0.5], got {smoothing!r}")
+    if not (np.isfinite(divergence) and divergence > 1):
+        raise ValueError(f"divergence must be a finite number > 1, got {divergence!r}")
+
+
+def _check_split(task: Task, split: str) -> None:
+    if split not in ("train", "valid"):
+        raise ValueError(f"split must be 'train' or 'valid', got {split!r}")
+    if split == "valid" and task.valid is None:
+        raise ValueError("split='valid' needs a task with a valid split, this one has none")
+
+
+def _check_optimizer(
+    optimizer: Any, over: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]
+) -> None:
+    if not callable(optimizer):
+        raise TypeError(
+            "optimizer must be a function of learning_rate that returns a transformation "
+            f"(adam, not adam(1e-3)), got {type(optimizer).__name__}"
+        )
+    parameters = inspect.signature(optimizer).parameters
+    known = ", ".join(parameters) or "none"
+    if LEARNING_RATE not in parameters:
+        raise ValueError(f"optimizer must have an argument learning_rate; it has {known}")
+    names = [*over, *fixed]
+    if LEARNING_RATE in names:
+        raise ValueError("learning_rate is what the test sets: give start and end instead")
+    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    unknown = [] if anything else sorted(set(names) - set(parameters))
+    if unknown:
+        raise ValueError(
+            f"unknown hyperparameter {', '.join(map(repr, unknown))}; this optimizer has {known}"
+        )
+    if twice := sorted(set(over) & set(fixed)):
+        raise ValueError(f"{', '.join(twice)} must be given in over or as fixed, not both")
+    for name, values in over.items():
+        if not values:
+            raise ValueError(f"over: {name} must have at least one value, got none")
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    if isinstance(seeds, int):
+        if isinstance(seeds, bool) or seeds < 1:
+            raise ValueError(f"seeds must be at least 1, got {seeds!r}")
+        return list(range(seeds))
+    if not len(seeds):
+        raise ValueError("seeds must name at least one seed, got none")
+    return [int(s) for s in seeds]
+
+
+def _width(width: int | None, lanes: int, devices: int) -> int:
+    if width is not None and (isinstance(width, bool) or int(width) != width or width < 1):
+        raise ValueError(f"width must be a whole number >= 1 or None, got {width!r}")
+    return -(-min(width or WIDTH, lanes) // devices) * devices

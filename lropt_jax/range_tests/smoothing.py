@@ -1,0 +1,116 @@
+"""Which rungs of a loss curve count, and the smooth curve through them. Plain NumPy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+MEDIAN_WINDOW = 5  # rungs: one or two bad batches are no divergence
+NEAR = 2.0  # bandwidths, within which a smoothed value lies between the losses
+
+
+def diverged_at(losses: Array, factor: float) -> Array:
+    r"""The first rung of each curve that no longer counts, or -1 where all count.
+
+    With $m$ the running median of five rungs and $b_i = \min_{j \le i} m_j$, a curve diverges at
+    the first rung whose loss is not finite, or where
+
+    $$m_i > b_i + \max\bigl((k - 1)\,|b_i|,\ (m_0 - b_i) / 2\bigr),$$
+
+    which for positive losses is $m_i > k\,b_i$, and holds its meaning for negative ones. The
+    second term matters where the best loss is close to zero and $|b_i|$ is no measure of scale.
+
+    Args:
+      losses: (..., rungs).
+      factor: k > 1.
+    """
+    finite = np.isfinite(losses)
+    median = _running_median(np.where(finite, losses, np.inf))
+    best = np.minimum.accumulate(median, axis=-1)
+    with np.errstate(invalid="ignore"):
+        allowed = np.maximum((factor - 1) * np.abs(best), (median[..., :1] - best) / 2)
+        bad = ~finite | (median > best + allowed)
+    return np.where(bad.any(axis=-1), bad.argmax(axis=-1), -1)
+
+
+def counted(losses: Array, ends: Array) -> Array:
+    """Which rungs count: those before each curve's end (-1: all), a mask like `losses`."""
+    rungs = losses.shape[-1]
+    mask: Array = np.arange(rungs) < np.where(ends < 0, rungs, ends)[..., None]
+    return mask
+
+
+def local_lines(losses: Array, mask: Array, bandwidth: float) -> tuple[Array, Array]:
+    r"""The smoothed curve and its slope in loss per rung.
+
+    At each rung $i$ a line is fitted to all counted rungs $j$ with weights
+    $\exp(-\tfrac12 ((j - i)/h)^2)$; its value and its slope there are returned. Two-sided, after
+    the fact: no lag, and exact on straight lines up to the ends of the ladder. Values are held
+    between the losses nearby, which a line through a spike would leave.
+    Cleveland 1979, Journal of the American Statistical Association 74.
+
+    Args:
+      losses: (..., rungs).
+      mask: the rungs that count, of the same shape.
+      bandwidth: h, in rungs; 0 does not smooth.
+
+    Returns:
+      Values and slopes, of the same shape; NaN at rungs that do not count, and slopes NaN where
+      fewer than two count.
+    """
+    rungs = losses.shape[-1]
+    offset = np.subtract.outer(np.arange(rungs), np.arange(rungs))  # j - i
+    # Without smoothing the slope is that of the three nearest rungs.
+    kernel = np.exp(-0.5 * (offset / bandwidth) ** 2) if bandwidth else 1.0 * (abs(offset) <= 1)
+    weight, value = mask.astype(float), np.where(mask, losses, 0.0)
+    moments = [weight @ (kernel * offset**k) for k in range(3)]
+    sums = [value @ (kernel * offset**k) for k in range(2)]
+    determinant = moments[0] * moments[2] - moments[1] ** 2
+    enough = mask & (mask.sum(axis=-1, keepdims=True) > 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        smooth = (moments[2] * sums[0] - moments[1] * sums[1]) / determinant
+        slope = (moments[0] * sums[1] - moments[1] * sums[0]) / determinant
+    held = _between_neighbours(smooth, losses, mask, bandwidth)
+    smooth = np.where(enough & (bandwidth > 0), held, losses)
+    return np.where(mask, smooth, np.nan), np.where(enough, slope, np.nan)
+
+
+def noise_level(losses: Array, mask: Array, bandwidth: float) -> Array:
+    """The standard error of a smoothed value that the scatter from batch to batch causes, (...).
+
+    The scatter is taken from the differences of neighbouring rungs, robustly (the median of their
+    sizes), and assumed independent from rung to rung.
+    """
+    steps: Array = np.abs(np.diff(losses, axis=-1))
+    steps = np.where(mask[..., 1:], steps, np.nan)
+    some = mask[..., 1:].any(axis=-1)
+    median = np.zeros(some.shape)
+    median[some] = np.nanmedian(steps[some], axis=-1)
+    scatter: Array = 1.4826 * median / np.sqrt(2)
+    # The squared weights of a Gaussian kernel of deviation h sum to 1 / (2 h sqrt(pi)).
+    shrink = min(1.0, (2 * max(bandwidth, 1e-9) * math.sqrt(math.pi)) ** -0.5)
+    return scatter * shrink
+
+
+def _between_neighbours(smooth: Array, losses: Array, mask: Array, bandwidth: float) -> Array:
+    half = math.ceil(NEAR * bandwidth)
+    low = _windows(np.where(mask, losses, np.inf), half).min(axis=-1)
+    high = _windows(np.where(mask, losses, -np.inf), half).max(axis=-1)
+    return np.clip(smooth, low, high)
+
+
+def _running_median(losses: Array) -> Array:
+    median: Array = np.sort(_windows(losses, MEDIAN_WINDOW // 2), axis=-1)[..., MEDIAN_WINDOW // 2]
+    return median
+
+
+def _windows(losses: Array, half: int) -> Array:
+    """For each rung those up to `half` away, (..., rungs, 2 half + 1); the end values repeat, so
+    that a rise is seen at its first rung there too."""
+    padding = [(0, 0)] * (losses.ndim - 1) + [(half, half)]
+    padded = np.pad(losses, padding, mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=-1)
