@@ -90,10 +90,11 @@ def noise_level(losses: Array, mask: Array, bandwidth: float) -> Array:
     some = mask[..., 1:].any(axis=-1)
     median = np.zeros(some.shape)
     median[some] = np.nanmedian(steps[some], axis=-1)
-    scatter: Array = 1.4826 * median / np.sqrt(2)
+    scatter = 1.4826 * median / np.sqrt(2)
     # The squared weights of a Gaussian kernel of deviation h sum to 1 / (2 h sqrt(pi)).
     shrink = min(1.0, (2 * max(bandwidth, 1e-9) * math.sqrt(math.pi)) ** -0.5)
-    return scatter * shrink
+    error: Array = scatter * shrink
+    return error
 
 
 def _between_neighbours(smooth: Array, losses: Array, mask: Array, bandwidth: float) -> Array:
