@@ -16,8 +16,8 @@ ROOT = pathlib.Path(lropt_jax.__file__).parent
 FLOORS = [
     {"validation"},
     {"schedules"},
-    {"hyperparameters"},
-    {"optimizers", "accumulation"},
+    {"constraints", "tunable_state", "hyperparameters"},
+    {"optimizers", "accumulation", "citations"},
     {"task"},
     {"adapters", "models", "data"},
     {"fingerprint", "progress", "segment", "population", "training"},
