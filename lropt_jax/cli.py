@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 # One module a subcommand (or a few), each with `add_parsers(subparsers)`.
-COMMANDS = ("compare",)
+COMMANDS = ("compare", "catalogue")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

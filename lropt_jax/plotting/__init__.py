@@ -1,1 +1,3 @@
 """Figures from results; matplotlib is imported where a figure is drawn."""
+
+from lropt_jax.plotting.schedules import plot_schedules as plot_schedules

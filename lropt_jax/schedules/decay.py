@@ -144,7 +144,10 @@ def _check_pieces(boundaries: Any, values: Any) -> None:
 def piecewise_constant(
     count: Any, boundaries: tuple[Finite, ...], values: tuple[Finite, ...]
 ) -> Any:
-    r"""One value after another: $\eta_t = v_i$ with $i$ the number of boundaries $b_j \le t$.
+    r"""One value after another, from boundary to boundary.
+
+    .. math::
+        \eta_t = v_i, \qquad i = |\{j : b_j \le t\}|
 
     Equal to PyTorch's `MultiStepLR` for values that fall by its gamma. Optax's
     `piecewise_constant_schedule` takes scales, ours the values. A boundary that stands twice

@@ -1,0 +1,106 @@
+"""`lropt schedules` draws schedules; `lropt list` says what there is."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Registers the subcommands."""
+    parser = subparsers.add_parser(
+        "schedules",
+        help="draw schedules in the terminal and as a picture",
+        description="Draws schedules: in the terminal, and all of them in one PNG.",
+    )
+    parser.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help="a schedule (lropt list shows all), or a call: 'warmup(cosine_decay(0.1, 90), 10)'",
+    )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ARGUMENT=VALUE",
+        help="numbers of the schedule: --set peak_value=0.1 total_steps=200",
+    )
+    parser.add_argument("--steps", type=int, help="updates to draw (default: all it takes)")
+    parser.add_argument("--log", action="store_true", help="a logarithmic axis in the picture")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where the picture goes (default: runs/schedules.png)",
+    )
+    parser.set_defaults(run=draw)
+
+    parser = subparsers.add_parser("list", help="list the optimizers and the schedules")
+    parser.add_argument("what", nargs="?", choices=("optimizers", "schedules"))
+    parser.set_defaults(run=show)
+
+
+def draw(options: argparse.Namespace) -> None:
+    """Draws the schedules in the terminal and saves a picture of them."""
+    from lropt_jax.commands.braille import plot
+    from lropt_jax.commands.expressions import read_schedule
+    from lropt_jax.plotting.schedules import (
+        common_horizon,
+        named_schedules,
+        plot_schedules,
+        sample,
+    )
+
+    settings = _settings(options.set)
+    named = named_schedules([read_schedule(name, settings) for name in options.names])
+    steps = common_horizon(named.values()) if options.steps is None else options.steps
+    if steps < 1:
+        raise ValueError(f"--steps must be at least 1, got {steps}")
+    for label, schedule in named.items():
+        print(label)
+        print(plot(list(sample(schedule, steps)[1]), steps))
+        if schedule.observes:
+            print("(it changes with what it observes, not with the count: nothing was observed)")
+        print()
+    output = options.output or Path("runs") / "schedules.png"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    plot_schedules(named, steps, log=options.log).savefig(output)
+    print(f"saved {output}")
+
+
+def show(options: argparse.Namespace) -> None:
+    """Prints what there is, a line each."""
+    from lropt_jax.optimizers import OPTIMIZERS
+    from lropt_jax.schedules import SCHEDULES
+
+    parts: dict[str, Mapping[str, Callable[..., Any]]] = {
+        "optimizers": OPTIMIZERS,
+        "schedules": SCHEDULES,
+    }
+    wanted = [options.what] if options.what else list(parts)
+    width = max(len(name) for part in wanted for name in parts[part])
+    for i, part in enumerate(wanted):
+        print(("\n" if i else "") + part)
+        for name, constructor in parts[part].items():
+            print(f"  {name:<{width}}  {first_line(constructor)}")
+
+
+def first_line(thing: Any) -> str:
+    """The first line of a docstring, without its formula."""
+    line = (thing.__doc__ or "").strip().split("\n")[0]
+    return re.sub(r":? *\$[^$]*\$", "", line)
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes ARGUMENT=VALUE, got {pair!r}")
+        settings[name] = value
+    return settings

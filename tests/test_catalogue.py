@@ -1,0 +1,126 @@
+"""`lropt schedules`, `lropt list`, and the figure of schedules."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pytest
+
+import lropt_jax as lj
+from lropt_jax.commands import braille, catalogue
+from lropt_jax.commands.expressions import read_schedule
+from lropt_jax.plotting.schedules import common_horizon, horizon
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    catalogue.add_parsers(parser.add_subparsers())
+    options = parser.parse_args(arguments)
+    options.run(options)
+
+
+def test_list_has_a_line_for_everything(capsys):
+    run("list")
+    lines = capsys.readouterr().out.splitlines()
+    words = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert words == [*lj.OPTIMIZERS, *lj.SCHEDULES]
+    assert all(len(line.split()) > 2 and "$" not in line for line in lines if line[:2] == "  ")
+    run("list", "schedules")
+    assert "adam" not in capsys.readouterr().out.split()
+
+
+def test_schedules_draws_and_saves(capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "folder" / "picture.png"
+    calls = ["2 * warmup(cosine_decay(0.1, 90), 10)", "reduce_on_plateau"]
+    run("schedules", *calls, "--output", str(picture), "--steps", "50")
+    shown = capsys.readouterr().out
+    assert "cosine_decay(init_value=0.1, decay_steps=90" in shown
+    assert "nothing was observed" in shown
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    run(
+        "schedules",
+        "one_cycle",
+        "--set",
+        "peak_value=0.5",
+        "anneal=linear",
+        "--output",
+        str(picture),
+    )
+    shown = capsys.readouterr().out
+    assert "one_cycle(peak_value=0.5, total_steps=100" in shown
+    assert "anneal='linear'" in shown
+    assert " 0.5 │" in shown
+
+
+@pytest.mark.parametrize("name", lj.SCHEDULES)
+def test_every_name_alone_is_drawn(name):
+    s = read_schedule(name)
+    assert s.name == name
+    assert np.all(np.isfinite(s([0, 10, common_horizon([s])])))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["one_cycel"], KeyError, "did you mean 'one_cycle'"),
+        (["zzz"], KeyError, "there are constant, linear"),
+        (["linear", "--set", "peak=1"], KeyError, "linear has no 'peak'; it takes init_value"),
+        (["linear", "--set", "init_value"], ValueError, "--set takes ARGUMENT=VALUE"),
+        (["linear", "--set", "init_value=x"], TypeError, "init_value must be a number, got 'x'"),
+        (["linear", "--set", "transition_steps=0"], ValueError, "transition_steps must be"),
+        (["linear", "--steps", "0"], ValueError, "--steps must be at least 1, got 0"),
+        (["__import__('os')"], KeyError, "unknown schedule '__import__'"),
+        (["linear(0, 1, 2).name"], ValueError, "cannot read"),
+        (["3"], ValueError, "'3' is no schedule"),
+    ],
+)
+def test_mistakes_are_named(arguments, error, message):
+    with pytest.raises(error) as caught:
+        run("schedules", *arguments)
+    assert message in str(caught.value)
+
+
+def test_horizons():
+    warm = lj.warmup(lj.cosine_decay(0.1, 90), 10)
+    assert horizon(warm) == 100
+    assert horizon(lj.per_epoch(lj.step_decay(0.1, every=2), 7)) == 70
+    assert horizon(lj.sequence([0.1, lj.linear(0.1, 0, 30)], [20])) == 50
+    assert horizon(2.0 * warm) == 100
+    assert horizon(lj.warm_restarts(0.1, 10, 2)) == 70
+    assert common_horizon([lj.constant(0.1), lj.one_cycle(0.1, 250)]) == 250
+    assert common_horizon([lj.constant(0.1)]) == 100
+
+
+def test_braille_puts_dots_where_the_values_are():
+    rising = braille.curve(np.linspace(0, 1, 8), width=4, height=2)
+    assert rising == ["⠀⠀⡠⠊", "⡠⠊⠀⠀"]
+    assert braille.curve([1.0, 1.0], width=2, height=1) == ["⣀⣀"]
+    assert braille.curve([np.nan, np.nan], width=2, height=1) == ["⠀⠀"]
+    drawing = braille.plot([0.0, 2.5], steps=40, width=10, height=3).splitlines()
+    assert drawing[0].startswith("2.5 │")
+    assert drawing[2].startswith("  0 │")
+    assert drawing[-1].endswith("40")
+
+
+def test_plot_schedules():
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from lropt_jax.plotting import plot_schedules
+
+    figure = plot_schedules({"a": lj.linear(1.0, 0.0, 30), "b": 0.5}, log=True)
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    x, y = axes.lines[0].get_data()
+    np.testing.assert_allclose(y, np.linspace(1, 0, 31), atol=1e-6)
+    assert x[-1] == 30
+    given = Figure().subplots()
+    assert plot_schedules([lj.constant(1.0), lj.constant(1.0)], steps=5, ax=given) is given.figure
+    labels = [text.get_text() for text in given.get_legend().get_texts()]
+    assert labels == ["constant(value=1)", "constant(value=1) (2)"]
+    with pytest.raises(ValueError, match="must hold at least one"):
+        plot_schedules([])
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        plot_schedules(lj.constant(1.0), steps=0)
