@@ -5,6 +5,7 @@ import importlib
 from lropt_jax.accumulation import AccumulateState as AccumulateState
 from lropt_jax.accumulation import accumulate as accumulate
 from lropt_jax.adapters import classification_task as classification_task
+from lropt_jax.citations import citation as citation
 from lropt_jax.comparison import Comparison as Comparison
 from lropt_jax.comparison import compare as compare
 from lropt_jax.data import Dataset as Dataset
