@@ -82,7 +82,9 @@ def verdict(comparison: Comparison) -> str:
         else:
             open_.append(name)
     words = metric.replace("_", " ")
-    pairs = f"paired over seeds, corrected for {len(tests)} comparisons"
+    pairs = "paired over seeds"
+    if len(tests) > 1:
+        pairs += f", corrected for {len(tests)} comparisons"
     said = f"{best} has the best {words}."
     if certain:
         said += f" It is significantly better than {_listed(certain)} ({pairs})."

@@ -59,6 +59,9 @@ def basins(comparison: Comparison, name: str = "learning_rate") -> Any:
         fig.supxlabel(_words(name))
         for ax in axes[::columns]:
             ax.set_ylabel(_words(comparison.decisive))
+        if "accuracy" in comparison.decisive:
+            low, high = axes[0].get_ylim()
+            axes[0].set_ylim(max(low, 0.0), min(high, 1.0))  # no interval reaches further
     return fig
 
 
