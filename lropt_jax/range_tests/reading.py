@@ -113,12 +113,12 @@ def _profiles(learning_rates: Array, curves: Array, bandwidth: float) -> list[Pr
     """Curves (n, steps), infinite from where they do not count."""
     mask = np.isfinite(curves)
     values, slopes = smoothing.local_lines(curves, mask, bandwidth)
-    noise = smoothing.noise_level(np.where(mask, curves, 0.0), mask, bandwidth)
+    errors = smoothing.standard_errors(curves, mask, bandwidth)
     x = np.log(learning_rates)
     per_log = slopes / np.gradient(x)
     return [
-        Profile(x[:m], y[:m], s[:m], float(n), len(x))
-        for y, s, n, m in zip(values, per_log, noise, mask.sum(axis=-1), strict=True)
+        Profile(x[:m], y[:m], s[:m], e[:m], len(x))
+        for y, s, e, m in zip(values, per_log, errors, mask.sum(axis=-1), strict=True)
     ]
 
 

@@ -17,9 +17,10 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 FEWEST = 10  # rungs, below which a curve has no shape
-SIGNIFICANT_FALL = 6.0  # standard errors; pure noise of a hundred rungs reaches about 5
-SIGNIFICANT_RISE = 3.0  # standard errors above the bottom
+SIGNIFICANT = 5.0  # standard errors; the range of a hundred rungs of noise seldom reaches 4
+SEEN_RISE = 2.0  # standard errors, enough where one question is asked
 ROUNDING = 1e-5  # of the loss: what float32 sums leave
+PLATEAU = 0.25  # of the descent's length must be seen before it
 TRIM = 0.1  # of the fall, at either end of the descent
 DECADE = math.log(10.0)
 SLOPES_AGREE = 0.05  # of the steepest slope
@@ -37,14 +38,14 @@ class Profile:
       x: log learning rate of each counted rung.
       y: its smoothed loss.
       slope: dy/dx.
-      noise: the standard error of `y`.
+      error: the standard error of `y`.
       rungs: of the whole ladder; fewer counted ones mean that training diverged.
     """
 
     x: Array
     y: Array
     slope: Array
-    noise: float
+    error: Array
     rungs: int
 
     @property
@@ -71,22 +72,26 @@ class Profile:
         if len(self.x) < FEWEST:
             when = f" before training diverged at {self._rate(-1):.2g}" if self.diverged else ""
             return f"too few rungs: {len(self.x)}{when}, at least {FEWEST} are needed"
-        resolution = ROUNDING * float(np.abs(self.y).max())
-        if self.fall > max(SIGNIFICANT_FALL * self.noise, resolution):
+        if self._differ(self.top, self.bottom, SIGNIFICANT):
             return None
-        rise = float(self.y.max() - self.y[self.bottom])
-        if self.diverged or rise > max(SIGNIFICANT_FALL * self.noise, resolution):
+        if self.diverged or self._differ(int(np.argmax(self.y)), self.bottom, SIGNIFICANT):
             return "the loss only rises: start lower"
         return (
             f"the loss is flat: it falls by {self.fall:.2g}, "
-            f"not more than chance ({SIGNIFICANT_FALL:g} standard errors of {self.noise:.2g})"
+            f"not more than chance ({SIGNIFICANT:g} standard errors)"
         )
 
     @property
     def turns(self) -> bool:
         """Whether the loss is seen to rise after its bottom, or to diverge."""
-        after = float(self.y[self.bottom :].max() - self.y[self.bottom])
-        return self.diverged or after > SIGNIFICANT_RISE * self.noise
+        highest = self.bottom + int(np.argmax(self.y[self.bottom :]))
+        return self.diverged or self._differ(highest, self.bottom, SEEN_RISE)
+
+    def _differ(self, high: int, low: int, errors: float) -> bool:
+        """Whether two rungs differ by more than so many standard errors, and than rounding."""
+        difference = self.y[high] - self.y[low]
+        chance = errors * math.hypot(self.error[high], self.error[low])
+        return bool(difference > max(chance, ROUNDING * float(np.abs(self.y).max())))
 
     def descent(self) -> tuple[int, int]:
         """The rungs between which the loss falls, 10% of the fall left out at either end."""
@@ -97,9 +102,9 @@ class Profile:
                 self.y[self.top : self.bottom + 1] >= floor + (1 - TRIM) * self.fall
             ).max()
         )
-        if begin == 0:
-            raise Unfounded("the loss falls from the first rung on: start lower")
         end = begin + int(np.argmax(self.y[begin : self.bottom + 1] <= floor + TRIM * self.fall))
+        if self.x[begin] - self.x[0] < PLATEAU * (self.x[end] - self.x[begin]):
+            raise Unfounded("no plateau is seen before the descent: start lower")
         return begin, end
 
     def require_turn(self) -> None:

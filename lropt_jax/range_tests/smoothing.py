@@ -62,10 +62,7 @@ def local_lines(losses: Array, mask: Array, bandwidth: float) -> tuple[Array, Ar
       Values and slopes, of the same shape; NaN at rungs that do not count, and slopes NaN where
       fewer than two count.
     """
-    rungs = losses.shape[-1]
-    offset = np.subtract.outer(np.arange(rungs), np.arange(rungs))  # j - i
-    # Without smoothing the slope is that of the three nearest rungs.
-    kernel = np.exp(-0.5 * (offset / bandwidth) ** 2) if bandwidth else 1.0 * (abs(offset) <= 1)
+    kernel, offset = _kernel(losses.shape[-1], bandwidth)
     weight, value = mask.astype(float), np.where(mask, losses, 0.0)
     moments = [weight @ (kernel * offset**k) for k in range(3)]
     sums = [value @ (kernel * offset**k) for k in range(2)]
@@ -79,22 +76,41 @@ def local_lines(losses: Array, mask: Array, bandwidth: float) -> tuple[Array, Ar
     return np.where(mask, smooth, np.nan), np.where(enough, slope, np.nan)
 
 
-def noise_level(losses: Array, mask: Array, bandwidth: float) -> Array:
-    """The standard error of a smoothed value that the scatter from batch to batch causes, (...).
+def standard_errors(losses: Array, mask: Array, bandwidth: float) -> Array:
+    """The standard error of each smoothed value that the scatter from batch to batch causes.
 
     The scatter is taken from the differences of neighbouring rungs, robustly (the median of their
     sizes), and assumed independent from rung to rung.
     """
-    steps: Array = np.abs(np.diff(losses, axis=-1))
-    steps = np.where(mask[..., 1:], steps, np.nan)
-    some = mask[..., 1:].any(axis=-1)
-    median = np.zeros(some.shape)
-    median[some] = np.nanmedian(steps[some], axis=-1)
-    scatter = 1.4826 * median / np.sqrt(2)
-    # The squared weights of a Gaussian kernel of deviation h sum to 1 / (2 h sqrt(pi)).
-    shrink = min(1.0, (2 * max(bandwidth, 1e-9) * math.sqrt(math.pi)) ** -0.5)
-    error: Array = scatter * shrink
-    return error
+    steps = np.where(
+        mask[..., 1:] & mask[..., :-1], np.abs(np.diff(np.where(mask, losses, 0))), np.nan
+    )
+    some = np.isfinite(steps).any(axis=-1)
+    scatter = np.zeros(some.shape)
+    scatter[some] = 1.4826 / math.sqrt(2) * np.nanmedian(steps[some], axis=-1)
+    return scatter[..., None] * _weight_norms(mask, bandwidth)
+
+
+def _weight_norms(mask: Array, bandwidth: float) -> Array:
+    """The root of the sum of the squared weights of each rung's local line, 1 without smoothing."""
+    if not bandwidth:
+        return np.ones(mask.shape)
+    kernel, offset = _kernel(mask.shape[-1], bandwidth)
+    weight = mask.astype(float)
+    first, second, third = (weight @ (kernel * offset**k) for k in range(3))
+    squares = [weight @ (kernel**2 * offset**k) for k in range(3)]
+    total = third**2 * squares[0] - 2 * second * third * squares[1] + second**2 * squares[2]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        norms: Array = np.sqrt(total) / (first * third - second**2)
+    return np.where(mask.sum(axis=-1, keepdims=True) > 1, norms, 1.0)
+
+
+def _kernel(rungs: int, bandwidth: float) -> tuple[Array, Array]:
+    """Weights of rung j for rung i, and j - i, both (j, i)."""
+    offset = np.subtract.outer(np.arange(rungs), np.arange(rungs))
+    # Without smoothing the slope is that of the three nearest rungs.
+    kernel = np.exp(-0.5 * (offset / bandwidth) ** 2) if bandwidth else 1.0 * (abs(offset) <= 1)
+    return kernel, offset
 
 
 def _between_neighbours(smooth: Array, losses: Array, mask: Array, bandwidth: float) -> Array:

@@ -1,0 +1,174 @@
+"""Which rule of the range test to trust: train at each suggestion, compare with a full sweep.
+
+For each task, optimizer and schedule one sweep trains a ladder of learning rates together with the
+rates that the rules suggest (and the upper of `bounds`). A rule's regret is the best mean test
+accuracy of the sweep minus that at its suggestion. The best of many noisy means is a little too
+good, so regrets below the noise (its column) mean nothing.
+
+    python benchmarks/range_test_rules.py [--quick] [--write docs/range_test.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import lropt_jax
+from lropt_jax import classification_task, grid, load_data, log_grid, lr_range_test, sweep
+from lropt_jax.models import mlp
+from lropt_jax.range_tests.rules import RULES
+
+CANDIDATES = (*RULES, "peak")
+LADDER = log_grid(1e-4, 10.0, 21)
+SEEDS = 3
+KEY = 1  # not the range test's, so that no rate profits from having seen the same batches
+
+TASKS: dict[str, tuple[Callable[[], Any], int]] = {  # the task and its epochs
+    "digits": (lambda: classification_task(mlp((32, 10)), load_data("digits"), 32), 20),
+    "mnist1d": (lambda: classification_task(mlp((100, 100, 10)), load_data("mnist1d"), 64), 30),
+    "mnist1d, batch norm": (
+        lambda: classification_task(mlp((100, 100, 10), batch_norm=True), load_data("mnist1d"), 64),
+        30,
+    ),
+    "mnist5k": (lambda: classification_task(mlp((100, 10)), load_data("mnist5k"), 64), 10),
+}
+OPTIMIZERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "sgd": (lropt_jax.sgd, {}),
+    "momentum": (lropt_jax.sgd, {"momentum": 0.9}),
+    "adam": (lropt_jax.adam, {}),
+    "rmsprop": (lropt_jax.rmsprop, {}),
+    "adagrad": (lropt_jax.adagrad, {}),
+}
+PAIRS = [
+    ("digits", "sgd"),
+    ("digits", "momentum"),
+    ("digits", "adam"),
+    ("digits", "adagrad"),
+    ("mnist1d", "sgd"),
+    ("mnist1d", "momentum"),
+    ("mnist1d", "adam"),
+    ("mnist1d", "rmsprop"),
+    ("mnist1d, batch norm", "momentum"),
+    ("mnist1d, batch norm", "adam"),
+    ("mnist5k", "momentum"),
+    ("mnist5k", "adam"),
+]
+SCHEDULES: dict[str, Callable[[Any, int], Any]] = {
+    "cosine": lambda rate, steps: lropt_jax.cosine_decay(rate, steps),
+    "constant": lambda rate, steps: rate,
+    "one_cycle": lambda rate, steps: lropt_jax.one_cycle(rate, steps),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two pairs, one schedule, 2 epochs")
+    parser.add_argument("--write", type=pathlib.Path, help="a page whose tables are replaced")
+    options = parser.parse_args()
+    rows = []
+    for task_name, name in PAIRS[:2] if options.quick else PAIRS:
+        make, epochs = TASKS[task_name]
+        task = make()
+        steps = task.steps_per_epoch * (2 if options.quick else epochs)
+        factory, fixed = OPTIMIZERS[name]
+        rates = _rates(lr_range_test(task, factory, **fixed))
+        print(task_name, name, rates, flush=True)
+        for schedule in ["cosine"] if options.quick else SCHEDULES:
+            row = _regrets(task, factory, fixed, SCHEDULES[schedule], steps, rates)
+            rows.append({"task": task_name, "optimizer": name, "schedule": schedule, **row})
+            print(rows[-1], flush=True)
+    frame = pd.DataFrame(rows)
+    tables = _tables(frame)
+    for title, table in tables.items():
+        print(f"\n<!-- {title} -->\n{table}")
+    if options.write:
+        _replace(options.write, tables)
+
+
+def _rates(test: lropt_jax.RangeTest) -> dict[str, float | None]:
+    """What each rule suggests, and the peak of `bounds`."""
+    rates = {rule: s and float(s.value) for rule, s in test.suggestions.items()}
+    return {**rates, "peak": test.bounds and float(test.bounds[1])}
+
+
+def _regrets(
+    task: Any, factory: Any, fixed: Any, schedule: Any, steps: int, rates: dict[str, float | None]
+) -> dict[str, Any]:
+    def optimizer(learning_rate: Any) -> Any:
+        return factory(schedule(learning_rate, steps), **fixed)
+
+    suggested = [rate for rate in rates.values() if rate is not None]
+    tried = np.unique([*LADDER.values, *suggested])
+    result = sweep(
+        task,
+        optimizer,
+        {"learning_rate": grid(*map(float, tried))},
+        seeds=SEEDS,
+        steps=steps,
+        key=KEY,
+        progress=False,
+        final_splits=("test",),
+    )
+    # A diverged training classifies by chance.
+    accuracy = np.where(result.status == "finished", result.final["test_accuracy"], 0.1)
+    mean = accuracy.mean(axis=1)
+    best = int(np.argmax(mean))
+    row: dict[str, Any] = {
+        "best rate": tried[best],
+        "best accuracy": mean[best],
+        "noise": accuracy[best].std(ddof=1) * np.sqrt(2 / SEEDS),
+    }
+    for rule, rate in rates.items():
+        at = None if rate is None else int(np.argmin(np.abs(tried - rate)))
+        row[f"{rule} rate"] = np.nan if rate is None else rate
+        row[rule] = np.nan if at is None else mean[best] - mean[at]
+    return row
+
+
+def _tables(frame: pd.DataFrame) -> dict[str, str]:
+    lines = [_line("task", "optimizer", "schedule", "best", "at", "noise", *CANDIDATES)]
+    lines.append(_line(*["---"] * 3, *["---:"] * (3 + len(CANDIDATES))))
+    for _, row in frame.iterrows():
+        cells = [_cell(row[rule], row[f"{rule} rate"]) for rule in CANDIDATES]
+        best = f"{100 * row['best accuracy']:.1f}"
+        names = (row["task"], row["optimizer"], row["schedule"])
+        noise = f"{100 * row['noise']:.1f}"
+        lines.append(_line(*names, best, f"{row['best rate']:.2g}", noise, *cells))
+    short = [_line("rule", *(f"{s}: mean (worst)" for s in frame["schedule"].unique()), "all",
+                   "median rate / best", "none")]  # fmt: skip
+    short.append(_line("---", *["---:"] * (len(frame["schedule"].unique()) + 3)))
+    for rule in CANDIDATES:
+        groups = [part[rule] for _, part in frame.groupby("schedule", sort=False)]
+        regrets = [f"{100 * g.mean():.1f} ({100 * g.max():.1f})" for g in [*groups, frame[rule]]]
+        ratio = (frame[f"{rule} rate"] / frame["best rate"]).median()
+        short.append(_line(rule, *regrets, f"{ratio:.2g}", str(int(frame[rule].isna().sum()))))
+    return {"summary": "\n".join(short), "pairs": "\n".join(lines)}
+
+
+def _cell(regret: float, rate: float) -> str:
+    return "none" if np.isnan(regret) else f"{100 * regret:.1f} ({rate:.2g})"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _replace(page: pathlib.Path, tables: dict[str, str]) -> None:
+    """Puts each table between `<!-- begin TITLE -->` and `<!-- end TITLE -->`."""
+    text = page.read_text(encoding="utf-8")
+    for title, table in tables.items():
+        before, _, rest = text.partition(f"<!-- begin {title} -->")
+        _, end, after = rest.partition(f"<!-- end {title} -->")
+        if not end:
+            raise ValueError(f"{page} has no place for the table {title!r}")
+        text = f"{before}<!-- begin {title} -->\n\n{table}\n\n{end}{after}"
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
