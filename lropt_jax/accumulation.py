@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lropt_jax.schedules.base import float_type, from_callable, value_at
+from lropt_jax.schedules.base import Schedule, float_type, from_callable, value_at
 from lropt_jax.validation import at_least_one, is_number
 
 
@@ -44,7 +44,8 @@ def accumulate(
     Until the last of them the updates are zero and the inner state stays as it is, so the inner
     optimizer and its schedules count updates. Numeric extra arguments (`value=`, a loss) are
     averaged over the microbatches; others pass as they are with the last one. Shapes are static,
-    and a growing `every` compiles once.
+    and a growing `every` compiles once. Inside a `tunable` factory the outer optimizer counts,
+    and it counts microbatches: accumulate around it, `accumulate(tunable(...)(...), every)`.
 
     Args:
       tx: any optimizer.
@@ -55,7 +56,7 @@ def accumulate(
         `jax.lax.scan` does not allow: name it here.
 
     Raises:
-      ValueError: for a concrete `every` below 1.
+      ValueError: for a concrete `every` below 1, or a schedule that observes.
 
     Reference:
       The batch as a schedule: Smith et al. 2018, arXiv:1711.00489.
@@ -75,6 +76,8 @@ def accumulate(
         if not is_number(every):
             raise TypeError(f"accumulate: every must be a number or a schedule, got {every!r}")
         at_least_one.check("accumulate: every", every)
+    elif isinstance(every, Schedule) and every.observes:
+        raise ValueError(f"accumulate: every must not observe, got {every!r}")
 
     def init(params: optax.Params) -> AccumulateState:
         number = from_callable(every) if callable(every) else every

@@ -138,6 +138,8 @@ def test_half_precision_none_leaves_and_populations():
 def test_bad_numbers():
     with pytest.raises(ValueError, match="every must be a finite number >= 1, got 0"):
         lj.accumulate(lj.sgd(0.1), 0)
+    with pytest.raises(ValueError, match="every must not observe, got reduce_on_plateau"):
+        lj.accumulate(lj.sgd(0.1), lj.reduce_on_plateau(2.0))
     with pytest.raises(TypeError, match="every must be a number or a schedule, got '2'"):
         lj.accumulate(lj.sgd(0.1), "2")
 

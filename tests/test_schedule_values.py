@@ -6,6 +6,8 @@ import json
 import pathlib
 import runpy
 
+import hypothesis
+import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,6 +79,44 @@ def test_optax(ours, theirs, x64):
     # Optax's own arithmetic, without what it rounds to float32.
     expected = jax.vmap(lambda t: theirs(t.astype(jnp.float64)))(counts)
     np.testing.assert_allclose(ours(counts), expected, rtol=1e-12, atol=1e-12)
+
+
+@jax.jit
+def _curve(schedule):
+    return schedule(jnp.arange(70))
+
+
+rates, lengths = st.floats(1e-4, 10.0), st.integers(1, 80)
+
+
+@hypothesis.settings(deadline=None, derandomize=True, max_examples=25)
+@hypothesis.given(rates, st.floats(0, 10), st.floats(0, 3), st.floats(0.05, 2), lengths, lengths)
+def test_optax_over_many_settings(first, last, power, rate, steps, begin):
+    alpha = last / 10
+    pairs = [
+        (
+            lj.polynomial(first, last, power, steps, begin),
+            optax.polynomial_schedule(first, last, power, steps, begin),
+        ),
+        (
+            lj.exponential_decay(first, rate, steps, begin),
+            optax.exponential_decay(first, steps, rate, begin),
+        ),
+        (
+            lj.cosine_decay(first, steps, alpha, power + 0.1),
+            optax.cosine_decay_schedule(first, steps, alpha, power + 0.1),
+        ),
+        (
+            lj.warmup(lj.cosine_decay(last + 0.1, steps, alpha), begin, first),
+            optax.warmup_cosine_decay_schedule(
+                first, last + 0.1, begin, begin + steps, (last + 0.1) * alpha
+            ),
+        ),
+    ]
+    with jax.enable_x64(True):
+        for ours, theirs in pairs:
+            expected = theirs(jnp.arange(70.0))
+            np.testing.assert_allclose(_curve(ours), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-9, 1e-4, 0.01, 0.3, 5.0])

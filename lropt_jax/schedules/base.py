@@ -153,6 +153,8 @@ class Schedule:
         return Schedule, (self._constructor, self._data, self._static, self._state)
 
     def __repr__(self) -> str:
+        if not self._recipe.names:
+            return self.name
         shown = [_listed(self.arguments)]
         if self._state:
             shown.append(_listed(self._state))
@@ -164,7 +166,8 @@ class _Call:
 
     def __init__(self, function: Callable[[Any], Any]):
         self.function = function
-        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        name = getattr(function, "__qualname__", type(function).__name__)
+        self.__name__ = name.replace(".<locals>", "")
 
     @property
     def recipe(self) -> Recipe:

@@ -11,7 +11,7 @@ from lropt_jax.schedules.constructor import schedule
 from lropt_jax.schedules.shapes import between, progress, remaining
 from lropt_jax.validation import AtLeastOne, Finite, Positive
 
-_EXACT = 32  # cycles whose starts are summed: all that 2^31 steps hold, when they double
+_DIGITS = 6  # binary digits of a cycle's number: 63 cycles, more than 2^31 steps hold of doubling
 
 
 @schedule
@@ -82,11 +82,18 @@ def _length(start: Any, mult: Any) -> Any:
 
 
 def _start(cycle: Any, mult: Any) -> Any:
-    r"""$\sum_{j<i} m^j$: to the last bit for whole m, for m = 1 too."""
-    j = jnp.arange(_EXACT)
-    powers = jnp.cumprod(jnp.where((j > 0) & (j < cycle), mult, 1))
-    summed = jnp.sum(jnp.where(j < cycle, powers, 0))
-    return jnp.where(cycle <= _EXACT, summed, _long_sum(cycle, mult))
+    r"""$S_i = \sum_{j<i} m^j$, to the last bit for whole m, for m = 1 too.
+
+    From the binary digits of i, by $S_{2n} = S_n (1 + m^n)$ and $S_{n+1} = m S_n + 1$: nothing
+    is divided, and nothing on the way is greater than the result.
+    """
+    total, power = jnp.zeros_like(cycle * mult), jnp.ones_like(cycle * mult)
+    small = jnp.minimum(cycle, 2**_DIGITS - 1).astype(jnp.int32)
+    for digit in reversed(range(_DIGITS)):
+        total, power = total * (1 + power), power * power
+        one = small >> digit & 1 == 1
+        total, power = jnp.where(one, mult * total + 1, total), jnp.where(one, mult * power, power)
+    return jnp.where(cycle < 2**_DIGITS, total, _long_sum(cycle, mult))
 
 
 def _long_sum(i: Any, m: Any) -> Any:
