@@ -30,6 +30,9 @@ CONSTRAINTS: dict[str, validation.Constraint] = {
     "eta_plus": validation.Constraint("a finite number > 1", lambda x: np.isfinite(x) & (x > 1)),
 }
 
+# None stands for "not at all" here, whatever the default.
+OPTIONAL = frozenset({"l2", "weight_decay"})
+
 
 def check(name: str, value: Any) -> None:
     """Raises `ValueError` for a concrete number that this hyperparameter may not be.

@@ -192,6 +192,8 @@ def _is_data(name: str, value: Any, static: Collection[str], parameter: inspect.
         return False
     if is_number(value) or callable(value):
         return True
+    if value is None and name in constraints.OPTIONAL:
+        return False
     if is_number(parameter.default) or (
         name in constraints.CONSTRAINTS and value != parameter.default
     ):
