@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lropt_jax import Dataset, data, load_data
+from lropt_jax import Dataset, load_data
+from lropt_jax.data import loading
 
 SIZES = {
     "mnist1d": (3500, 500, 1000, (40,), (40,)),
@@ -94,7 +95,7 @@ def test_splits_never_change() -> None:
 
 
 def test_the_callers_random_states_are_left_alone() -> None:
-    data._mnist1d.cache_clear()
+    loading._mnist1d.cache_clear()
     random.seed(7)
     np.random.seed(7)  # noqa: NPY002
     expected = random.random(), np.random.rand()  # noqa: NPY002
@@ -117,7 +118,7 @@ def test_arrays_are_shared_and_read_only() -> None:
 def test_a_missing_package_says_what_to_install(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    getattr(data, f"_{name}").cache_clear()
+    getattr(loading, f"_{name}").cache_clear()
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=rf"'{name}' needs .*lropt-jax\[data\]"):
         load_data(name)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lropt_jax import data_sources
+from lropt_jax.data import published
 
 Split = dict[str, np.ndarray]
 
@@ -83,10 +83,10 @@ def load_data(
             raise ValueError(f"{name!r} comes from a package, it takes neither folder nor hub")
         data = _PACKAGED[name]()
         flatten = True if flatten is None else flatten
-    elif name in data_sources.PUBLISHED:
+    elif name in published.PUBLISHED:
         data = _published(name, folder, hub)
     else:
-        known = ", ".join(map(repr, (*_PACKAGED, *data_sources.PUBLISHED)))
+        known = ", ".join(map(repr, (*_PACKAGED, *published.PUBLISHED)))
         raise ValueError(f"unknown data set {name!r}; there are {known}")
     return Dataset(*map(_flattened, data)) if flatten else data
 
@@ -98,9 +98,9 @@ def _published(name: str, folder: str | os.PathLike[str] | None, hub: bool | str
             f"one of them, got folder={folder!r} and hub={hub!r}"
         )
     if folder is not None:
-        (x, y), test = data_sources.read_folder(name, folder)
+        (x, y), test = published.read_folder(name, folder)
     else:
-        (x, y), test = data_sources.read_hub(name, hub)
+        (x, y), test = published.read_hub(name, hub)
     train, valid = _stratified(x, y, len(y) // 10)
     return Dataset(train, valid, _split(*test))
 
