@@ -96,6 +96,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> object:
     # The models import Flax, which the rest of the package does without.
-    if name == "models":
-        return importlib.import_module("lropt_jax.models")
+    if name in ("models", "mlp", "cnn", "vgg11", "resnet18"):
+        models = importlib.import_module("lropt_jax.models")
+        return models if name == "models" else getattr(models, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -149,6 +149,7 @@ def test_importing_the_package_loads_no_optional_package() -> None:
 
 
 def test_the_models_are_an_attribute_that_is_loaded_when_asked_for() -> None:
-    assert lropt_jax.models.mlp.__name__ == "mlp"
+    assert lropt_jax.mlp is lropt_jax.models.mlp
+    assert lropt_jax.resnet18 is lropt_jax.models.resnet18
     with pytest.raises(AttributeError, match="nonsense"):
         lropt_jax.nonsense  # noqa: B018
