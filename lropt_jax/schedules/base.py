@@ -234,6 +234,8 @@ def _show(value: Any) -> str:
         return "[" + ", ".join(_show(v) for v in value) + "]"
     if isinstance(value, jax.core.Tracer) or not is_number(value):
         return repr(value)
+    if isinstance(value, jax.Array) and (value.is_deleted() or not value.is_fully_addressable):
+        return f"{value.dtype}{list(value.shape)}"
     array = np.asarray(value)
     if array.ndim:
         return np.array2string(array, threshold=6, separator=", ").replace("\n", "")

@@ -30,9 +30,9 @@ def warm_restarts(
         \left(1 + \cos \pi \frac{t - t_i}{T m^i}\right), \qquad
         t_i = T \sum_{j<i} m^j \le t < t_{i+1}
 
-    Equal to PyTorch's `CosineAnnealingWarmRestarts` (where that takes the right cycle; for
-    multipliers such as 3 its logarithm misses some restarts by one step) and to Keras's
-    `CosineDecayRestarts`.
+    Equal to PyTorch's `CosineAnnealingWarmRestarts` stepped one by one (given an epoch, that
+    takes the cycle from a logarithm, which misses some restarts, with a multiplier of 3 the fifth)
+    and to Keras's `CosineDecayRestarts`.
 
     Args:
       init_value: $\eta_0$.

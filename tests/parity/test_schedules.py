@@ -102,7 +102,7 @@ def test_cosine_decay_up_to_t_max(init_value, alpha, steps):
 
 
 @many(max_examples=30)
-@hypothesis.given(rates, st.integers(1, 20), st.sampled_from([1, 2, 4]), fractions)
+@hypothesis.given(rates, st.integers(1, 20), st.sampled_from([1, 2, 3, 4, 10]), fractions)
 def test_warm_restarts(init_value, first, mult, alpha):
     minimum = alpha * init_value
     theirs = from_torch(
