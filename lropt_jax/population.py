@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -113,7 +114,7 @@ class Population:
         self._start = _start_program(make, layout)
         self._run = _run_program(loss, make, _Numbers(numbers), layout)
         self._evaluate = _evaluate_program(Fingerprint(task.evaluate), layout)
-        self._splits: dict[str, Any] = {}
+        self._splits: dict[str, _Placed] = {}
 
     def start(self, keys: jax.Array, numbers: dict[str, Any]) -> Lane:
         """Lanes before their first update: one key, and one of each number, a lane."""
@@ -141,15 +142,70 @@ class Population:
     def split(self, name: str) -> Any:
         """A split of the data, on every device once."""
         if name not in self._splits:
-            data = getattr(self.task, name)
-            self._splits[name] = jax.device_put(data, self.layout.everywhere)
-        return self._splits[name]
+            self._splits[name] = _placed(getattr(self.task, name), self.layout)
+        return self._splits[name].arrays
+
+    def shapes(self, numbers: dict[str, Any], width: int) -> Lane:
+        """Shapes and dtypes of so many lanes."""
+        keys = jax.eval_shape(lambda: jax.vmap(jax.random.key)(jax.numpy.arange(width)))
+        params, model_state, keys = jax.eval_shape(self._init, keys)
+        like = {k: jax.ShapeDtypeStruct((width,), v.dtype) for k, v in numbers.items()}  # type: ignore[no-untyped-call]
+        lanes: Lane = jax.eval_shape(self._start, params, model_state, keys, like)
+        return lanes
+
+    def place(self, leaves: Sequence[np.ndarray], shapes: Lane) -> Lane:
+        """Lanes out of their arrays on the host (see `on_host`)."""
+        like, structure = jax.tree.flatten(shapes)
+        arrays = [_like(x, y) for x, y in zip(leaves, like, strict=True)]
+        lanes: Lane = jax.tree.unflatten(structure, jax.device_put(arrays, self.layout.lanes))
+        return lanes
 
     def orders(self, lanes: Lane) -> list[BatchOrder]:
         """The order of batches of each lane."""
         examples = self.task.num_examples["train"]
         words = np.asarray(jax.random.key_data(lanes.key))
         return [BatchOrder(w, examples, self.task.batch_size) for w in words]
+
+
+def is_key(x: Any) -> bool:
+    """Whether an array, or its shape, is one of typed random keys."""
+    return bool(jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key))
+
+
+def on_host(lanes: Lane) -> list[np.ndarray]:
+    """The arrays of lanes, each (width, ...), on the host; random keys as their words."""
+    plain = lanes._replace(key=jax.random.key_data(lanes.key))
+    return [np.asarray(x) for x in jax.device_get(jax.tree.leaves(plain))]
+
+
+def _like(array: np.ndarray, shape: Any) -> Any:
+    """An array from the host with a leaf's dtype, which a file may have forgotten."""
+    if is_key(shape):
+        words = jax.numpy.asarray(array)
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(shape))
+    return array if array.dtype == shape.dtype else array.view(shape.dtype)
+
+
+class _Placed:
+    """Data on the devices, with the data on the host that it came from."""
+
+    def __init__(self, data: Any, layout: Layout):
+        self.data, self.arrays = data, jax.device_put(data, layout.everywhere)
+
+
+# By the identity of the host's arrays, which live as long as the entry: data lies on the devices
+# once, however many populations use it.
+_PLACED: weakref.WeakValueDictionary[Any, _Placed] = weakref.WeakValueDictionary()
+
+
+def _placed(data: Any, layout: Layout) -> _Placed:
+    leaves, structure = jax.tree.flatten(data)
+    x64 = jax.config.jax_enable_x64  # type: ignore[attr-defined]
+    identity = (structure, tuple(map(id, leaves)), layout.devices, x64)
+    placed = _PLACED.get(identity)
+    if placed is None:
+        placed = _PLACED[identity] = _Placed(data, layout)
+    return placed
 
 
 class _Numbers(dict[str, Any]):

@@ -15,8 +15,14 @@ class Progress(Protocol):
     def advance(self, model_steps: int) -> None:
         """So many model-steps are done."""
 
+    def skip(self, model_steps: int) -> None:
+        """So many model-steps need not be done."""
+
     def describe(self, what: str) -> None:
         """Says what runs now."""
+
+    def note(self, what: str) -> None:
+        """Says how it goes."""
 
 
 class Silent:
@@ -25,7 +31,13 @@ class Silent:
     def advance(self, model_steps: int) -> None:
         pass
 
+    def skip(self, model_steps: int) -> None:
+        pass
+
     def describe(self, what: str) -> None:
+        pass
+
+    def note(self, what: str) -> None:
         pass
 
 
@@ -58,17 +70,18 @@ def progress_bar(
         rich.BarColumn(),
         rich.TaskProgressColumn(),
         rich.TextColumn("{task.fields[speed]}"),
+        rich.TextColumn("{task.fields[note]}"),
         rich.TimeRemainingColumn(),
     )
     from rich.console import Console
 
     with rich.Progress(*columns, console=Console(stderr=True), transient=True) as display:
-        yield _Rich(display, display.add_task(description, total=total, speed=""))
+        yield _Rich(display, display.add_task(description, total=total, speed="", note=""), total)
 
 
 class _Rich:
-    def __init__(self, display: Any, task: Any):
-        self._display, self._task = display, task
+    def __init__(self, display: Any, task: Any, total: int):
+        self._display, self._task, self._total = display, task, total
         self._began, self._done = time.monotonic(), 0
 
     def advance(self, model_steps: int) -> None:
@@ -76,8 +89,15 @@ class _Rich:
         speed = self._done / max(time.monotonic() - self._began, 1e-9)
         self._display.update(self._task, advance=model_steps, speed=f"{speed:,.0f} model-steps/s")
 
+    def skip(self, model_steps: int) -> None:
+        self._total -= model_steps
+        self._display.update(self._task, total=self._total)
+
     def describe(self, what: str) -> None:
         self._display.update(self._task, description=what)
+
+    def note(self, what: str) -> None:
+        self._display.update(self._task, note=what)
 
 
 class _Plain:
@@ -86,7 +106,7 @@ class _Plain:
     def __init__(self, total: int, description: str):
         self._total, self._what = total, description
         self._began = self._said = time.monotonic()
-        self._done = 0
+        self._done, self._note = 0, ""
 
     def advance(self, model_steps: int) -> None:
         self._done += model_steps
@@ -95,9 +115,16 @@ class _Plain:
             self._said = now
             speed = self._done / (now - self._began)
             print(
-                f"{self._what}: {self._done / self._total:.0%}, {speed:,.0f} model-steps/s",
+                f"{self._what}: {self._done / max(self._total, 1):.0%}, {speed:,.0f} model-steps/s"
+                f"{self._note}",
                 file=sys.stderr,
             )
 
     def describe(self, what: str) -> None:
         self._what = what
+
+    def skip(self, model_steps: int) -> None:
+        self._total -= model_steps
+
+    def note(self, what: str) -> None:
+        self._note = f", {what}"

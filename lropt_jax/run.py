@@ -13,6 +13,7 @@ import numpy as np
 from lropt_jax.hyperparameters import wants_observation
 from lropt_jax.itinerary import Itinerary
 from lropt_jax.population import Population
+from lropt_jax.schedules.base import float_type
 from lropt_jax.segment import Lane
 
 
@@ -119,7 +120,7 @@ class Run:
 
     def observe(self, values: np.ndarray) -> None:
         """Shows each lane's schedules its value."""
-        self.lanes = self.population.observe(self.lanes, jnp.asarray(values, jnp.float32))
+        self.lanes = self.population.observe(self.lanes, jnp.asarray(values, float_type()))
 
     def _mark(self, bad: np.ndarray, steps: np.ndarray) -> None:
         new = bad.any(axis=1) & (self.diverged_at < 0)

@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters import set_hyperparams, wants_observation
+from lropt_jax.schedules.base import float_type
 
 EVALUATION_CHUNK = 1000  # examples that one evaluation step holds at once
 
@@ -106,7 +107,7 @@ def segment(
     def run(lane: Lane, feed: Feed, data: Any, updates: Any) -> tuple[Lane, Any]:
         capacity = len(feed.order) if feed.starts is None else len(feed.starts) - 1
         _, shapes = jax.eval_shape(update, lane, feed, data, 0)
-        records = jax.tree.map(lambda s: jnp.full((capacity,), jnp.nan, jnp.float32), shapes)
+        records = jax.tree.map(lambda s: jnp.full((capacity,), jnp.nan, float_type()), shapes)
 
         def body(i: Any, carry: Any) -> Any:
             lane, records = carry
@@ -131,7 +132,7 @@ def evaluation(
 
     def totals(params: Any, model_state: Any, batch: Any) -> dict[str, jax.Array]:
         values = evaluate(params, model_state, batch)
-        return {name: jnp.sum(v.astype(jnp.float32), axis=0) for name, v in values.items()}
+        return {name: jnp.sum(v.astype(float_type()), axis=0) for name, v in values.items()}
 
     def run(params: Any, model_state: Any, split: Any) -> dict[str, jax.Array]:
         examples = len(jax.tree.leaves(split)[0])

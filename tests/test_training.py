@@ -86,7 +86,7 @@ def test_a_growing_batch_takes_its_microbatches_in_the_epochs_order():
 def test_evaluations_and_segments_change_no_bit(monkeypatch):
     task = noisy_regression()
     whole = fit(task, optax.adam(0.05), 12, key=1)
-    monkeypatch.setattr("lropt_jax.training.LONGEST_SEGMENT", 5)
+    monkeypatch.setattr("lropt_jax.itinerary.LONGEST_SEGMENT", 5)
     parts = fit(task, optax.adam(0.05), 12, key=1, eval_every=7)
     for a, b in zip(*map(jax.tree.leaves, (whole[:3], parts[:3])), strict=True):
         assert np.array_equal(a, b)

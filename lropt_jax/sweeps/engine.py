@@ -1,167 +1,300 @@
-"""How run? Hundreds of configurations through one compiled program a group."""
+"""`sweep`: hundreds of configurations as one program that loses nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from lropt_jax.hyperparameters import tunable
-from lropt_jax.population import Layout, Population
+from lropt_jax.itinerary import itinerary
 from lropt_jax.progress import Progress, progress_bar
-from lropt_jax.sweeps.plan import Group, chunks, groups, padded
+from lropt_jax.schedules import Schedule
+from lropt_jax.sweeps import checks
+from lropt_jax.sweeps.conduct import Conductor, RunPieces
+from lropt_jax.sweeps.plan import Group, groups
+from lropt_jax.sweeps.prune import Rule
 from lropt_jax.sweeps.results import SweepResult
+from lropt_jax.sweeps.runners import InProcess, OnExecutor, flags
 from lropt_jax.sweeps.space import Space, draw
-from lropt_jax.task import Task, check_task
-from lropt_jax.training import Itinerary, Run, as_key, itinerary
-
-DEFAULT_WIDTH = 32
+from lropt_jax.sweeps.store import Store
+from lropt_jax.sweeps.strategy import Resolved, check_strategy, resolve
+from lropt_jax.sweeps.table import Table
+from lropt_jax.sweeps.work import Job
+from lropt_jax.task import Task
+from lropt_jax.training import as_key
 
 
 def sweep(
     task: Task | Callable[..., Task],
     optimizer: Callable[..., optax.GradientTransformation],
-    space: Space,
+    space: Space | Sequence[Mapping[str, Any]],
     trials: int | None = None,
     seeds: int | Sequence[int] = 1,
     steps: int = 1000,
     eval_every: int | None = None,
     key: Any = 0,
-    strategy: str = "vmap",
+    strategy: str = "auto",
     width: int | None = None,
-    devices: Sequence[Any] | None = None,
+    devices: int | Sequence[Any] | None = None,
+    prune: Rule | None = None,
+    executor: Any = None,
+    directory: str | os.PathLike[str] | None = None,
     progress: bool | Progress = True,
+    *,
     final_splits: Sequence[str] = (),
 ) -> SweepResult:
-    """Trains every configuration of a space on every seed, as one program."""
+    """Trains every configuration of a space on every seed, as one compiled program.
+
+    Each configuration and seed is a lane of a population that trains side by side. A lane that
+    diverges is reported and touches nothing else. At a given width, strategy and number of
+    devices, a lane's result is the same to the last bit whatever trains beside it, in whichever
+    order, and however often the sweep was interrupted.
+
+    Args:
+      task: the training problem, or a function of names in the space that returns it.
+      optimizer: any function of named numbers that returns an Optax transformation; schedules
+        built in it are swept the same way:
+        `lambda peak, warm: adamw(warmup(cosine_decay(peak, 900), warm))`.
+      space: maps names of the optimizer's (or the task's) arguments to `grid`, `log_grid`,
+        `uniform`, `log_uniform`, `choice`, or a fixed value; or a list of configurations. What is
+        no number (an optimizer, a model), the task's arguments and "batch_size" are compiled in:
+        one program for each combination.
+      trials: None for the full grid, in which the last name runs fastest; a number samples so
+        many configurations by a scrambled Sobol sequence.
+      seeds: how many, or which; every configuration sees the same.
+      steps: updates of each training.
+      eval_every: updates between evaluations on the validation split; None evaluates at the end.
+      key: an int seed or a JAX key; everything random comes from it.
+      strategy: "vmap" (a device's lanes at once), "map" (one after another), "map:8" (blocks of
+        8), or "auto", which tries these briefly and takes the fastest.
+      width: lanes of the program; None takes what is useful and fits into the memory. Rounded up
+        to a multiple of the devices.
+      devices: to spread the lanes over, a sequence or how many; all local ones by default. With
+        an executor, how many each worker uses of its own (default 1).
+      prune: `successive_halving(...)` or `pbt(...)`: decides who goes on.
+      executor: any `concurrent.futures.Executor` (Dask's, submitit's, mpi4py's, a process pool):
+        runs each chunk as one task. A lost worker costs the chunk, which runs again.
+      directory: where progress is kept. A killed sweep goes on from there when it is called
+        again, and loses at most the running segment; a finished one is read back.
+      progress: whether to show a live line.
+      final_splits: splits to evaluate as a whole after the last update ("train", "test").
+
+    Returns:
+      A `SweepResult`.
+
+    Raises:
+      ValueError: for arguments that do not fit, before anything is compiled; and for a directory
+        that holds another sweep: it says what differs, and leaves the directory untouched.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import Task, log_grid, sgd, sweep
+      >>> def squares(params, batch):
+      ...     return (batch["x"] @ params - batch["y"]) ** 2
+      >>> data = {"x": jnp.eye(4), "y": jnp.arange(4.0)}
+      >>> task = Task(
+      ...     init=lambda key: (jnp.zeros(4), ()),
+      ...     loss=lambda p, s, batch, key: (squares(p, batch).mean(), (s, {})),
+      ...     evaluate=lambda p, s, batch: {"loss": squares(p, batch)},
+      ...     train=data, valid=data, batch_size=4,
+      ... )
+      >>> result = sweep(
+      ...     task, sgd, {"learning_rate": log_grid(0.01, 100.0, 5)}, steps=50, progress=False
+      ... )
+      >>> result.best()["learning_rate"], str(result.status[-1, 0])
+      (1.0, 'diverged')
+    """
     plan = itinerary(steps, eval_every)
-    seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    seeds = checks.check_seeds(seeds)
+    width = checks.check_count("width", width)
+    check_strategy(strategy)
+    checks.check_devices(devices, executor)
+    if prune is not None:
+        checks.check_rule(prune, plan)
     root = as_key(key)
-    configurations = draw(space, trials, np.asarray(jax.random.key_data(root)).ravel().tolist())
-    devices = list(devices or jax.local_devices())
-    lanes = len(configurations) * len(seeds)
-    width = width or min(DEFAULT_WIDTH, lanes)
-    width = -(-width // len(devices)) * len(devices)
-    of_task = () if isinstance(task, Task) else tuple(inspect.signature(task).parameters)
-    result = _Table(configurations, seeds, plan)
-    with progress_bar(progress, total=lanes * plan.steps, description="sweep") as bar:
-        for group in groups(configurations, static=(*of_task, "batch_size")):
-            work = _Work(_task_of(task, of_task, group), optimizer, group, configurations, root)
-            work.begin(strategy, devices)
-            for chunk in chunks([(t, s) for t in group.trials for s in range(len(seeds))], width):
-                work.run(chunk, width, plan, seeds, result, final_splits, bar)
-    return result.finish()
+    words = np.asarray(jax.random.key_data(root))
+    configurations = draw(space, trials, words.ravel().tolist())
+    checks.check_names(optimizer, task, configurations)
+    of_task = [] if isinstance(task, Task) else list(inspect.signature(task).parameters)
+    grouped = groups(configurations, static=(*of_task, "batch_size"))
+    jobs = []
+    for group in grouped:
+        job = Job(
+            _task_of(task, of_task, group),
+            _optimizer_of(optimizer, group),
+            group.numbers,
+            plan,
+            words,
+            str(jax.random.key_impl(root)),
+            tuple(final_splits),
+        )
+        checks.check_job(job, [{n: configurations[t][n] for n in job.names} for t in group.trials])
+        jobs.append(job)
+    if prune is not None:
+        metric = checks.check_metric(prune.metric, jobs[0])
+        prune = dataclasses.replace(prune, metric=metric) if metric != prune.metric else prune  # type: ignore[type-var]
+    here = _devices_here(devices, executor, width, max(len(g.trials) for g in grouped) * len(seeds))
+
+    identity = {}
+    if directory is not None:
+        identity = _identity(
+            task, optimizer, configurations, seeds, plan, words, prune, final_splits,
+            strategy, width, here if executor is None else _count(devices),
+        )  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        store = None
+        if directory is not None:
+            store = stack.enter_context(contextlib.closing(Store(directory, identity)))
+        total = len(configurations) * len(seeds) * plan.steps
+        bar = stack.enter_context(progress_bar(progress, total, "sweep"))
+        table = Table(configurations, seeds, plan.evaluations)
+        stack.enter_context(_says_how_to_go_on(directory))
+        run, resolved = _runner(
+            jobs, grouped, table, strategy, width, here, devices, executor, store, bar
+        )
+        if store is not None:
+            store.begin(resolved)
+        conductor = Conductor(jobs, grouped, resolved, table, prune, run, bar)
+        conductor.conduct()
+        result = table.finish(
+            strategy=[r.strategy for r in resolved],
+            width=[r.width for r in resolved],
+            model_steps=conductor.model_steps,
+            lineage=conductor.lineage,
+        )
+        if store is not None:
+            store.write_table(*result.table_file())
+    return result
 
 
-def _task_of(task: Task | Callable[..., Task], names: tuple[str, ...], group: Group) -> Task:
+def _task_of(task: Task | Callable[..., Task], names: Sequence[str], group: Group) -> Task:
     if not isinstance(task, Task):
-        task = task(**{name: group.fixed[name] for name in names})
-    elif "batch_size" in group.fixed:
-        task = dataclasses.replace(task, batch_size=group.fixed["batch_size"])
+        made = task(**{name: group.fixed[name] for name in names if name in group.fixed})
+        if not isinstance(made, Task):
+            raise ValueError(f"task must return a Task, got {type(made).__name__}")
+        return made
+    if "batch_size" in group.fixed:
+        return dataclasses.replace(task, batch_size=group.fixed["batch_size"])
     return task
 
 
-class _Work:
-    """One group's programs."""
-
-    def __init__(
-        self,
-        task: Task,
-        optimizer: Callable[..., optax.GradientTransformation],
-        group: Group,
-        configurations: Sequence[dict[str, Any]],
-        root: jax.Array,
-    ):
-        self.task, self.group, self.configurations, self.root = task, group, configurations, root
-        fixed = {
-            k: v for k, v in group.fixed.items() if k in inspect.signature(optimizer).parameters
-        }
-        first = configurations[group.trials[0]]
-        self._optimizer = functools.partial(tunable(optimizer), **fixed)
-        self._numbers = {name: first[name] for name in group.numbers}
-
-    def begin(self, strategy: str, devices: Sequence[Any]) -> None:
-        check_task(self.task)
-        layout = Layout(strategy, tuple(devices))
-        self.population = Population(self.task, self._optimizer, self._numbers, layout)
-
-    def run(
-        self,
-        chunk: Sequence[tuple[int, int]],
-        width: int,
-        plan: Itinerary,
-        seeds: Sequence[int],
-        result: _Table,
-        final_splits: Sequence[str],
-        bar: Progress,
-    ) -> None:
-        """Trains a chunk of `(trial, seed)` lanes from beginning to end."""
-        filled = padded(chunk, width)
-        lane_seeds = jnp.array([seeds[s] for _, s in filled])
-        keys = jax.vmap(lambda s: jax.random.fold_in(self.root, s))(lane_seeds)
-        numbers = {
-            name: np.array([self.configurations[t][name] for t, _ in filled], np.float32)
-            for name in self.group.numbers
-        }
-        run = Run.begin(self.population, keys, numbers)
-        start = 0
-        for i, stop in enumerate(plan.evaluations):
-            metrics = run.train(plan, start, stop, lambda n: bar.advance(n * len(chunk)))
-            if self.task.valid is not None:
-                metrics |= run.evaluate(stop, "valid")
-            if stop == plan.steps:
-                for split in final_splits:
-                    result.record_final(chunk, run.evaluate(stop, split))
-            result.record(chunk, i, metrics)
-            start = stop
-        result.ended(chunk, run.diverged_at)
+def _optimizer_of(
+    optimizer: Callable[..., optax.GradientTransformation], group: Group
+) -> Callable[..., optax.GradientTransformation]:
+    """The optimizer as a function of the group's numbers, which live in its state."""
+    parameters = inspect.signature(optimizer).parameters
+    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    fixed = {k: v for k, v in group.fixed.items() if k in parameters or anything}
+    # A schedule is a hyperparameter like a number; another callable is a choice of code.
+    code = [k for k, v in fixed.items() if not isinstance(v, Schedule)]
+    return functools.partial(tunable(optimizer, static=code), **fixed)
 
 
-class _Table:
-    """The values as they come in."""
+def _devices_here(devices: Any, executor: Any, width: int | None, lanes: int) -> list[Any]:
+    if executor is not None:
+        return []
+    if devices is None:
+        # More devices than lanes would train padding.
+        return list(jax.local_devices()[: width or lanes])
+    if isinstance(devices, (int, np.integer)):
+        found = jax.local_devices()
+        if devices > len(found):
+            raise ValueError(f"devices={devices}, but there are {len(found)}")
+        return list(found[: int(devices)])
+    return list(devices)
 
-    def __init__(self, trials: Sequence[dict[str, Any]], seeds: Sequence[int], plan: Itinerary):
-        self._trials, self._seeds, self._steps = list(trials), list(seeds), plan.evaluations
-        self._values: dict[str, np.ndarray] = {}
-        self._final: dict[str, np.ndarray] = {}
-        self._diverged_at = np.full((len(trials), len(seeds)), -1)
 
-    def record(
-        self, chunk: Sequence[tuple[int, int]], evaluation: int, metrics: dict[str, np.ndarray]
-    ) -> None:
-        shape = (*self._diverged_at.shape, len(self._steps))
-        for name, values in metrics.items():
-            table = self._values.setdefault(name, np.full(shape, np.nan))
-            for (trial, seed), value in zip(chunk, values, strict=False):
-                table[trial, seed, evaluation] = value
+def _count(devices: Any) -> int:
+    return 1 if devices is None else int(devices)
 
-    def record_final(
-        self, chunk: Sequence[tuple[int, int]], metrics: dict[str, np.ndarray]
-    ) -> None:
-        for name, values in metrics.items():
-            table = self._final.setdefault(name, np.full(self._diverged_at.shape, np.nan))
-            for (trial, seed), value in zip(chunk, values, strict=False):
-                table[trial, seed] = value
 
-    def ended(self, chunk: Sequence[tuple[int, int]], diverged_at: np.ndarray) -> None:
-        for (trial, seed), at in zip(chunk, diverged_at, strict=False):
-            self._diverged_at[trial, seed] = at
+def _runner(
+    jobs: Sequence[Job],
+    grouped: Sequence[Group],
+    table: Table,
+    strategy: str,
+    width: int | None,
+    here: Sequence[Any],
+    devices: Any,
+    executor: Any,
+    store: Store | None,
+    bar: Progress,
+) -> tuple[RunPieces, list[Resolved]]:
+    """What runs the pieces, and how each group runs: as the directory says, or found now."""
+    elsewhere = None
+    if executor is not None:
+        elsewhere = OnExecutor(executor, jobs, _count(devices), store, bar)
+    resolved = None if store is None else store.resolved
+    if resolved is None:
+        resolved = []
+        for g, group in enumerate(grouped):
+            lanes = len(group.trials) * len(table.seeds)
+            numbers = {
+                name: np.array([table.trials[t][name] for t in group.trials], float)
+                for name in group.numbers
+            }
+            if elsewhere is not None:
+                resolved.append(elsewhere.resolve(g, numbers, lanes, strategy, width))
+            else:
+                resolved.append(resolve(jobs[g], numbers, lanes, strategy, width, here))
+    if elsewhere is not None:
+        elsewhere.resolved = resolved
+        return elsewhere, resolved
+    return InProcess(jobs, resolved, here, store, bar), resolved
 
-    def finish(self) -> SweepResult:
-        status = np.where(self._diverged_at < 0, "finished", "diverged").astype(object)
-        return SweepResult(
-            self._trials,
-            self._seeds,
-            np.asarray(self._steps),
-            self._values,
-            self._final,
-            status,
-            self._diverged_at,
-        )
+
+def _identity(
+    task: Any,
+    optimizer: Any,
+    configurations: Any,
+    seeds: Sequence[int],
+    plan: Any,
+    words: np.ndarray,
+    prune: Any,
+    final_splits: Sequence[str],
+    strategy: str,
+    width: int | None,
+    devices: Any,
+) -> dict[str, str]:
+    from lropt_jax.sweeps.identity import digest, versions
+
+    is_task = isinstance(task, Task)
+    kinds = sorted({d.device_kind for d in devices}) if isinstance(devices, list) else ["workers'"]
+    count = len(devices) if isinstance(devices, list) else devices
+    return {
+        "space": f"{len(configurations)} trials, {digest(configurations)}",
+        "seeds": str(list(seeds)),
+        "steps": str(plan.steps),
+        "eval_every": str(plan.eval_every),
+        "key": str(words.tolist()),
+        "strategy": strategy,
+        "width": str(width),
+        "devices": f"{count} {', '.join(kinds)}",
+        "prune": repr(prune),
+        "final_splits": str(list(final_splits)),
+        "data": digest(task.splits) if is_task else "made by the task function",
+        "batch_size": str(task.batch_size) if is_task else "made by the task function",
+        "task": digest([task.init, task.loss, task.evaluate] if is_task else task),
+        "optimizer": digest(optimizer),
+        "versions": versions(),
+        "settings": str(flags()),
+    }
+
+
+@contextlib.contextmanager
+def _says_how_to_go_on(directory: Any) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if directory is not None:
+            interrupt.add_note(f"Saved in {directory}. Call it again to go on from there")
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,13 @@ class SweepResult:
       values: each metric, (trials, seeds, evaluations); NaN from where a lane diverged.
       final: each metric over whole splits after the last update, (trials, seeds), where asked
         for.
-      status: "finished" or "diverged", (trials, seeds).
+      status: "finished", "pruned" or "diverged", (trials, seeds).
       diverged_at: updates taken before the first non-finite value, or -1, (trials, seeds).
+      reached: evaluations made, (trials, seeds); a pruned trial makes fewer.
+      strategy: how each compiled group ran.
+      width: the lanes of each group's program.
+      model_steps: updates trained, summed over lanes.
+      lineage: the copies that population-based training made, in order.
     """
 
     trials: list[dict[str, Any]]
@@ -30,12 +36,16 @@ class SweepResult:
     final: dict[str, np.ndarray]
     status: np.ndarray
     diverged_at: np.ndarray
+    reached: np.ndarray
+    strategy: list[str] = dataclasses.field(default_factory=list)
+    width: list[int] = dataclasses.field(default_factory=list)
+    model_steps: int = 0
+    lineage: list[Any] = dataclasses.field(default_factory=list)
 
     def to_pandas(self) -> Any:
         """A tidy frame: trial, seed, the configuration's names, step, metric, value, status,
         diverged_at (missing where the lane did not diverge)."""
-        import pandas as pd
-
+        pd = _pandas()
         shape = (len(self.trials), len(self.seeds), len(self.steps))
         trial, seed, step = (i.ravel() for i in np.indices(shape))
         names = list(dict.fromkeys(name for t in self.trials for name in t))
@@ -54,11 +64,25 @@ class SweepResult:
             "diverged_at": pd.array(at, dtype="Int64").copy(),
         }
         tail["diverged_at"][at < 0] = pd.NA
+        made = self.evaluated.ravel()
         frames = [
-            pd.DataFrame({**columns, "metric": metric, "value": value.ravel(), **tail})
+            pd.DataFrame({**columns, "metric": metric, "value": value.ravel(), **tail})[made]
             for metric, value in self.values.items()
         ]
         return pd.concat(frames, ignore_index=True)
+
+    @property
+    def evaluated(self) -> np.ndarray:
+        """Which evaluations were made, (trials, seeds, evaluations)."""
+        made: np.ndarray = np.arange(len(self.steps)) < self.reached[:, :, None]
+        return made
+
+    def table_file(self) -> tuple[str, bytes]:
+        """The name and the bytes of the table's file: parquet, or CSV without pyarrow."""
+        frame = self.to_pandas()
+        if importlib.util.find_spec("pyarrow") is None:
+            return "results.csv", frame.to_csv(index=False).encode()
+        return "results.parquet", frame.to_parquet(index=False)
 
     def last(self, metric: str) -> np.ndarray:
         """A metric after the last update, (trials, seeds).
@@ -84,6 +108,10 @@ class SweepResult:
             both(self.final, other.final),
             np.concatenate([self.status, other.status]),
             np.concatenate([self.diverged_at, other.diverged_at]),
+            np.concatenate([self.reached, other.reached]),
+            self.strategy + other.strategy,
+            self.width + other.width,
+            self.model_steps + other.model_steps,
         )
 
     def best(self, metric: str = "valid_loss", mode: str = "min") -> dict[str, Any]:
@@ -107,6 +135,14 @@ class SweepResult:
             raise ValueError(f"no configuration finished with a finite {metric} on all seeds")
         trial = int(np.nanargmin(means) if mode == "min" else np.nanargmax(means))
         return {**self.trials[trial], "trial": trial, "value": float(means[trial])}
+
+
+def _pandas() -> Any:
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError("tables need pandas: pip install 'lropt-jax[sweeps]'") from error
+    return pd
 
 
 def _plain(value: Any) -> Any:

@@ -119,11 +119,16 @@ def choice(*values: Any) -> Grid:
 Space = Mapping[str, Any]
 
 
-def draw(space: Space, trials: int | None, seed: int | Sequence[int] = 0) -> list[dict[str, Any]]:
+def draw(
+    space: Space | Sequence[Mapping[str, Any]],
+    trials: int | None,
+    seed: int | Sequence[int] = 0,
+) -> list[dict[str, Any]]:
     """The configurations of a sweep, as dicts.
 
     Args:
-      space: maps names to `grid`, `log_grid`, `uniform`, `log_uniform`, `choice` or fixed values.
+      space: maps names to `grid`, `log_grid`, `uniform`, `log_uniform`, `choice` or fixed
+        values; a list of configurations is taken as it is.
       trials: None for the full grid, in the order of `space`, its last name running fastest;
         a number samples so many by a scrambled Sobol sequence.
       seed: of the scrambling.
@@ -131,7 +136,14 @@ def draw(space: Space, trials: int | None, seed: int | Sequence[int] = 0) -> lis
     Raises:
       ValueError: for an empty space, a range in a full grid, or `trials < 1`.
     """
-    space = {name: _dimension(value) for name, value in space.items()}
+    if not isinstance(space, Mapping):
+        return _listed(space, trials)
+    if not space:
+        raise ValueError("space must name at least one hyperparameter, got none")
+    for name in space:
+        if not isinstance(name, str):
+            raise ValueError(f"space: names must be strings, got {name!r}")
+    space = {name: _dimension(name, value) for name, value in space.items()}
     free = [name for name, value in space.items() if isinstance(value, (Grid, Range))]
     if trials is None:
         ranges = [name for name in free if isinstance(space[name], Range)]
@@ -145,7 +157,10 @@ def draw(space: Space, trials: int | None, seed: int | Sequence[int] = 0) -> lis
     if isinstance(trials, bool) or int(trials) != trials or trials < 1:
         raise ValueError(f"trials must be a whole number >= 1 or None, got {trials!r}")
     if not free:
-        return [dict(space)] * int(trials)
+        raise ValueError(
+            f"trials={trials} samples, but every value of the space is fixed: give a range or a "
+            "grid, or trials=None; repetitions are what seeds are for"
+        )
     from scipy.stats import qmc
 
     sampler = qmc.Sobol(len(free), scramble=True, rng=np.random.default_rng(seed))
@@ -156,15 +171,31 @@ def draw(space: Space, trials: int | None, seed: int | Sequence[int] = 0) -> lis
     ]
 
 
+def _listed(
+    configurations: Sequence[Mapping[str, Any]], trials: int | None
+) -> list[dict[str, Any]]:
+    given = list(configurations) if isinstance(configurations, Sequence) else []
+    if not given or not all(isinstance(c, Mapping) for c in given):
+        raise ValueError(
+            "space must map names to values, or list at least one configuration, "
+            f"got {configurations!r}"
+        )
+    if trials is not None:
+        raise ValueError(f"trials must be None where the configurations are listed, got {trials}")
+    return [dict(c) for c in given]
+
+
 def is_lane_number(value: Any) -> bool:
     """Whether a value can differ between the lanes of one program."""
     return is_number(value) and np.ndim(value) == 0
 
 
-def _dimension(value: Any) -> Any:
-    if isinstance(value, (list, np.ndarray)):
+def _dimension(name: str, value: Any) -> Any:
+    if isinstance(value, (list, np.ndarray)) and np.ndim(value):
+        if not len(value):
+            raise ValueError(f"space: {name} must have at least one value, got {value!r}")
         return grid(*value)
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _values(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,0 +1,301 @@
+"""Where does a piece run? In this process, or on whatever an executor reaches."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from lropt_jax.population import Layout, Population
+from lropt_jax.progress import Progress
+from lropt_jax.sweeps.store import Store
+from lropt_jax.sweeps.strategy import Resolved, resolve
+from lropt_jax.sweeps.work import Job, Piece, Snapshot, run_piece
+
+ATTEMPTS = 3  # of a piece whose worker is lost, before this process runs it
+POLL = 0.02  # seconds between two looks at what has arrived
+FLAGS = (
+    "jax_enable_x64",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_default_matmul_precision",
+)
+
+
+def flags() -> dict[str, Any]:
+    """JAX's settings that results depend on."""
+    return {name: getattr(jax.config, name) for name in FLAGS}
+
+
+class InProcess:
+    """Runs pieces one after another on this process's devices.
+
+    Args:
+      jobs: one a group.
+      resolved: how each runs.
+      devices: to run on.
+      store: where progress is kept, or None.
+      bar: what a person sees.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        resolved: Sequence[Resolved],
+        devices: Sequence[Any],
+        store: Store | None,
+        bar: Progress,
+    ):
+        self._jobs, self._resolved, self._devices = jobs, resolved, tuple(devices)
+        self._store, self._bar = store, bar
+        self._populations: dict[int, Population] = {}
+
+    def __call__(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Snapshot]]:
+        for piece in pieces:
+            job = self._jobs[piece.group]
+            begun = None if self._store is None else self._store.load(piece.name)
+            if begun is not None:
+                stops = [0, *job.plan.evaluations]
+                self._bar.skip((begun.step - stops[piece.first]) * len(piece.lanes))
+            if begun is not None and begun.done:
+                yield piece, begun
+                continue
+            save = None
+            if self._store is not None:
+                save = functools.partial(self._store.save, piece.name)
+            population = self._population(piece)
+            yield piece, run_piece(job, piece, population, begun, save, self._bar.advance)
+
+    def _population(self, piece: Piece) -> Population:
+        if piece.group not in self._populations:
+            layout = Layout(self._resolved[piece.group].strategy, self._devices)
+            population = self._jobs[piece.group].population(layout, piece.numbers)
+            self._populations[piece.group] = population
+        return self._populations[piece.group]
+
+
+class OnExecutor:
+    """Sends each piece to an executor as one pure task.
+
+    A task that raises because of the user's code raises here. A piece whose worker is lost is
+    sent again; when the pool takes no more, this process runs the rest, with a warning.
+
+    Args:
+      executor: anything with `submit` whose results have `done` and `result`.
+      jobs: one a group.
+      devices: how many of its own first devices each worker uses.
+      store: where outcomes are kept, or None.
+      bar: what a person sees.
+    """
+
+    def __init__(
+        self,
+        executor: Any,
+        jobs: Sequence[Job],
+        devices: int,
+        store: Store | None,
+        bar: Progress,
+    ):
+        try:
+            import cloudpickle
+        except ImportError as error:
+            raise ImportError(
+                "executor= needs cloudpickle: pip install 'lropt-jax[sweeps]'"
+            ) from error
+        self._executor, self._jobs, self._devices = executor, jobs, devices
+        self._store, self._bar = store, bar
+        self._packed = [cloudpickle.dumps((job, flags())) for job in jobs]
+        self.resolved: list[Resolved] = []
+        self._broken = False
+
+    def resolve(
+        self, group: int, numbers: dict[str, np.ndarray], lanes: int, strategy: str, width: Any
+    ) -> Resolved:
+        """The strategy and width of a group, found where it will run."""
+        task = functools.partial(_resolve_there, numbers, lanes, strategy, width)
+        return next(self._all([(task, group, self._devices)]))[1]  # type: ignore[no-any-return]
+
+    def __call__(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Snapshot]]:
+        waiting = []
+        for piece in pieces:
+            kept = None if self._store is None else self._store.load(piece.name)
+            updates = piece.updates(self._jobs[piece.group].plan) * len(piece.lanes)
+            if kept is not None and kept.done:
+                self._bar.skip(updates)
+                yield piece, kept
+            else:
+                waiting.append((piece, updates))
+        tasks = [
+            (functools.partial(_run_there, p, self.resolved[p.group]), p.group, self._devices)
+            for p, _ in waiting
+        ]
+        for number, outcome in self._all(tasks):
+            piece, updates = waiting[number]
+            if self._store is not None:
+                self._store.save(piece.name, outcome)
+            self._bar.advance(updates)
+            yield piece, outcome
+
+    def _all(self, tasks: Sequence[tuple[Any, int, int]]) -> Iterator[tuple[int, Any]]:
+        """The results of tasks by their number, as they arrive."""
+        attempts = dict.fromkeys(range(len(tasks)), 0)
+        here: list[int] = []
+        sent: dict[int, Any] = {}
+        for number in attempts:
+            self._send(number, tasks, sent, here)
+        try:
+            while sent:
+                arrived = [n for n, future in sent.items() if future.done()]
+                if not arrived:
+                    time.sleep(POLL)
+                for number in arrived:
+                    lost, result = _result(sent.pop(number))
+                    if not lost:
+                        yield number, _checked(result)
+                        continue
+                    attempts[number] += 1
+                    if attempts[number] < ATTEMPTS:
+                        self._send(number, tasks, sent, here)
+                    else:
+                        here.append(number)
+        finally:
+            for future in sent.values():
+                future.cancel()
+        if here:
+            warnings.warn(
+                f"the executor lost {len(here)} task{'s' * (len(here) > 1)} for good: "
+                "this process runs the rest",
+                stacklevel=2,
+            )
+        for number in here:
+            task, group, devices = tasks[number]
+            yield number, _checked(on_worker(self._packed[group], task, devices))
+
+    def _send(
+        self, number: int, tasks: Sequence[Any], sent: dict[int, Any], here: list[int]
+    ) -> None:
+        import cloudpickle
+
+        task, group, devices = tasks[number]
+        if not self._broken:
+            try:
+                packed = cloudpickle.dumps(task)
+                sent[number] = self._executor.submit(
+                    on_worker, self._packed[group], packed, devices
+                )
+                return
+            except Exception as error:
+                if not isinstance(error, RuntimeError):  # a broken or closed pool is one
+                    raise
+                self._broken = True
+        here.append(number)
+
+
+def _result(future: Any) -> tuple[bool, Any]:
+    """Whether a task was lost, and what it returned. A task returns its own errors."""
+    try:
+        return False, future.result()
+    except (Exception, _cancelled()):
+        return True, None
+
+
+def _cancelled() -> type[BaseException]:
+    from concurrent.futures import CancelledError
+
+    return CancelledError
+
+
+def _checked(result: Any) -> Any:
+    kind, value, words = result
+    if kind == "error":
+        value.add_note(f"On the worker:\n{words}")
+        raise value
+    return value
+
+
+def on_worker(packed_job: bytes, task: Any, devices: int) -> tuple[str, Any, str]:
+    """Runs a task where it arrives; its errors are returned, so that only a lost worker raises."""
+    try:
+        job, settings = _unpacked(packed_job)
+        if isinstance(task, bytes):
+            import cloudpickle
+
+            task = cloudpickle.loads(task)
+        return "done", _with_flags(settings, lambda: task(job, _own_devices(devices))), ""
+    except Exception as error:
+        words = traceback.format_exc()
+        try:
+            import pickle
+
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        return "error", error, words
+
+
+def _run_there(piece: Piece, resolved: Resolved, job: Job, devices: Sequence[Any]) -> Snapshot:
+    population = job.population(Layout(resolved.strategy, tuple(devices)), piece.numbers)
+    return run_piece(job, piece, population)
+
+
+def _resolve_there(
+    numbers: dict[str, np.ndarray],
+    lanes: int,
+    strategy: str,
+    width: int | None,
+    job: Job,
+    devices: Sequence[Any],
+) -> Resolved:
+    return resolve(job, numbers, lanes, strategy, width, devices)
+
+
+# Unpacked once on a worker, with the data of the task. The digest also tells when to let go.
+_JOBS: dict[bytes, Any] = {}
+_JOBS_KEPT = 4
+
+
+def _unpacked(packed: bytes) -> Any:
+    name = hashlib.blake2b(packed).digest()
+    if name not in _JOBS:
+        import cloudpickle
+
+        while len(_JOBS) >= _JOBS_KEPT:
+            _JOBS.pop(next(iter(_JOBS)))
+        _JOBS[name] = cloudpickle.loads(packed)
+    return _JOBS[name]
+
+
+def _own_devices(count: int) -> list[Any]:
+    """The first devices of this process; a fresh CPU process makes as many as it needs."""
+    try:
+        if jax.config.jax_num_cpu_devices < count:  # type: ignore[attr-defined]
+            jax.config.update("jax_num_cpu_devices", count)  # type: ignore[no-untyped-call]
+    except RuntimeError:  # a computation has run: the devices stay as they are
+        pass
+    devices = jax.local_devices()
+    if len(devices) < count:
+        raise ValueError(
+            f"devices={count}, but the worker (process {os.getpid()}) has {len(devices)}"
+        )
+    return list(devices[:count])
+
+
+def _with_flags(settings: dict[str, Any], function: Callable[[], Any]) -> Any:
+    """Runs under the settings of the calling process."""
+    before = flags()
+    changed = {k: v for k, v in settings.items() if before[k] != v}
+    try:
+        for name, value in changed.items():
+            jax.config.update(name, value)  # type: ignore[no-untyped-call]
+        return function()
+    finally:
+        for name in changed:
+            jax.config.update(name, before[name])  # type: ignore[no-untyped-call]

@@ -1,0 +1,71 @@
+"""Where do the values go? One table of all trials, seeds and evaluations, filled as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.sweeps.results import SweepResult
+from lropt_jax.sweeps.work import Arrays, Piece, Snapshot
+
+
+class Table:
+    """The values as they come in.
+
+    Args:
+      trials: the configurations.
+      seeds: the seeds.
+      steps: updates taken at each evaluation.
+    """
+
+    def __init__(self, trials: Sequence[dict[str, Any]], seeds: Sequence[int], steps: list[int]):
+        self.trials, self.seeds, self.steps = list(trials), list(seeds), steps
+        shape = (len(self.trials), len(self.seeds))
+        self.values: Arrays = {}
+        self.final: Arrays = {}
+        self.diverged_at = np.full(shape, -1)
+        self.reached = np.zeros(shape, int)
+        self.pruned = np.zeros(shape[0], bool)
+
+    def record(self, piece: Piece, outcome: Snapshot) -> None:
+        """Enters what a piece has come to."""
+        trials, seeds = (np.array(column) for column in zip(*piece.lanes, strict=True))
+        shape = (*self.diverged_at.shape, len(self.steps))
+        for name, values in outcome.metrics.items():
+            table = self.values.setdefault(name, np.full(shape, np.nan))
+            table[trials, seeds, piece.first : piece.first + values.shape[1]] = values
+        for name, values in outcome.final.items():
+            table = self.final.setdefault(name, np.full(shape[:2], np.nan))
+            table[trials, seeds] = values
+        self.diverged_at[trials, seeds] = outcome.diverged_at
+        self.reached[trials, seeds] = piece.last
+
+    def at(self, metric: str, evaluation: int) -> np.ndarray:
+        """A metric at an evaluation, (trials, seeds).
+
+        Raises:
+          ValueError: for an unknown metric; it lists the known ones.
+        """
+        if metric not in self.values:
+            raise ValueError(f"metric must be one of {sorted(self.values)}, got {metric!r}")
+        column: np.ndarray = self.values[metric][:, :, evaluation]
+        return column
+
+    def finish(self, **about: Any) -> SweepResult:
+        """The result: what is in the table, and what else is known about the sweep."""
+        status = np.full(self.diverged_at.shape, "finished", object)
+        status[self.pruned] = "pruned"
+        status[self.diverged_at >= 0] = "diverged"
+        return SweepResult(
+            self.trials,
+            self.seeds,
+            np.asarray(self.steps),
+            self.values,
+            self.final,
+            status,
+            self.diverged_at,
+            self.reached,
+            **about,
+        )
