@@ -60,6 +60,7 @@ class Protocol:
       seeds: fresh seeds of the retraining.
       select: the metric that configurations were selected by.
       mode: whether its "min" or its "max" was selected.
+      strategy: how the lanes were run.
     """
 
     steps: int
@@ -67,6 +68,7 @@ class Protocol:
     seeds: int
     select: str
     mode: str
+    strategy: str
 
     def __str__(self) -> str:
         highest = {"max": "highest", "min": "lowest"}[self.mode]
@@ -151,6 +153,7 @@ def compare(
     select: str | None = None,
     mode: str | None = None,
     key: Any = 0,
+    strategy: str = "auto",
     width: int | None = None,
     devices: Sequence[Any] | None = None,
     progress: bool | Progress = True,
@@ -173,6 +176,8 @@ def compare(
         `valid_loss`.
       mode: "min" or "max"; by default "max" for an accuracy.
       key: an int seed or a JAX key.
+      strategy: as in `sweep`; "auto" is resolved once, for all optimizers. Figures are the same to
+        the last bit only at the same strategy, width and number of devices.
       width: lanes of the compiled program, the same for tuning and retraining.
       devices: as in `sweep`.
       progress: whether to show a live progress line.
@@ -219,8 +224,8 @@ def compare(
     device_count = len(devices or jax.local_devices())
     width = width or -(-seeds // device_count) * device_count
     at_once = min(3, max(1, width // tuning_seeds))  # new values: what fills a chunk of lanes
-    run = {"steps": steps, "eval_every": eval_every, "key": key, "width": width,
-           "devices": devices, "final_splits": ("train", "test")}  # fmt: skip
+    run = {"steps": steps, "eval_every": eval_every, "key": key, "strategy": strategy,
+           "width": width, "devices": devices, "final_splits": ("train", "test")}  # fmt: skip
     budgets = {name: _trials(space, trials) for name, (_, space) in optimizers.items()}
     total = sum(n * tuning_seeds + seeds for n in budgets.values()) * steps
     contestants = {}
@@ -229,6 +234,7 @@ def compare(
             bar.describe(f"{name}: tuning")
             shown = {**run, "progress": bar}
             tuning = sweep(task, factory, space, trials, tuning_seeds, **shown)
+            run["strategy"] = shown["strategy"] = tuning.strategy[0]
             chosen = _chosen(name, tuning, select, mode)
             added = 0
             for _ in range(WIDENINGS):
@@ -244,7 +250,7 @@ def compare(
             retraining = sweep(task, factory, chosen, None, fresh, **shown)
             inside = _beyond(chosen, tuning, space, 1) is None
             contestants[name] = Contestant(name, chosen, tuning, added, not inside, retraining)
-    protocol = Protocol(steps, tuning_seeds, seeds, select, mode)
+    protocol = Protocol(steps, tuning_seeds, seeds, select, mode, str(run["strategy"]))
     return Comparison(contestants, protocol, metric_names)
 
 

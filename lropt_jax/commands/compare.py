@@ -48,6 +48,7 @@ def add_parsers(subparsers: Any) -> None:
         help=f"seeds of a configuration in tuning ({TUNING_SEEDS}; quick: {QUICK['tuning_seeds']})",
     )
     parser.add_argument("--key", type=int, default=0, help="seed of all randomness")
+    parser.add_argument("--strategy", help="of the lanes, see sweep (default: by the model)")
     parser.add_argument("--quick", action="store_true", help="a short look: few epochs, few seeds")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where to write (default: runs/compare-<data>)"
@@ -92,6 +93,7 @@ def run(options: argparse.Namespace) -> None:
         tuning_seeds=chosen["tuning_seeds"],
         eval_every=per_epoch * max(1, chosen["epochs"] // 30),
         key=options.key,
+        strategy=options.strategy or given.strategy,
     )
     setting = {
         **given.words,
@@ -99,7 +101,7 @@ def run(options: argparse.Namespace) -> None:
         "schedule": options.schedule,
         "seeds": f"{chosen['seeds']} fresh, {chosen['tuning_seeds']} for tuning",
     }
-    command = _command(options, names, chosen)
+    command = _command(options, names, chosen, comparison.protocol.strategy)
     title = f"Optimizers compared on {options.task or options.data}"
     page = write_report(comparison, output, title, setting, command, per_epoch)
     _print(comparison, setting)
@@ -120,7 +122,9 @@ def _writable(folder: Path) -> None:
     probe.unlink()
 
 
-def _command(options: argparse.Namespace, names: list[str], chosen: dict[str, int]) -> str:
+def _command(
+    options: argparse.Namespace, names: list[str], chosen: dict[str, int], strategy: str
+) -> str:
     where = (
         ["--task", options.task]
         if options.task
@@ -132,7 +136,7 @@ def _command(options: argparse.Namespace, names: list[str], chosen: dict[str, in
     words += ["--optimizers", ",".join(names), "--schedule", options.schedule]
     for name, value in chosen.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join([*words, "--key", str(options.key)])
+    return shlex.join([*words, "--key", str(options.key), "--strategy", strategy])
 
 
 def _print(comparison: Any, setting: dict[str, str]) -> None:

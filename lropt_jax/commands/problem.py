@@ -21,10 +21,11 @@ MODELS = ("mlp", "cnn", "vgg11", "resnet18")
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A task, and the words that say what it is."""
+    """A task, the words that say what it is, and how its lanes run best."""
 
     task: Task
     words: dict[str, str]
+    strategy: str = "auto"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +59,9 @@ def problem(options: argparse.Namespace) -> Problem:
     task = classification_task(
         model, data, options.batch_size or BATCH_SIZES.get(options.data, 128)
     )
-    return Problem(task, {"data": options.data, "model": words, **_sizes(task)})
+    # Said, not timed: the same command gives the same figures.
+    strategy = "vmap" if options.model == "mlp" else "map"
+    return Problem(task, {"data": options.data, "model": words, **_sizes(task)}, strategy)
 
 
 def _model(options: argparse.Namespace, classes: int) -> tuple[Any, str]:
