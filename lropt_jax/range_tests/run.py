@@ -14,13 +14,14 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters import tunable
+from lropt_jax.itinerary import Itinerary, itinerary
 from lropt_jax.population import Layout, Population
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.range_tests.curve import RangeTest
 from lropt_jax.segment import BatchOrder, Feed
 from lropt_jax.sweeps.plan import Group, chunks, groups, padded
 from lropt_jax.task import Task, check_task
-from lropt_jax.training import Itinerary, as_key, itinerary
+from lropt_jax.training import as_key
 
 WIDTH = 32  # lanes at once
 LEARNING_RATE = "learning_rate"
