@@ -67,14 +67,12 @@ def _split(module: nnx.Module) -> tuple[Any, ...]:
 
 
 def _reseeded(streams: Any, key: jax.Array) -> Any:
-    """Random streams that start from `key`, each from its own."""
-    variables, tree = jax.tree.flatten(streams, is_leaf=lambda v: isinstance(v, nnx.Variable))
+    """Random streams that start from `key`, each from its own, with their counts at 0."""
+    leaves, tree = jax.tree.flatten(streams)
     fresh = [
-        variable.replace(
-            jax.random.split(jax.random.fold_in(key, i), variable.get_value().shape)
-            if isinstance(variable, nnx.RngKey)
-            else jnp.zeros(variable.get_value().shape, jnp.uint32)
-        )
-        for i, variable in enumerate(variables)
+        jax.random.split(jax.random.fold_in(key, i), leaf.shape)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        else jnp.zeros(leaf.shape, leaf.dtype)
+        for i, leaf in enumerate(leaves)
     ]
     return jax.tree.unflatten(tree, fresh)
