@@ -339,6 +339,23 @@ def test_a_schedule_of_ones_own():
         s.observe(jnp.ones(1))
 
 
+def test_what_a_script_defines_comes_back_from_a_worker_with_the_same_structure():
+    @schedule
+    def wave(count, height):
+        return height * jnp.sin(count)
+
+    s = {"own": wave(2.0), "plain": lj.warmup(lambda t: t + 1.0, 3)}
+    there = cloudpickle.loads(cloudpickle.dumps(s))
+    back = cloudpickle.loads(cloudpickle.dumps(there))
+    assert jax.tree.structure(there) == jax.tree.structure(s) == jax.tree.structure(back)
+    assert hash(jax.tree.structure(back)) == hash(jax.tree.structure(s))
+    added = jax.tree.map(lambda x, y: x + y, s, back)
+    np.testing.assert_allclose(added["own"](1), 4.0 * jnp.sin(1.0))
+    np.testing.assert_allclose(added["plain"](7), 2.0)
+    other = lj.warmup(lambda t: t + 1.0, 3)
+    assert jax.tree.structure(other) != jax.tree.structure(s["plain"])
+
+
 def test_bools_may_be_traced_where_they_are_no_structure():
     s = jax.jit(lambda flag: lj.exponential_decay(1.0, 0.5, 4, staircase=flag)(6))
     np.testing.assert_allclose([s(True), s(False)], [0.5, 0.5**1.5], rtol=1e-6)

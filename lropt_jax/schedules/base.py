@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -139,15 +140,16 @@ class Schedule:
     def tree_flatten_with_keys(self) -> tuple[Any, Any]:
         children = {**self._data, **self._state}
         keyed = tuple((jax.tree_util.GetAttrKey(k), v) for k, v in children.items())
-        return keyed, (self._constructor, tuple(self._data), tuple(self._state), self._static)
+        identity = _Identity(self._constructor)
+        return keyed, (identity, tuple(self._data), tuple(self._state), self._static)
 
     @classmethod
     def tree_unflatten(cls, aux: Any, children: Any) -> Schedule:
-        constructor, names, state_names, static = aux
+        identity, names, state_names, static = aux
         children = tuple(children)
         data = dict(zip(names, children[: len(names)], strict=True))
         state = dict(zip(state_names, children[len(names) :], strict=True))
-        return cls(constructor, data, static, state)
+        return cls(identity.constructor, data, static, state)
 
     def __reduce__(self) -> Any:
         return Schedule, (self._constructor, self._data, self._static, self._state)
@@ -161,11 +163,37 @@ class Schedule:
         return f"{self.name}({'; '.join(shown)})"
 
 
+class _Identity:
+    """A constructor in a tree definition: equal to itself, and to its copies by value.
+
+    cloudpickle copies what is defined in a script, so that a state that went to a worker and
+    back would otherwise have another structure.
+    """
+
+    __slots__ = ("constructor",)
+
+    def __init__(self, constructor: Any):
+        self.constructor = constructor
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Identity):
+            return False
+        mine, theirs = self.constructor, other.constructor
+        return bool(mine == theirs or mine.uid == theirs.uid)
+
+    def __hash__(self) -> int:
+        return hash(self.constructor.__name__)
+
+    def __repr__(self) -> str:
+        return str(self.constructor.__name__)
+
+
 class _Call:
     """The constructor of schedules that are a plain callable: static, equal if the callable is."""
 
     def __init__(self, function: Callable[[Any], Any]):
         self.function = function
+        self.uid = uuid.uuid4().hex
         name = getattr(function, "__qualname__", type(function).__name__)
         self.__name__ = name.replace(".<locals>", "")
 
@@ -181,7 +209,7 @@ class _Call:
         return isinstance(other, _Call) and self.function == other.function
 
     def __hash__(self) -> int:
-        return hash(self.function)
+        return hash(self.__name__)
 
 
 def from_callable(function: Callable[[Any], Any]) -> Schedule:

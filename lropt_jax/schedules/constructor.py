@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, overload
 
@@ -109,5 +110,6 @@ def _constructor(
 
     construct.__signature__ = signature  # type: ignore[attr-defined]
     construct.recipe = Recipe(formula, tuple(signature.parameters), start, observe)  # type: ignore[attr-defined]
+    construct.uid = uuid.uuid4().hex  # type: ignore[attr-defined]
     del construct.__wrapped__  # the signature above is the public one
     return construct
