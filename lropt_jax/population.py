@@ -145,18 +145,23 @@ class Population:
             self._splits[name] = _placed(getattr(self.task, name), self.layout)
         return self._splits[name].arrays
 
-    def shapes(self, numbers: dict[str, Any], width: int) -> Lane:
-        """Shapes and dtypes of so many lanes."""
-        keys = jax.eval_shape(lambda: jax.vmap(jax.random.key)(jax.numpy.arange(width)))
+    def shapes(self, numbers: dict[str, Any], width: int, key_type: str) -> Lane:
+        """Shapes and dtypes of so many lanes, with keys for this random generator."""
+
+        def some_keys() -> jax.Array:
+            return jax.random.split(jax.random.key(0, impl=key_type), width)
+
+        keys = jax.eval_shape(some_keys)
         params, model_state, keys = jax.eval_shape(self._init, keys)
         like = {k: jax.ShapeDtypeStruct((width,), v.dtype) for k, v in numbers.items()}  # type: ignore[no-untyped-call]
         lanes: Lane = jax.eval_shape(self._start, params, model_state, keys, like)
         return lanes
 
-    def place(self, leaves: Sequence[np.ndarray], shapes: Lane) -> Lane:
+    def place(self, leaves: Sequence[np.ndarray], numbers: dict[str, Any], key_type: str) -> Lane:
         """Lanes out of their arrays on the host (see `on_host`)."""
+        shapes = self.shapes(numbers, len(leaves[0]), key_type)
         like, structure = jax.tree.flatten(shapes)
-        arrays = [_like(x, y) for x, y in zip(leaves, like, strict=True)]
+        arrays = [_like(x, y, key_type) for x, y in zip(leaves, like, strict=True)]
         lanes: Lane = jax.tree.unflatten(structure, jax.device_put(arrays, self.layout.lanes))
         return lanes
 
@@ -178,11 +183,10 @@ def on_host(lanes: Lane) -> list[np.ndarray]:
     return [np.asarray(x) for x in jax.device_get(jax.tree.leaves(plain))]
 
 
-def _like(array: np.ndarray, shape: Any) -> Any:
+def _like(array: np.ndarray, shape: Any, key_type: str) -> Any:
     """An array from the host with a leaf's dtype, which a file may have forgotten."""
     if is_key(shape):
-        words = jax.numpy.asarray(array)
-        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(shape))
+        return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=key_type)
     return array if array.dtype == shape.dtype else array.view(shape.dtype)
 
 

@@ -119,7 +119,7 @@ def _bytes(tree: Any) -> int:
 def _most_lanes(job: Job, numbers: Mapping[str, np.ndarray], devices: Sequence[Any]) -> int:
     """As many lanes as are useful and fit."""
     population = job.population(Layout("vmap", tuple(devices[:1])), numbers)
-    shapes = population.shapes(dict(_first(numbers, 1)), 1)
+    shapes = population.shapes(dict(_first(numbers, 1)), 1, job.key_type)
     lane = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), shapes)  # type: ignore[no-untyped-call]
     fits = len(devices) * int(_device_memory(devices) * MEMORY_SHARE // lane_bytes(job.task, lane))
     useful = WIDEST.get(devices[0].platform, WIDEST_ACCELERATOR * len(devices))

@@ -199,9 +199,7 @@ def _begin(
     resumed = begun or piece.state
     assert resumed is not None
     assert resumed.leaves is not None
-    lanes = population.place(
-        [x[filled] for x in resumed.leaves], population.shapes(numbers, piece.width)
-    )
+    lanes = population.place([x[filled] for x in resumed.leaves], numbers, job.key_type)
     if begun is None and piece.replaced:
         lanes = lanes._replace(opt_state=set_hyperparams(lanes.opt_state, **numbers))
     step = stops[piece.first] if begun is None else begun.step
