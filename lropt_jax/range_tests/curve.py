@@ -17,7 +17,7 @@ from lropt_jax.range_tests.summary import summary
 
 Array = np.ndarray[Any, Any]
 
-RECOMMENDED = "valley"
+RECOMMENDED = "steepest"  # by docs/range_test.md
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

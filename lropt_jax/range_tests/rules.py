@@ -158,14 +158,15 @@ def minimum(curve: Profile) -> float:
 def slide(curve: Profile) -> float:
     r"""The lower end of an interval of one decade, slid down until its ends' slopes agree.
 
-    From where the loss rises fastest after its bottom downwards, the first $x$ with
+    Down from where the loss rises fastest within a decade above its bottom, the first $x$ with
     $y'(x) - y'(x - \log 10) \le \tfrac1{20} \max |y'|$, the maximum over the descent; the
     suggestion is $e^x / 10$. After Novetta's interval slide rule, as in fastai; ours is free of
     the scale of the loss and of the number of rungs.
     """
     curve.require_turn()
     lower = curve.x - DECADE
-    rise = curve.bottom + int(np.argmax(curve.slope[curve.bottom :]))
+    near = curve.x[curve.bottom :] <= curve.x[curve.bottom] + DECADE
+    rise = curve.bottom + int(np.argmax(curve.slope[curve.bottom :][near]))
     inside = np.flatnonzero(lower[: rise + 1] >= curve.x[0])
     if not len(inside):
         raise Unfounded("the counted curve is shorter than a decade: start lower")
