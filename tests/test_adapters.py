@@ -224,6 +224,20 @@ class Model(nn.Module):
     task.loss(params, state, _batch(task), jax.random.key(0))
 
 
+def test_a_linen_module_may_ask_whether_there_is_a_stream_for_dropout() -> None:
+    class Asks(nn.Module):
+        @nn.compact
+        def __call__(self, x: jax.Array) -> jax.Array:
+            x = nn.Dropout(0.5, deterministic=not self.has_rng("dropout"))(x)
+            return nn.Dense(CLASSES)(x)
+
+    task = classification_task(Asks(), _data(), BATCH)
+    params, state = task.init(jax.random.key(0))
+    losses = [task.loss(params, state, _batch(task), jax.random.key(i))[0] for i in range(2)]
+    assert losses[0] != losses[1]
+    assert jnp.all(jnp.isfinite(task.evaluate(params, state, _batch(task))["loss"]))
+
+
 def test_two_streams_of_one_linen_module_differ() -> None:
     class Noisy(nn.Module):
         @nn.compact

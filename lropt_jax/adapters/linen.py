@@ -31,7 +31,7 @@ class LinenNetwork:
         variables = {"params": params, **model_state}
         mode = mode_arguments(self.module.__call__, train=key is not None)
         # Flax draws from "params" for every stream that is not given by its own name.
-        rngs = None if key is None else {"params": key}
+        rngs = None if key is None else {"dropout": key, "params": jax.random.fold_in(key, 1)}
         if key is None or not model_state:
             logits: Any = self.module.apply(variables, x, rngs=rngs, **mode)
             return logits, model_state

@@ -42,11 +42,10 @@ def mlp(
       >>> model.apply(variables, jax.numpy.zeros((2, 28, 28))).shape
       (2, 10)
     """
-    features = tuple(features)
-    if not features or any(width < 1 for width in features):
+    if not isinstance(features, Sequence) or not features or min(features) < 1:
         raise ValueError(f"features must be one or more widths >= 1, got {features!r}")
     check_dropout(dropout)
-    return MLP(features, activation, dropout, batch_norm)
+    return MLP(tuple(features), activation, dropout, batch_norm)
 
 
 class MLP(nn.Module):
