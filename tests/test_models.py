@@ -206,6 +206,8 @@ def test_a_rate_near_1_stays_finite() -> None:
         (lambda: models.mlp(10), "features.*10"),
         (lambda: models.mlp((4, 0)), r"features.*\(4, 0\)"),
         (lambda: models.mlp(dropout=1.0), r"dropout must be in \[0, 1\), got 1.0"),
+        (lambda: models.mlp(dropout=(0.1, 1.0)), r"dropout must be in \[0, 1\), got 1.0"),
+        (lambda: models.mlp(dropout=(0.1,)), r"each of the 2 hidden layers, got \(0.1,\)"),
         (lambda: models.cnn(dropout=-0.1), "dropout.*-0.1"),
         (lambda: models.vgg11(dropout=2), "dropout.*2"),
         (lambda: models.cnn(classes=0), "classes.*0"),
@@ -217,6 +219,22 @@ def test_a_rate_near_1_stays_finite() -> None:
 def test_bad_arguments_are_one_clear_error(make: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_each_hidden_layer_may_have_its_own_dropout() -> None:
+    x = jnp.ones((1, 3))
+    ones = nn.initializers.ones
+    model = models.mlp((512, 512, 1), activation=lambda x: 1 + 0 * x, dropout=(0.5, 0.0))
+    variables = jax.tree.map(lambda x: ones(None, x.shape, x.dtype), _abstract_init(model, x.shape))
+    key = {"dropout": jax.random.key(0)}
+    _, seen = model.apply(
+        variables, x, train=True, rngs=key, capture_intermediates=True, mutable=["intermediates"]
+    )
+    seen = {
+        name: out["__call__"][0] for name, out in seen["intermediates"].items() if "out" in name
+    }
+    assert 0.4 < np.mean(seen["Dropout_0"] == 0) < 0.6
+    assert np.all(seen["Dropout_1"] == 1)
 
 
 def test_batch_norm_and_dropout_are_there_when_asked_for() -> None:

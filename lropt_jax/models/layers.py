@@ -131,10 +131,11 @@ class Dropout(nn.Module):
         return jnp.where(kept, x * (256 / (256 - dropped)), 0)
 
 
-def check_dropout(rate: float) -> None:
+def check_dropout(*rates: float) -> None:
     """Raises `ValueError` for a rate outside of [0, 1)."""
-    if not 0 <= rate < 1:
-        raise ValueError(f"dropout must be in [0, 1), got {rate!r}")
+    for rate in rates:
+        if not 0 <= rate < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {rate!r}")
 
 
 def check_counts(**counts: int) -> None:
