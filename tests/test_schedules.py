@@ -359,3 +359,23 @@ def test_what_a_script_defines_comes_back_from_a_worker_with_the_same_structure(
 def test_bools_may_be_traced_where_they_are_no_structure():
     s = jax.jit(lambda flag: lj.exponential_decay(1.0, 0.5, 4, staircase=flag)(6))
     np.testing.assert_allclose([s(True), s(False)], [0.5, 0.5**1.5], rtol=1e-6)
+
+
+def test_other_numbers_in_an_optimizers_state_compile_nothing():
+    tx = lj.sgd(lj.one_cycle(0.1, 20), momentum=lj.one_cycle_momentum(total_steps=20))
+    gradients = jnp.ones(2)
+    step = jax.jit(tx.update)
+    _, state = step(gradients, tx.init(gradients))
+    state = lj.set_hyperparams(
+        state,
+        learning_rate=lj.one_cycle(0.5, 100, warmup_fraction=0.1),
+        momentum=lj.one_cycle_momentum(0.5, 0.9, 100, warmup_fraction=0.1),
+    )
+    np.testing.assert_allclose(
+        lj.hyperparams(state)["learning_rate"],
+        lj.one_cycle(0.5, 100, warmup_fraction=0.1)(1),
+        rtol=1e-6,
+    )
+    for _ in range(3):
+        _, state = step(gradients, state)
+    assert step._cache_size() == 1
