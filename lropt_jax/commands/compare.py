@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.commands.output import writable
 from lropt_jax.commands.problem import add_arguments, problem
 
 EPOCHS, SEEDS, TUNING_SEEDS = 60, 10, 3
@@ -74,8 +75,7 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError("--optimizers must name at least one optimizer")
     shape = recipes.shape(options.schedule)
     found = {name: recipes.recipe(name) for name in names}
-    output = options.output or Path("runs") / _folder_name(options)
-    _writable(output)
+    output = writable(options.output or Path("runs") / _folder_name(options))
 
     from lropt_jax.comparison import compare
     from lropt_jax.reporting import require_report, write_report
@@ -112,14 +112,6 @@ def _folder_name(options: argparse.Namespace) -> str:
     what = options.task.replace(":", ".") if options.task else options.data
     model = "" if options.task or options.model == "mlp" else f"-{options.model}"
     return f"compare-{what}{model}{'-quick' if options.quick else ''}"
-
-
-def _writable(folder: Path) -> None:
-    """Finds out before the work whether the report can be written after it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / ".writable"
-    probe.touch()
-    probe.unlink()
 
 
 def _command(

@@ -1,0 +1,113 @@
+"""`lropt find-lr`: the learning-rate range test, to the terminal and to a folder."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from lropt_jax.commands.output import writable
+from lropt_jax.commands.problem import add_arguments, problem
+
+CONSTANTS = {"true": True, "false": False, "none": None}
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Registers the subcommand."""
+    parser = subparsers.add_parser(
+        "find-lr",
+        help="the learning-rate range test, with intervals over seeds",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_arguments(parser)
+    parser.add_argument("--optimizer", default="adam", help="its name; lropt list shows all")
+    parser.add_argument(
+        "--over",
+        action="append",
+        default=[],
+        metavar="NAME=A,B,...",
+        help="values of a hyperparameter, a curve for each; may be repeated",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a fixed hyperparameter; may be repeated",
+    )
+    parser.add_argument("--start", type=float, default=1e-7, help="the first learning rate")
+    parser.add_argument("--end", type=float, default=10.0, help="the last learning rate")
+    parser.add_argument("--steps", type=int, default=100, help="rungs of the ladder")
+    parser.add_argument("--seeds", type=int, default=8, help="seeds of each configuration")
+    parser.add_argument("--linear", action="store_true", help="equal differences, not ratios")
+    parser.add_argument("--valid", action="store_true", help="validation loss, not the batch's")
+    parser.add_argument("--key", type=int, default=0, help="seed of all randomness")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="where to write (default: runs/find-lr-...)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs the test, prints its summary and writes its figure, rows and summary."""
+    from lropt_jax import recipes
+    from lropt_jax.range_tests import lr_range_test
+
+    found = recipes.recipe(options.optimizer)
+    over = dict(_named("--over", words) for words in options.over)
+    fixed = {name: _single(name, v) for name, v in (_named("--set", w) for w in options.set)}
+    fixed = {k: v for k, v in {**found.fixed, **fixed}.items() if k not in over}
+    what = options.task.replace(":", ".") if options.task else options.data
+    output = writable(options.output or Path("runs") / f"find-lr-{what}-{options.optimizer}")
+
+    given = problem(options)
+    began = time.monotonic()
+    test = lr_range_test(
+        given.task,
+        found.factory,
+        options.start,
+        options.end,
+        options.steps,
+        options.seeds,
+        options.key,
+        over,
+        spacing="linear" if options.linear else "geometric",
+        split="valid" if options.valid else "train",
+        strategy="vmap" if given.strategy == "auto" else given.strategy,
+        progress=True,
+        **fixed,
+    )
+    seconds = time.monotonic() - began
+    words = {**given.words, "optimizer": options.optimizer, **{k: str(v) for k, v in fixed.items()}}
+    summary = ", ".join(f"{k}: {v}" for k, v in words.items()) + f"\n\n{test.summary()}\n"
+    print(summary)
+    (output / "summary.txt").write_text(summary, encoding="utf-8")
+    test.to_pandas().to_csv(output / "rows.csv", index=False)
+    test.plot().savefig(output / "range_test.png")
+    print(f"Figure and rows: {output}   ({seconds:.0f} s)")
+
+
+def _named(option: str, words: str) -> tuple[str, list[Any]]:
+    name, equals, values = words.partition("=")
+    if not (name and equals and values):
+        raise ValueError(f"{option} must be NAME=VALUE, got {words!r}")
+    return name, [_value(v.strip()) for v in values.split(",")]
+
+
+def _single(name: str, values: list[Any]) -> Any:
+    if len(values) > 1:
+        raise ValueError(f"--set {name} takes one value, got {len(values)}; --over takes more")
+    return values[0]
+
+
+def _value(word: str) -> Any:
+    """A number, true, false or none; other words stay words."""
+    if word.lower() in CONSTANTS:
+        return CONSTANTS[word.lower()]
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
