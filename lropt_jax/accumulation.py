@@ -85,7 +85,7 @@ def accumulate(
             updates=jnp.zeros((), jnp.int32),
             microbatch=jnp.zeros((), jnp.int32),
             every=jax.tree.map(lambda x: _as(x, float_type()), number),
-            gradients=jax.tree.map(lambda p: jnp.zeros(jnp.shape(p), _sum_type(p)), params),
+            gradients=jax.tree.map(lambda p: jnp.zeros_like(p, dtype=_sum_type(p)), params),
             extra={name: _nothing(0.0) for name in extra_args},
             inner_state=jax.tree.map(lambda x: _as(x, jnp.result_type(x)), inner.init(params)),
         )
