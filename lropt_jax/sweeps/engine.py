@@ -195,8 +195,15 @@ def _optimizer_of(
     anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     fixed = {k: v for k, v in group.fixed.items() if k in parameters or anything}
     # A schedule is a hyperparameter like a number; another callable is a choice of code.
-    code = [k for k, v in fixed.items() if not isinstance(v, Schedule)]
-    return functools.partial(tunable(optimizer, static=code), **fixed)
+    code = tuple(k for k, v in fixed.items() if not isinstance(v, Schedule))
+    return functools.partial(_tuned, optimizer, code, fixed)
+
+
+def _tuned(
+    optimizer: Callable[..., Any], code: tuple[str, ...], fixed: dict[str, Any], /, **numbers: Any
+) -> optax.GradientTransformation:
+    # Made anew each time, since what tunable returns cannot be sent to another process.
+    return tunable(optimizer, static=code)(**fixed, **numbers)
 
 
 def _devices_here(devices: Any, executor: Any, width: int | None, lanes: int) -> list[Any]:

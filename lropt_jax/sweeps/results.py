@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 from typing import Any
 
 import numpy as np
+
+from lropt_jax.sweeps import analysis
+from lropt_jax.sweeps.analysis import Sensitivity
 
 
 @dataclasses.dataclass
@@ -71,6 +75,52 @@ class SweepResult:
         ]
         return pd.concat(frames, ignore_index=True)
 
+    def to_xarray(self) -> Any:
+        """A dataset: a variable a metric over (trial, seed, step), with the configuration's
+        names along trial, and status and diverged_at over (trial, seed).
+
+        Raises:
+          ImportError: when xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError as error:
+            raise ImportError("to_xarray needs xarray: pip install 'lropt-jax[sweeps]'") from error
+        lanes = ("trial", "seed")
+        names = dict.fromkeys(name for trial in self.trials for name in trial)
+        columns = {
+            name: ("trial", _pandas().Series([_plain(t.get(name)) for t in self.trials]).to_numpy())
+            for name in names
+        }
+        return xarray.Dataset(
+            {
+                **{name: ((*lanes, "step"), values) for name, values in self.values.items()},
+                "status": (lanes, self.status.astype(str)),
+                "diverged_at": (lanes, self.diverged_at),
+            },
+            coords={
+                "trial": np.arange(len(self.trials)),
+                "seed": self.seeds,
+                "step": self.steps,
+                **columns,
+            },
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes `to_pandas()` to a .parquet or .csv file.
+
+        Raises:
+          ValueError: for another suffix.
+        """
+        suffix = os.path.splitext(path)[1]
+        frame = self.to_pandas()
+        if suffix == ".csv":
+            frame.to_csv(path, index=False)
+        elif suffix == ".parquet":
+            frame.to_parquet(path, index=False)
+        else:
+            raise ValueError(f"path must end in .parquet or .csv, got {os.fspath(path)!r}")
+
     @property
     def evaluated(self) -> np.ndarray:
         """Which evaluations were made, (trials, seeds, evaluations)."""
@@ -114,27 +164,115 @@ class SweepResult:
             self.model_steps + other.model_steps,
         )
 
-    def best(self, metric: str = "valid_loss", mode: str = "min") -> dict[str, Any]:
+    def means(self, metric: str) -> np.ndarray:
+        """A metric's mean over seeds after the last update, (trials,); NaN for configurations
+        that did not finish on all of them."""
+        finished = (self.status == "finished").all(axis=1)
+        means: np.ndarray = np.where(finished, self.last(metric).mean(axis=1), np.nan)
+        return means
+
+    def metric_and_mode(self, metric: str | None, mode: str | None) -> tuple[str, str]:
+        """Both, where None stands for the usual: the validation loss (the training loss where
+        there is none), and the highest of an accuracy, the lowest of anything else."""
+        if metric is None:
+            metric = "valid_loss" if "valid_loss" in self.values else "train_loss"
+        if mode is None:
+            mode = "max" if metric.endswith("accuracy") else "min"
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+        return metric, mode
+
+    def best(self, metric: str | None = None, mode: str | None = None) -> dict[str, Any]:
         """The best configuration by a metric's mean over all seeds, finishers only.
 
         Args:
-          metric: as in `values`.
-          mode: "min" or "max".
+          metric: as in `values`; by default the validation loss, or the training loss.
+          mode: "min" or "max"; by default "max" for an accuracy.
 
         Returns:
           The configuration, with "trial" (its number) and "value" (the mean).
 
         Raises:
+          KeyError: for an unknown metric.
           ValueError: when no configuration finished with all its seeds.
         """
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
-        means = self.last(metric).mean(axis=1)
-        means = np.where((self.status == "finished").all(axis=1), means, np.nan)
+        metric, mode = self.metric_and_mode(metric, mode)
+        means = self.means(metric)
         if not np.isfinite(means).any():
             raise ValueError(f"no configuration finished with a finite {metric} on all seeds")
         trial = int(np.nanargmin(means) if mode == "min" else np.nanargmax(means))
         return {**self.trials[trial], "trial": trial, "value": float(means[trial])}
+
+    def sensitivity(
+        self,
+        name: str,
+        metric: str | None = None,
+        mode: str | None = None,
+        tolerance: float | None = None,
+    ) -> Sensitivity:
+        """A metric against one hyperparameter, the others at their best for each of its values.
+
+        Args:
+          name: the hyperparameter.
+          metric: see `best`.
+          mode: see `best`.
+          tolerance: how far from the best a value of the basin may be; by default 0.01 for an
+            accuracy, 5% of the best for anything else.
+
+        Raises:
+          KeyError: for a name that is no number of the sweep, or an unknown metric.
+        """
+        return analysis.sensitivity(self, name, metric, mode, tolerance)
+
+    def budget_curve(
+        self, metric: str | None = None, mode: str | None = None, trials: int | None = None
+    ) -> Any:
+        """The expected best of n configurations drawn at random from this sweep.
+
+        Configurations that did not finish count as the worst that did.
+
+        Args:
+          metric: see `best`.
+          mode: see `best`.
+          trials: the largest n; by default as many as the sweep has.
+
+        Returns:
+          A frame: trials (n), expected_best, and low and high, between which 95% of draws lie.
+
+        Raises:
+          ValueError: when no configuration finished.
+        """
+        return analysis.budget_curve(self, metric, mode, trials)
+
+    def plot_sensitivity(self, name: str, metric: str | None = None) -> Any:
+        """A figure of `sensitivity`, with a mark for each value at which a lane diverged."""
+        from lropt_jax.plotting import sweeps
+
+        return sweeps.sensitivity_figure(self, name, metric)
+
+    def plot_heatmap(self, x: str, y: str, metric: str | None = None) -> Any:
+        """A figure of a metric against two hyperparameters; diverged cells are hatched."""
+        from lropt_jax.plotting import sweeps
+
+        return sweeps.heatmap_figure(self, x, y, metric)
+
+    def plot_parallel(self, metric: str | None = None) -> Any:
+        """A figure with one axis a hyperparameter and one line a configuration."""
+        from lropt_jax.plotting import sweeps
+
+        return sweeps.parallel_figure(self, metric)
+
+    def plot_curves(self, metric: str | None = None, best: int = 10) -> Any:
+        """A figure of a metric over the updates, the best configurations in colour."""
+        from lropt_jax.plotting import sweeps
+
+        return sweeps.curves_figure(self, metric, best)
+
+    def plot_budget(self, metric: str | None = None) -> Any:
+        """A figure of `budget_curve`."""
+        from lropt_jax.plotting import sweeps
+
+        return sweeps.budget_figure(self, metric)
 
 
 def _pandas() -> Any:
