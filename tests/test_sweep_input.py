@@ -1,0 +1,105 @@
+"""Bad input: one clear error, before anything is compiled."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from lropt_jax import adam, choice, grid, reduce_on_plateau, sgd, successive_halving, sweep
+from tests.sweep_problems import QUIET, run, task
+
+GRID = {"learning_rate": grid(0.1)}
+
+
+@pytest.fixture(autouse=True)
+def _compiles_nothing(monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise AssertionError("a program was made")
+
+    monkeypatch.setattr("lropt_jax.population.Population.run", refuse)
+    monkeypatch.setattr("lropt_jax.population.Population.start", refuse)
+
+
+def sgd_of(learning_rate, momentum=0.0):
+    return sgd(learning_rate, momentum=momentum)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"space": {}}, "at least one hyperparameter"),
+        (
+            {"space": {"learning_rat": grid(0.1)}},
+            "unknown hyperparameter 'learning_rat'; did you mean 'learning_rate'",
+        ),
+        ({"space": {"learning_rate": 0.1, "momentun": 0.9}}, "did you mean 'momentum'"),
+        ({"space": {"momentum": grid(0.9)}}, "must give a value to learning_rate"),
+        ({"space": {"learning_rate": grid(-1.0)}}, "learning_rate=-1.0: learning_rate must be"),
+        ({"space": {"learning_rate": grid(0.1, np.nan)}}, "learning_rate must be"),
+        ({"space": {"learning_rate": 0.1, "batch_size": 49}}, "batch_size must be between 1 and"),
+        ({"steps": 0}, "steps must be"),
+        ({"steps": 1.5}, "steps must be"),
+        ({"eval_every": 0}, "eval_every must be"),
+        ({"seeds": 0}, "seeds must be"),
+        ({"seeds": [1, 1]}, "seeds must be"),
+        ({"seeds": [-1]}, "seeds must be"),
+        ({"seeds": 1.5}, "seeds must be"),
+        ({"trials": 0, "space": {"learning_rate": grid(0.1)}}, "trials must be"),
+        ({"width": 0}, "width must be"),
+        ({"width": 2.5}, "width must be"),
+        ({"strategy": "fast"}, "strategy must be"),
+        ({"strategy": "map:0"}, "strategy must be"),
+        ({"devices": 0}, "devices must be"),
+        ({"devices": []}, "devices must be"),
+        ({"devices": 99}, "devices=99, but there are"),
+        ({"devices": jax.devices, "executor": object()}, "devices must be a count"),
+        ({"prune": "halving"}, "prune must be"),
+        ({"prune": successive_halving(min_steps=7)}, "no multiple of eval_every"),
+        (
+            {"prune": successive_halving(min_steps=5, metric="valid_acc")},
+            "did you mean 'valid_accuracy'",
+        ),
+        ({"final_splits": ["exam"]}, "no split 'exam'"),
+    ],
+)
+def test_one_clear_error(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        run(**{"space": GRID, "optimizer": sgd_of, **arguments})
+
+
+def test_a_loss_that_is_no_scalar():
+    bad = dataclasses.replace(
+        task(), loss=lambda p, s, b, k: (task().evaluate(p, s, b)["loss"], (s, {}))
+    )
+    with pytest.raises(ValueError, match="loss must return a real scalar"):
+        sweep(bad, adam, GRID, **QUIET)
+
+
+def test_a_split_of_no_examples():
+    empty = {k: v[:0] for k, v in task().train.items()}
+    with pytest.raises(ValueError, match="valid is empty"):
+        dataclasses.replace(task(), valid=empty)
+
+
+def test_a_task_that_is_none():
+    with pytest.raises(ValueError, match="task must be a Task"):
+        sweep("digits", adam, GRID, **QUIET)
+    with pytest.raises(ValueError, match="task must return a Task"):
+        sweep(lambda size: size, adam, {"size": choice("a"), **GRID}, **QUIET)
+
+
+def test_an_optimizer_that_cannot_take_its_number_as_data():
+    def branches(learning_rate):
+        return optax.sgd(learning_rate if learning_rate > 0.01 else 0.01)
+
+    with pytest.raises(ValueError, match="fails when learning_rate is data"):
+        run(GRID, branches)
+
+
+def test_a_schedule_that_observes_needs_evaluations():
+    with pytest.raises(ValueError, match="eval_every must be given"):
+        run({"peak": [0.1]}, lambda peak: sgd(reduce_on_plateau(peak)), eval_every=None)
