@@ -245,3 +245,13 @@ def test_sharded_parameters_keep_their_sharding(name):
     assert updates.sharding.is_equivalent_to(sharding, 1)
     moments = [x for x in jax.tree.leaves(state) if x.shape == p.shape]
     assert all(x.sharding.is_equivalent_to(sharding, 1) for x in moments)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_many_leaves_are_like_few(name):
+    """Where there are many leaves an equation is traced once for all of one shape."""
+    leaves = [jnp.asarray(np.roll(START, i), jnp.float32) for i in range(20)]
+    tx = OPTIMIZERS[name](**numbers(name), **fixed(name), mask=[i % 2 == 0 for i in range(20)])
+    traced, _ = jax.jit(tx.update)(leaves, tx.init(leaves), leaves)
+    plain, _ = tx.update(leaves, tx.init(leaves), leaves)  # outside of a trace: leaf by leaf
+    chex.assert_trees_all_close(traced, plain, rtol=2e-5, atol=1e-6)
