@@ -25,6 +25,9 @@ def sensitivity_figure(result: SweepResult, name: str, metric: str | None = None
         half = np.nan_to_num(found.half_width)
         ax.plot(found.values, found.mean, "o-", color=PALETTE[0], markersize=4, label="mean")
         low, high = found.mean - half, found.mean + half
+        if _logarithmic(found.mean):
+            ax.set_yscale("log")
+            low = np.maximum(low, np.nanmin(found.mean) / 10)
         if half.any():
             ax.fill_between(
                 found.values, low, high, color=PALETTE[0], alpha=0.2, linewidth=0,
@@ -70,7 +73,8 @@ def heatmap_figure(result: SweepResult, x: str, y: str, metric: str | None = Non
         )
         ax = fig.subplots()
         ax.grid(visible=False)
-        image = ax.imshow(cells, origin="lower", aspect="auto", cmap=MAPS[mode])
+        norm = "log" if _logarithmic(cells) else "linear"
+        image = ax.imshow(cells, origin="lower", aspect="auto", cmap=MAPS[mode], norm=norm)
         for row, column in zip(*np.nonzero(diverged), strict=True):
             _hatch(ax, row, column)
         ax.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
@@ -135,9 +139,13 @@ def curves_figure(result: SweepResult, metric: str | None = None, best: int = 10
             words = ", ".join(f"{_words(k)} {_shown(v)}" for k, v in result.trials[trial].items())
             ax.plot(result.steps, curves[trial], color=PALETTE[place % len(PALETTE)], label=words)
         ax.set(xlabel="updates", ylabel=_words(metric))
-        if np.nanmin(curves, initial=np.inf) > 0 and "loss" in metric:
+        if _logarithmic(curves[chosen]):
             ax.set_yscale("log")
         if chosen:
+            # The hopeless ones may leave the frame.
+            low, high = np.nanmin(curves[chosen]), np.nanmax(curves[chosen])
+            room = 0.25 * (high - low) + 1e-12
+            ax.set_ylim(low / 1.2 if ax.get_yscale() == "log" else low - room, high + 2 * room)
             ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     return fig
 
@@ -154,6 +162,8 @@ def budget_figure(result: SweepResult, metric: str | None = None) -> Any:
             curve["trials"], curve["low"], curve["high"], color=PALETTE[0], alpha=0.15,
             linewidth=0, label="95% of draws",
         )  # fmt: skip
+        if _logarithmic(curve[["low", "high"]].to_numpy()):
+            ax.set_yscale("log")
         ax.set(xlabel="configurations tried", ylabel=_words(metric))
         ax.legend()
     return fig
@@ -216,6 +226,8 @@ def _shown(value: Any) -> str:
 
 def _logarithmic(values: np.ndarray) -> bool:
     """Whether positive values span more than a decade."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
     return bool(len(values) and values.min() > 0 and values.max() / values.min() > 10)
 
 
