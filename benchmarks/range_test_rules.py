@@ -1,7 +1,7 @@
 """Which rule of the range test to trust: train at each suggestion, compare with a full sweep.
 
 For each task, optimizer and schedule one sweep trains a ladder of learning rates together with the
-rates that the rules suggest (and the upper of `bounds`). A rule's regret is the best mean test
+rates that the rules suggest. A rule's regret is the best mean test
 accuracy of the sweep minus that at its suggestion. The best of many noisy means is a little too
 good, so regrets below the noise (its column) mean nothing.
 
@@ -23,7 +23,6 @@ from lropt_jax import classification_task, grid, load_data, log_grid, lr_range_t
 from lropt_jax.models import mlp
 from lropt_jax.range_tests.rules import RULES
 
-CANDIDATES = (*RULES, "peak")
 LADDER = log_grid(1e-4, 10.0, 16)
 SEEDS = 3
 KEY = 1  # not the range test's, so that no rate profits from having seen the same batches
@@ -90,9 +89,7 @@ def main() -> None:
 
 
 def _rates(test: lropt_jax.RangeTest) -> dict[str, float | None]:
-    """What each rule suggests, and the peak of `bounds`."""
-    rates = {rule: s and float(s.value) for rule, s in test.suggestions.items()}
-    return {**rates, "peak": test.bounds and float(test.bounds[1])}
+    return {rule: s and float(s.value) for rule, s in test.suggestions.items()}
 
 
 def _regrets(
@@ -130,10 +127,10 @@ def _regrets(
 
 
 def _tables(frame: pd.DataFrame) -> dict[str, str]:
-    lines = [_line("task", "optimizer", "schedule", "best", "at", "noise", *CANDIDATES)]
-    lines.append(_line(*["---"] * 3, *["---:"] * (3 + len(CANDIDATES))))
+    lines = [_line("task", "optimizer", "schedule", "best", "at", "noise", *RULES)]
+    lines.append(_line(*["---"] * 3, *["---:"] * (3 + len(RULES))))
     for _, row in frame.iterrows():
-        cells = [_cell(row[rule], row[f"{rule} rate"]) for rule in CANDIDATES]
+        cells = [_cell(row[rule], row[f"{rule} rate"]) for rule in RULES]
         best = f"{100 * row['best accuracy']:.1f}"
         names = (row["task"], row["optimizer"], row["schedule"])
         noise = f"{100 * row['noise']:.1f}"
@@ -141,7 +138,7 @@ def _tables(frame: pd.DataFrame) -> dict[str, str]:
     short = [_line("rule", *(f"{s}: mean (worst)" for s in frame["schedule"].unique()), "all",
                    "median rate / best", "none")]  # fmt: skip
     short.append(_line("---", *["---:"] * (len(frame["schedule"].unique()) + 3)))
-    for rule in CANDIDATES:
+    for rule in RULES:
         groups = [part[rule] for _, part in frame.groupby("schedule", sort=False)]
         regrets = [f"{100 * g.mean():.1f} ({100 * g.max():.1f})" for g in [*groups, frame[rule]]]
         ratio = (frame[f"{rule} rate"] / frame["best rate"]).median()

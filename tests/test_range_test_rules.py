@@ -38,6 +38,7 @@ def test_valley_is_the_middle_of_the_descent_between_the_bounds():
     assert np.log10(base) == pytest.approx(-2.5 - 0.25 * np.log(9), abs=0.2)
     assert np.log10(peak) == pytest.approx(-2.5 + 0.25 * np.log(9), abs=0.2)
     assert test.suggestions["valley"].value == pytest.approx(np.sqrt(base * peak))
+    assert test.suggestions["knee"].value == peak
 
 
 def test_minimum_is_a_tenth_of_the_lowest_rate():
@@ -114,7 +115,7 @@ def test_levelled_out_at_the_end_leaves_only_the_steepest():
     """The fall is over, but no rise is seen: where it would be lowest is unknown."""
     test = made(3 - 2 / (1 + np.exp(-(X + 2) / 0.25)), 0.02)
     assert test.suggestions["steepest"] is not None
-    for rule in ("valley", "minimum", "slide"):
+    for rule in ("valley", "minimum", "slide", "knee"):
         assert test.suggestions[rule] is None
         assert "extend" in test.reasons[rule]
 

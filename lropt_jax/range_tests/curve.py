@@ -17,7 +17,7 @@ from lropt_jax.range_tests.summary import summary
 
 Array = np.ndarray[Any, Any]
 
-RECOMMENDED = "steepest"  # by docs/range_test.md
+RECOMMENDED = "knee"  # by docs/range_test.md
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +73,8 @@ class RangeTest:
     def suggestions(self) -> dict[str, Suggestion | None]:
         """By rule: a learning rate with its interval, or None, for which `reasons` has the cause.
 
-        The rules are "steepest", "valley", "minimum" and "slide", see `RULES`.
+        The rules are "steepest", "valley", "minimum", "slide" and "knee"; docs/range_test.md has
+        their definitions and how they fared.
         """
         return {rule: _gathered(self._answers[rule]) for rule in RULES}
 
@@ -103,8 +104,8 @@ class RangeTest:
     def bounds(self) -> tuple[Any, Any] | None:
         """`(base, peak)` for `cyclic` and `one_cycle`: where the descent begins and ends, or None.
 
-        The loss has fallen by 10% of its fall at the base, and comes within 10% of its lowest at
-        the peak. Of a population each is an array with its axes.
+        A tenth of the fall is done at the base, nine tenths at the peak, which is the "knee". Of
+        a population each is an array with its axes.
         """
         low, high = (_gathered(self._answers[name]) for name in BOUNDS)
         return None if low is None or high is None else (low.value, high.value)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lropt_jax.range_tests import smoothing
-from lropt_jax.range_tests.rules import Profile, answer
+from lropt_jax.range_tests.rules import Profile, Rule, answer
 
 Array = np.ndarray[Any, Any]
 
@@ -62,7 +61,7 @@ class Reading:
     resampled: list[Profile]
     own: list[Profile]
 
-    def ask(self, rule: Callable[[Profile], float]) -> Answer:
+    def ask(self, rule: Rule) -> Answer:
         by_seed = np.array([_number(answer(rule, profile)) for profile in self.own])
         value = answer(rule, self.pooled)
         if isinstance(value, str):

@@ -179,26 +179,32 @@ def slide(curve: Profile) -> float:
     return math.exp(lower[agree[-1]])
 
 
-def base(curve: Profile) -> float:
-    """Where the descent begins: the loss has fallen by 10% of its fall."""
-    return math.exp(curve.x[curve.descent()[0]])
+def knee(curve: Profile) -> float:
+    """The end of the descent: the first rate at which nine tenths of the fall are done.
 
-
-def peak(curve: Profile) -> float:
-    """Where the descent ends: the loss comes within 10% of the fall of its bottom."""
+    Ours. A rate that already gains no more lies just above it, and training that decays its rate
+    wants to begin near there.
+    """
     return math.exp(curve.x[curve.descent()[1]])
 
 
-RULES: Mapping[str, Callable[[Profile], float]] = {
+def onset(curve: Profile) -> float:
+    """The beginning of the descent: the last rate with less than a tenth of the fall done."""
+    return math.exp(curve.x[curve.descent()[0]])
+
+
+Rule = Callable[[Profile], float]
+RULES: Mapping[str, Rule] = {
     "steepest": steepest,
     "valley": valley,
     "minimum": minimum,
     "slide": slide,
+    "knee": knee,
 }
-BOUNDS: Mapping[str, Callable[[Profile], float]] = {"base": base, "peak": peak}
+BOUNDS: Mapping[str, Rule] = {"base": onset, "peak": knee}
 
 
-def answer(rule: Callable[[Profile], float], curve: Profile) -> float | str:
+def answer(rule: Rule, curve: Profile) -> float | str:
     """A rule's learning rate, or the reason why there is none."""
     if curve.shortcoming is not None:
         return curve.shortcoming
