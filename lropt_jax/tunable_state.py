@@ -192,7 +192,7 @@ def _is_tunable_state(x: Any) -> bool:
 
 def _tunables(state: optax.OptState) -> list[TunableState]:
     leaves = jax.tree.leaves(state, is_leaf=_is_tunable_state)
-    return [x for x in leaves if _is_tunable_state(x)]
+    return [_unboxed(x) for x in leaves if _is_tunable_state(x)]
 
 
 def _find(state: optax.OptState) -> TunableState:
@@ -207,6 +207,39 @@ def _find(state: optax.OptState) -> TunableState:
 
 
 def _replace(state: optax.OptState, new: TunableState) -> Any:
-    return jax.tree.map(
-        lambda x: new if _is_tunable_state(x) else x, state, is_leaf=_is_tunable_state
-    )
+    def replace(old: Any) -> Any:
+        if not _is_tunable_state(old):
+            return old
+        pairs = {k: (v, old.hyperparams[k]) for k, v in new.hyperparams.items()}
+        return old._replace(
+            hyperparams={k: _boxed_like(*pair, old.count) for k, pair in pairs.items()},
+            inner_state=_boxed_like(new.inner_state, old.inner_state, old.count),
+        )
+
+    return jax.tree.map(replace, state, is_leaf=_is_tunable_state)
+
+
+def _is_box(x: Any) -> bool:
+    """Whether this is a variable of `flax.nnx`, whose Optimizer puts each array into one."""
+    return type(x).__module__.startswith("flax.nnx") and hasattr(x, "get_value")
+
+
+def _unboxed(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x.get_value() if _is_box(x) else x, tree, is_leaf=_is_box)
+
+
+def _boxed_like(new: Any, old: Any, example: Any) -> Any:
+    """`new` in the boxes that `old` has, or where it is of another structure, in some like them."""
+    if not _is_box(example):
+        return new
+    boxes = jax.tree.leaves(old, is_leaf=_is_box)
+    arrays, structure = jax.tree.flatten(new)
+    if not _same_structure(old, new):
+        boxes = [example] * len(arrays)
+    boxed = [box.replace(x) for box, x in zip(boxes, arrays, strict=True)]
+    return jax.tree.unflatten(structure, boxed)
+
+
+def _same_structure(old: Any, new: Any) -> bool:
+    before: Any = jax.tree.structure(old, is_leaf=_is_box)
+    return bool(before == jax.tree.structure(new))

@@ -15,6 +15,7 @@ from lropt_jax import (
     cosine_decay,
     hyperparams,
     lars,
+    linear,
     reduce_on_plateau,
     set_hyperparams,
     sgd,
@@ -169,6 +170,32 @@ def test_nnx_optimizer(name):
     step(model, optimizer)
     expected, _ = run(make(name), start, steps=2)
     chex.assert_trees_all_close(nnx.to_pure_dict(nnx.state(model, nnx.Param)), expected, rtol=1e-5)
+
+
+def test_nnx_optimizer_shows_and_takes_numbers():
+    nnx = pytest.importorskip("flax.nnx")
+    model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, sgd(linear(1.0, 0.0, 4), momentum=0.5), wrt=nnx.Param)
+    traces = []
+
+    @nnx.jit
+    def step(model, optimizer):
+        traces.append(1)
+        optimizer.update(model, nnx.state(model, nnx.Param))
+
+    step(model, optimizer)
+    assert float(hyperparams(optimizer.opt_state)["learning_rate"]) == 0.75
+    optimizer.opt_state = set_hyperparams(
+        optimizer.opt_state, learning_rate=linear(2.0, 0.0, 4), momentum=0.25
+    )
+    assert float(hyperparams(optimizer.opt_state)["learning_rate"]) == 1.5
+    step(model, optimizer)
+    assert float(hyperparams(optimizer.opt_state)["learning_rate"]) == 1.0
+    assert float(hyperparams(optimizer.opt_state)["momentum"]) == 0.25
+    assert len(traces) == 1
+    optimizer.opt_state = set_hyperparams(optimizer.opt_state, learning_rate=0.5)
+    step(model, optimizer)
+    assert float(hyperparams(optimizer.opt_state)["learning_rate"]) == 0.5
 
 
 def saved_states():
