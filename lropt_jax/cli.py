@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 # One module a subcommand (or a few), each with `add_parsers(subparsers)`.
-COMMANDS = ("compare", "find_lr", "catalogue")
+COMMANDS = ("compare", "find_lr", "catalogue", "sweep")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,8 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _use_all_cores()
     try:
         options.run(options)
-    except KeyboardInterrupt:
-        print("\nlropt: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        notes = "".join(f". {note}" for note in getattr(interrupt, "__notes__", ()))
+        print(f"\nlropt: interrupted{notes}", file=sys.stderr)
         return 130
     except (ValueError, KeyError, TypeError, ImportError, OSError) as error:
         if options.traceback:

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def problem(options: argparse.Namespace) -> Problem:
       ValueError: for an unknown name, or a model that the data does not fit.
     """
     if options.task:
-        task = _imported(options.task)
+        task = _own_task(options.task)
         if options.batch_size:
             task = dataclasses.replace(task, batch_size=options.batch_size)
         return Problem(task, {"task": options.task, **_sizes(task)})
@@ -78,21 +79,34 @@ def _sizes(task: Task) -> dict[str, str]:
     return {"examples": sizes, "batch": str(task.batch_size)}
 
 
-def _imported(name: str) -> Task:
+def imported(what: str, name: str) -> Callable[..., Any]:
+    """A person's own function by `package.module:function`, found from the current folder too.
+
+    Args:
+      what: the argument that named it, for errors.
+      name: its name.
+
+    Raises:
+      ValueError: when there is no such module or function; it names the nearest.
+    """
     module_name, _, function_name = name.partition(":")
     if not function_name:
-        raise ValueError(f"--task must be package.module:function, got {name!r}")
+        raise ValueError(f"{what} must be package.module:function, got {name!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise ValueError(f"--task {name}: {error}") from error
-    function = getattr(module, function_name, None)
+        raise ValueError(f"{what} {name}: {error}") from error
+    function: Callable[..., Any] | None = getattr(module, function_name, None)
     if not callable(function):
         found = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise ValueError(f"--task {name}: {unknown('function', function_name, found)}")
-    task = function()
+        raise ValueError(f"{what} {name}: {unknown('function', function_name, found)}")
+    return function
+
+
+def _own_task(name: str) -> Task:
+    task = imported("--task", name)()
     if not isinstance(task, Task):
         raise ValueError(f"--task {name} must return a Task, got {type(task).__name__}")
     return task

@@ -1,0 +1,132 @@
+"""`lropt sweep sweep.toml`: a sweep written down in a file."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = Path(__file__).with_name("sweep_example.toml")
+FIGURES_OF = 6  # hyperparameters at most that get a figure of their own
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Registers the subcommand."""
+    parser = subparsers.add_parser(
+        "sweep",
+        help="train every configuration of a space, as one program; goes on where it was stopped",
+        description="Trains every configuration that a file describes. `lropt sweep --example` "
+        "prints a file that explains itself.",
+    )
+    parser.add_argument("file", nargs="?", type=Path, metavar="SWEEP.TOML", help="what to train")
+    parser.add_argument("--example", action="store_true", help="print a documented file and stop")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        metavar="DIR",
+        help="where progress, table and figures are kept (default: runs/<name of the file>)",
+    )
+    parser.add_argument("--top", type=int, default=10, help="trials to print (default: 10)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs the sweep, prints its best trials and draws its figures."""
+    if options.example:
+        print(EXAMPLE.read_text(), end="")
+        return
+    if options.file is None:
+        raise ValueError("give a file, or --example to see one")
+    from lropt_jax.commands.sweep_file import read
+    from lropt_jax.sweeps import sweep
+
+    described = read(options.file)
+    directory = options.directory or described.directory or Path("runs") / options.file.stem
+    began = time.monotonic()
+    result = sweep(
+        described.task,
+        described.optimizer,
+        described.space,
+        directory=directory,
+        **described.arguments,
+    )
+    _print(result, described.metric, options.top)
+    drawn = _draw(result, described.metric, directory)
+    name, _ = result.table_file()
+    words = f", {drawn} figures" if drawn else ""
+    seconds = time.monotonic() - began
+    print(f"\n{directory / name}{words}   ({result.model_steps:,} model-steps, {seconds:.0f} s)")
+
+
+def _print(result: Any, metric: str | None, top: int) -> None:
+    """The best trials, and how the lanes ended."""
+    import numpy as np
+
+    from lropt_jax.sweeps.stats import mean_interval
+    from lropt_jax.tables import mean_and_interval, number
+
+    metric, mode = result.metric_and_mode(metric, None)
+    means = result.means(metric)
+    order = np.argsort(means if mode == "min" else -means, kind="stable")[:top]
+    names = list(dict.fromkeys(name for trial in result.trials for name in trial))
+    rows = [
+        [
+            str(trial),
+            *[number(result.trials[trial].get(name)) for name in names],
+            mean_and_interval(metric, *mean_interval(result.last(metric)[trial])),
+        ]
+        for trial in order
+        if np.isfinite(means[trial])
+    ]
+    headings = ["trial", *[n.replace("_", " ") for n in names], metric.replace("_", " ")]
+    kinds, counts = np.unique(result.status.astype(str), return_counts=True)
+    how = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
+    pairs = zip(result.strategy, result.width, strict=True)
+    ways = ", ".join(dict.fromkeys(f"{strategy} of {width}" for strategy, width in pairs))
+    caption = f"{result.status.size} lanes: {how}; {ways} lanes"
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        for row in [headings, *rows]:
+            print("  ".join(f"{cell:>16}" for cell in row))
+        print(caption)
+        return
+    table = Table(caption=caption)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for i, row in enumerate(rows):
+        table.add_row(*row, style="bold" if i == 0 else None)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _draw(result: Any, metric: str | None, directory: Path) -> int:
+    """Figures beside the table; none without matplotlib."""
+    import numpy as np
+
+    if (
+        importlib.util.find_spec("matplotlib") is None
+        or not np.isfinite(result.means(result.metric_and_mode(metric, None)[0])).any()
+    ):
+        return 0
+    from lropt_jax.sweeps.space import is_lane_number
+
+    varied = [
+        name
+        for name in dict.fromkeys(name for trial in result.trials for name in trial)
+        if len({repr(trial.get(name)) for trial in result.trials}) > 1
+    ]
+    numbers = [n for n in varied if all(is_lane_number(t.get(n)) for t in result.trials)]
+    figures = {f"sensitivity-{n}": result.plot_sensitivity(n, metric) for n in numbers[:FIGURES_OF]}
+    if len(varied) > 1:
+        figures["parallel"] = result.plot_parallel(metric)
+    if len(result.steps) > 1:
+        figures["curves"] = result.plot_curves(metric)
+    figures["budget"] = result.plot_budget(metric)
+    for name, figure in figures.items():
+        figure.savefig(os.path.join(directory, f"{name}.png"))
+    return len(figures)
