@@ -86,6 +86,7 @@ from lropt_jax.sweeps import grid as grid
 from lropt_jax.sweeps import log_grid as log_grid
 from lropt_jax.sweeps import log_uniform as log_uniform
 from lropt_jax.sweeps import pbt as pbt
+from lropt_jax.sweeps import search as search
 from lropt_jax.sweeps import successive_halving as successive_halving
 from lropt_jax.sweeps import sweep as sweep
 from lropt_jax.sweeps import uniform as uniform

@@ -9,3 +9,4 @@ from lropt_jax.sweeps.space import grid as grid
 from lropt_jax.sweeps.space import log_grid as log_grid
 from lropt_jax.sweeps.space import log_uniform as log_uniform
 from lropt_jax.sweeps.space import uniform as uniform
+from lropt_jax.sweeps.studies import search as search

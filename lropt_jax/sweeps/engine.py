@@ -20,10 +20,12 @@ from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.schedules import Schedule
 from lropt_jax.sweeps import checks
 from lropt_jax.sweeps.conduct import Conductor, RunPieces
+from lropt_jax.sweeps.identity import of_sweep
 from lropt_jax.sweeps.plan import Group, groups
+from lropt_jax.sweeps.processes import AcrossProcesses, exchanged, own_directory
 from lropt_jax.sweeps.prune import Rule
 from lropt_jax.sweeps.results import SweepResult
-from lropt_jax.sweeps.runners import InProcess, OnExecutor, flags
+from lropt_jax.sweeps.runners import InProcess, OnExecutor
 from lropt_jax.sweeps.space import Space, draw
 from lropt_jax.sweeps.store import Store
 from lropt_jax.sweeps.strategy import Resolved, check_strategy, resolve
@@ -142,11 +144,14 @@ def sweep(
     if prune is not None:
         metric = checks.check_metric(prune.metric, jobs[0])
         prune = dataclasses.replace(prune, metric=metric) if metric != prune.metric else prune  # type: ignore[type-var]
+    spread = executor is None and jax.process_count() > 1
+    if spread and directory is not None:
+        directory = own_directory(directory)
     here = _devices_here(devices, executor, width, max(len(g.trials) for g in grouped) * len(seeds))
 
     identity = {}
     if directory is not None:
-        identity = _identity(
+        identity = of_sweep(
             task, optimizer, configurations, seeds, plan, words, prune, final_splits,
             strategy, width, here if executor is None else _count(devices),
         )  # fmt: skip
@@ -155,12 +160,17 @@ def sweep(
         if directory is not None:
             store = stack.enter_context(contextlib.closing(Store(directory, identity)))
         total = len(configurations) * len(seeds) * plan.steps
+        if spread and jax.process_index():
+            progress = False
         bar = stack.enter_context(progress_bar(progress, total, "sweep"))
         table = Table(configurations, seeds, plan.evaluations)
         stack.enter_context(_says_how_to_go_on(directory))
         run, resolved = _runner(
             jobs, grouped, table, strategy, width, here, devices, executor, store, bar
         )
+        if spread:
+            resolved[:] = exchanged(resolved)[0]
+            run = AcrossProcesses(run)
         if store is not None:
             store.begin(resolved)
         conductor = Conductor(jobs, grouped, resolved, table, prune, run, bar)
@@ -257,44 +267,6 @@ def _runner(
         elsewhere.resolved = resolved
         return elsewhere, resolved
     return InProcess(jobs, resolved, here, store, bar), resolved
-
-
-def _identity(
-    task: Any,
-    optimizer: Any,
-    configurations: Any,
-    seeds: Sequence[int],
-    plan: Any,
-    words: np.ndarray,
-    prune: Any,
-    final_splits: Sequence[str],
-    strategy: str,
-    width: int | None,
-    devices: Any,
-) -> dict[str, str]:
-    from lropt_jax.sweeps.identity import digest, versions
-
-    is_task = isinstance(task, Task)
-    kinds = sorted({d.device_kind for d in devices}) if isinstance(devices, list) else ["workers'"]
-    count = len(devices) if isinstance(devices, list) else devices
-    return {
-        "space": f"{len(configurations)} trials, {digest(configurations)}",
-        "seeds": str(list(seeds)),
-        "steps": str(plan.steps),
-        "eval_every": str(plan.eval_every),
-        "key": str(words.tolist()),
-        "strategy": strategy,
-        "width": str(width),
-        "devices": f"{count} {', '.join(kinds)}",
-        "prune": repr(prune),
-        "final_splits": str(list(final_splits)),
-        "data": digest(task.splits) if is_task else "made by the task function",
-        "batch_size": str(task.batch_size) if is_task else "made by the task function",
-        "task": digest([task.init, task.loss, task.evaluate] if is_task else task),
-        "optimizer": digest(optimizer),
-        "versions": versions(),
-        "settings": str(flags()),
-    }
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import site
 import sys
 import sysconfig
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ import jax
 import numpy as np
 
 from lropt_jax.population import is_key
+from lropt_jax.sweeps.worker import flags
+from lropt_jax.task import Task
 
 LIBRARIES = ("lropt_jax", "jax", "jaxlib", "optax", "flax", "chex", "numpy", "scipy")
 PLAIN = (int, float, complex, str, bytes, type(None), type(Ellipsis))
@@ -47,6 +49,44 @@ def versions() -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     return ", ".join(f"{name} {version}" for name, version in found.items())
+
+
+def of_sweep(
+    task: Any,
+    optimizer: Any,
+    configurations: Any,
+    seeds: Sequence[int],
+    plan: Any,
+    words: np.ndarray,
+    prune: Any,
+    final_splits: Sequence[str],
+    strategy: str,
+    width: int | None,
+    devices: Any,
+) -> dict[str, str]:
+    """What a sweep's values depend on, in words, by names that its caller knows."""
+    is_task = isinstance(task, Task)
+    kinds = sorted({d.device_kind for d in devices}) if isinstance(devices, list) else ["workers'"]
+    count = len(devices) if isinstance(devices, list) else devices
+    return {
+        "space": f"{len(configurations)} trials, {digest(configurations)}",
+        "seeds": str(list(seeds)),
+        "steps": str(plan.steps),
+        "eval_every": str(plan.eval_every),
+        "key": str(words.tolist()),
+        "strategy": strategy,
+        "width": str(width),
+        "devices": f"{count} {', '.join(kinds)}",
+        "processes": f"{jax.process_index()} of {jax.process_count()}",
+        "prune": repr(prune),
+        "final_splits": str(list(final_splits)),
+        "data": digest(task.splits) if is_task else "made by the task function",
+        "batch_size": str(task.batch_size) if is_task else "made by the task function",
+        "task": digest([task.init, task.loss, task.evaluate] if is_task else task),
+        "optimizer": digest(optimizer),
+        "versions": versions(),
+        "settings": str(flags()),
+    }
 
 
 class _Digest:

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import os
 import time
-import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
-import jax
 import numpy as np
 
 from lropt_jax.population import Layout, Population
 from lropt_jax.progress import Progress
 from lropt_jax.sweeps.store import Store
-from lropt_jax.sweeps.strategy import Resolved, resolve
+from lropt_jax.sweeps.strategy import Resolved
 from lropt_jax.sweeps.work import Job, Piece, Snapshot, run_piece
+from lropt_jax.sweeps.worker import flags, on_worker, resolve_there, run_there
 
 ATTEMPTS = 3  # of a piece whose worker is lost, before this process runs it
 POLL = 0.02  # seconds between two looks at what has arrived
-FLAGS = (
-    "jax_enable_x64",
-    "jax_default_prng_impl",
-    "jax_threefry_partitionable",
-    "jax_default_matmul_precision",
-)
-
-
-def flags() -> dict[str, Any]:
-    """JAX's settings that results depend on."""
-    return {name: getattr(jax.config, name) for name in FLAGS}
 
 
 class InProcess:
@@ -120,7 +107,7 @@ class OnExecutor:
         self, group: int, numbers: dict[str, np.ndarray], lanes: int, strategy: str, width: Any
     ) -> Resolved:
         """The strategy and width of a group, found where it will run."""
-        task = functools.partial(_resolve_there, numbers, lanes, strategy, width)
+        task = functools.partial(resolve_there, numbers, lanes, strategy, width)
         return next(self._all([(task, group, self._devices)]))[1]  # type: ignore[no-any-return]
 
     def __call__(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Snapshot]]:
@@ -134,7 +121,7 @@ class OnExecutor:
             else:
                 waiting.append((piece, updates))
         tasks = [
-            (functools.partial(_run_there, p, self.resolved[p.group]), p.group, self._devices)
+            (functools.partial(run_there, p, self.resolved[p.group]), p.group, self._devices)
             for p, _ in waiting
         ]
         for number, outcome in self._all(tasks):
@@ -203,14 +190,8 @@ def _result(future: Any) -> tuple[bool, Any]:
     """Whether a task was lost, and what it returned. A task returns its own errors."""
     try:
         return False, future.result()
-    except (Exception, _cancelled()):
+    except (Exception, CancelledError):
         return True, None
-
-
-def _cancelled() -> type[BaseException]:
-    from concurrent.futures import CancelledError
-
-    return CancelledError
 
 
 def _checked(result: Any) -> Any:
@@ -219,83 +200,3 @@ def _checked(result: Any) -> Any:
         value.add_note(f"On the worker:\n{words}")
         raise value
     return value
-
-
-def on_worker(packed_job: bytes, task: Any, devices: int) -> tuple[str, Any, str]:
-    """Runs a task where it arrives; its errors are returned, so that only a lost worker raises."""
-    try:
-        job, settings = _unpacked(packed_job)
-        if isinstance(task, bytes):
-            import cloudpickle
-
-            task = cloudpickle.loads(task)
-        return "done", _with_flags(settings, lambda: task(job, _own_devices(devices))), ""
-    except Exception as error:
-        words = traceback.format_exc()
-        try:
-            import pickle
-
-            pickle.loads(pickle.dumps(error))
-        except Exception:
-            error = RuntimeError(f"{type(error).__name__}: {error}")
-        return "error", error, words
-
-
-def _run_there(piece: Piece, resolved: Resolved, job: Job, devices: Sequence[Any]) -> Snapshot:
-    population = job.population(Layout(resolved.strategy, tuple(devices)), piece.numbers)
-    return run_piece(job, piece, population)
-
-
-def _resolve_there(
-    numbers: dict[str, np.ndarray],
-    lanes: int,
-    strategy: str,
-    width: int | None,
-    job: Job,
-    devices: Sequence[Any],
-) -> Resolved:
-    return resolve(job, numbers, lanes, strategy, width, devices)
-
-
-# Unpacked once on a worker, with the data of the task. The digest also tells when to let go.
-_JOBS: dict[bytes, Any] = {}
-_JOBS_KEPT = 4
-
-
-def _unpacked(packed: bytes) -> Any:
-    name = hashlib.blake2b(packed).digest()
-    if name not in _JOBS:
-        import cloudpickle
-
-        while len(_JOBS) >= _JOBS_KEPT:
-            _JOBS.pop(next(iter(_JOBS)))
-        _JOBS[name] = cloudpickle.loads(packed)
-    return _JOBS[name]
-
-
-def _own_devices(count: int) -> list[Any]:
-    """The first devices of this process; a fresh CPU process makes as many as it needs."""
-    try:
-        if jax.config.jax_num_cpu_devices < count:  # type: ignore[attr-defined]
-            jax.config.update("jax_num_cpu_devices", count)  # type: ignore[no-untyped-call]
-    except RuntimeError:  # a computation has run: the devices stay as they are
-        pass
-    devices = jax.local_devices()
-    if len(devices) < count:
-        raise ValueError(
-            f"devices={count}, but the worker (process {os.getpid()}) has {len(devices)}"
-        )
-    return list(devices[:count])
-
-
-def _with_flags(settings: dict[str, Any], function: Callable[[], Any]) -> Any:
-    """Runs under the settings of the calling process."""
-    before = flags()
-    changed = {k: v for k, v in settings.items() if before[k] != v}
-    try:
-        for name, value in changed.items():
-            jax.config.update(name, value)  # type: ignore[no-untyped-call]
-        return function()
-    finally:
-        for name in changed:
-            jax.config.update(name, before[name])  # type: ignore[no-untyped-call]
