@@ -26,34 +26,35 @@ STEPS, BATCH_SIZE = 100, 32
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tests", type=int, default=128, help="curves in our population")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="of which the best counts")
     options = parser.parse_args()
     cores = os.cpu_count() or 1
     jax.config.update("jax_num_cpu_devices", cores)
     print(f"{cores} cores, load {os.getloadavg()[0]:.1f}")
 
     ours, first = _ours(options.tests)
-    seconds = _best(ours, options.repeats)
-    rate = options.tests / seconds
-    print(f"lropt_jax: {options.tests} tests of {STEPS} steps in {seconds:.2f} s "
-          f"(first call {first:.1f} s): {rate:.0f} curves/s")  # fmt: skip
-    theirs = 0.0
+    runs = {"lropt_jax": ours}
     for threads in sorted({1, cores}):
         for feed in ("DataLoader", "list of batches"):
-            one = 1 / _best(_torch(threads, feed), options.repeats)
-            print(f"torch-lr-finder, {threads} threads, {feed}: {one:.2f} curves/s")
-            theirs = max(theirs, one)
-    print(f"ratio: {rate / theirs:.0f}")
+            runs[f"torch-lr-finder, {threads} threads, {feed}"] = _torch(threads, feed)
+    seconds = dict.fromkeys(runs, float("inf"))
+    for _ in range(options.repeats):  # in turn, so that a disturbance meets all
+        for name, run in runs.items():
+            seconds[name] = min(seconds[name], _timed(run))
+    print(
+        f"{options.tests} tests of {STEPS} steps: {seconds['lropt_jax']:.2f} s, first {first:.1f} s"
+    )
+    curves = {name: (1 if "torch" in name else options.tests) / s for name, s in seconds.items()}
+    for name, rate in curves.items():
+        print(f"{name}: {rate:.1f} curves/s")
+    theirs = max(rate for name, rate in curves.items() if "torch" in name)
+    print(f"ratio: {curves['lropt_jax'] / theirs:.0f}")
 
 
-def _best(run: Callable[[], Any], repeats: int) -> float:
-    """The shortest of some repetitions, in seconds: the others were disturbed."""
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
+def _timed(run: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
 
 
 def _ours(tests: int) -> tuple[Callable[[], Any], float]:
@@ -64,7 +65,7 @@ def _ours(tests: int) -> tuple[Callable[[], Any], float]:
     def run() -> None:
         lr_range_test(task, adam, steps=STEPS, seeds=tests)
 
-    return run, _best(run, 1)
+    return run, _timed(run)
 
 
 def _torch(threads: int, feed: str) -> Callable[[], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 
 import jax
@@ -280,3 +281,16 @@ def test_every_optimizer_with_a_gradients_step_gets_an_answer():
         trained = lropt_jax.fit(TASK, factory(test.suggestion), steps=300)
         untrained = test.losses[:, 0].mean()
         assert trained.history["valid_loss"][-1] < 0.2 * untrained, factory
+
+
+def test_small_lanes_go_together_and_large_ones_do_not():
+    from lropt_jax.range_tests.width import WIDEST, lanes_at_once
+
+    def width(size):
+        task = dataclasses.replace(TASK, init=lambda key: (jnp.zeros(size), {}))
+        return lanes_at_once(task, adam(0.1), jax.local_devices())
+
+    devices = len(jax.local_devices())
+    assert width(3) == WIDEST * devices
+    assert width(100_000) == 5  # 1.2 MB of parameters and moments each, 6 MB together
+    assert width(10_000_000) == devices

@@ -18,12 +18,12 @@ from lropt_jax.itinerary import Itinerary, itinerary
 from lropt_jax.population import Layout, Population
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.range_tests.curve import RangeTest
+from lropt_jax.range_tests.width import lanes_at_once
 from lropt_jax.segment import BatchOrder, Feed
 from lropt_jax.sweeps.plan import Group, chunks, groups, padded
 from lropt_jax.task import Task, check_task
 from lropt_jax.training import as_key
 
-WIDTH = 32  # lanes at once
 LEARNING_RATE = "learning_rate"
 
 Factory = Callable[..., optax.GradientTransformation]
@@ -81,7 +81,8 @@ def lr_range_test(
       smoothing: deviation of the smoothing kernel as a share of the ladder (3 of 100 rungs).
       divergence: a lane no longer counts once its loss exceeds the best by k - 1 times the best's
         size (fastai: 4).
-      width: lanes trained at once, which bounds the memory; 32 by default.
+      width: lanes trained at once, which bounds the memory; by default as many as are useful and
+        fit (on a CPU, into its cache), at most 128 a device.
       strategy: how lanes lie on a device: "vmap", "map" or "map:k", blocks of k.
       devices: to spread over; all local ones by default.
       progress: whether to show a live progress line.
@@ -123,13 +124,14 @@ def lr_range_test(
     configurations = [
         dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())
     ]
-    for configuration in configurations:  # concrete numbers are validated here
-        factory(**{LEARNING_RATE: float(rates[0])}, **configuration)
+    # Concrete numbers are validated where they are given.
+    made = [factory(**{LEARNING_RATE: float(rates[0])}, **c) for c in configurations]
     check_task(task)
     seeds = _seeds(seeds)
     lanes = len(configurations) * len(seeds)
     layout = Layout(strategy, tuple(devices or jax.local_devices()))
-    width = _width(width, lanes, len(layout.devices))
+    width = min(_whole(width) or lanes_at_once(task, made[0], layout.devices), lanes)
+    width = -(-width // len(layout.devices)) * len(layout.devices)
     keys = jax.vmap(functools.partial(jax.random.fold_in, as_key(key)))(jnp.asarray(seeds))
 
     losses = np.full((len(configurations), len(seeds), steps), np.nan)
@@ -264,7 +266,7 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
     return [int(s) for s in seeds]
 
 
-def _width(width: int | None, lanes: int, devices: int) -> int:
+def _whole(width: int | None) -> int | None:
     if width is not None and (isinstance(width, bool) or int(width) != width or width < 1):
         raise ValueError(f"width must be a whole number >= 1 or None, got {width!r}")
-    return -(-min(width or WIDTH, lanes) // devices) * devices
+    return width
