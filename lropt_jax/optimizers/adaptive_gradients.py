@@ -38,6 +38,15 @@ def scale_by_adagrad(
     Args:
       eps: $\epsilon$, outside the root (`optax.scale_by_rss` has it inside).
       initial_accumulator_value: $G_0$.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_adagrad
+      >>> tx = scale_by_adagrad()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [1.0, -1.0]
     """
 
     def init(params: Any) -> ScaleByAdagradState:
@@ -130,6 +139,15 @@ def scale_by_adadelta(rho: Any = 0.9, eps: Any = 1e-6) -> optax.GradientTransfor
     Args:
       rho: the decay of both averages.
       eps: $\epsilon$, inside both roots.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_adadelta
+      >>> tx = scale_by_adadelta()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [0.0032, -0.0032]
     """
 
     def init(params: Any) -> ScaleByAdadeltaState:
@@ -228,6 +246,15 @@ def scale_by_rmsprop(
       eps: $\epsilon$, outside the root.
       momentum: of the buffer that the scaled gradient goes through, or None.
       centered: whether to divide by the standard deviation.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_rmsprop
+      >>> tx = scale_by_rmsprop()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [10.0, -10.0]
     """
 
     def init(params: Any) -> ScaleByRmspropState:

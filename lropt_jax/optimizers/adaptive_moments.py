@@ -59,6 +59,15 @@ def scale_by_adam(b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> optax.Grad
       b1: the decay of $m$.
       b2: the decay of $v$.
       eps: $\epsilon$.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_adam
+      >>> tx = scale_by_adam()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [1.0, -1.0]
     """
 
     def init(params: Any) -> ScaleByAdamState:

@@ -32,6 +32,15 @@ def scale_by_adabelief(
       b1: the decay of $m$.
       b2: the decay of $s$.
       eps: $\epsilon$, inside the sum and outside the root.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_adabelief
+      >>> tx = scale_by_adabelief()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [1.1111, -1.1111]
     """
 
     def init(params: Any) -> ScaleByAdamState:

@@ -38,6 +38,15 @@ def scale_by_momentum(
       momentum: $\mu$.
       dampening: $d$; the first gradient is not dampened.
       nesterov: whether to look ahead.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_momentum
+      >>> tx = scale_by_momentum(0.1)
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [0.5, -0.5]
     """
 
     def init(params: Any) -> ScaleByMomentumState:

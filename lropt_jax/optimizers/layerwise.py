@@ -47,6 +47,15 @@ def scale_by_lars(
       nesterov: whether to look ahead.
       weight_decay: $\beta$, or None.
       mask: which leaves decay.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_lars
+      >>> tx = scale_by_lars(0.1)
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [0.0002, -0.0002]
     """
     trace = scale_by_momentum(momentum, 0.0, nesterov)
 
@@ -154,6 +163,15 @@ def scale_by_lamb(
       eps: $\epsilon$ of Adam.
       weight_decay: $\lambda$, or None.
       mask: which leaves decay.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_lamb
+      >>> tx = scale_by_lamb()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [1.5811, -1.5811]
     """
     adam = scale_by_adam(b1, b2, eps)
 

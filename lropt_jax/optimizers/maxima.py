@@ -52,6 +52,15 @@ def scale_by_amsgrad(
       b2: the decay of $v$.
       eps: $\epsilon$.
       bias_correction: whether to correct as PyTorch does, after the maximum.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_amsgrad
+      >>> tx = scale_by_amsgrad()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [1.0, -1.0]
     """
 
     def init(params: Any) -> ScaleByAmsgradState:
@@ -164,6 +173,15 @@ def scale_by_adamax(
       b1: the decay of $m$.
       b2: the decay of $u$.
       eps: $\epsilon$, added to each gradient's magnitude.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_adamax
+      >>> tx = scale_by_adamax()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [1.0, -1.0]
     """
 
     def init(params: Any) -> ScaleByAdamaxState:

@@ -50,6 +50,15 @@ def scale_by_nadam(
       b2: $\beta_2$, the decay of $v$.
       eps: $\epsilon$.
       momentum_decay: $\psi$.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_nadam
+      >>> tx = scale_by_nadam()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [1.0565, -1.0565]
     """
 
     def init(params: Any) -> ScaleByNadamState:

@@ -38,6 +38,15 @@ def scale_by_qhm(momentum: Any = 0.999, nu: Any = 0.7) -> optax.GradientTransfor
     Args:
       momentum: $\beta$.
       nu: $\nu$.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_qhm
+      >>> tx = scale_by_qhm()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [0.1504, -0.1504]
     """
 
     def init(params: Any) -> ScaleByQhmState:
@@ -125,6 +134,15 @@ def scale_by_qhadam(
       nu1: the weight of $\hat m$ against the gradient.
       nu2: the weight of $\hat v$ against the squared gradient.
       eps: $\epsilon$.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_qhadam
+      >>> tx = scale_by_qhadam()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [1.0, -1.0]
     """
 
     def init(params: Any) -> ScaleByAdamState:

@@ -62,6 +62,15 @@ def scale_by_local_gains(
       min_gain: the lower bound.
       max_gain: the upper bound.
       momentum: of the buffer that the scaled gradient goes through, or None.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_local_gains
+      >>> tx = scale_by_local_gains()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [0.5, -0.5]
     """
 
     def init(params: Any) -> ScaleByLocalGainsState:
@@ -192,6 +201,15 @@ def scale_by_rprop(
       eta_plus: the factor of an agreement.
       min_step: the lower bound of a step.
       max_step: the upper bound of a step.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_rprop
+      >>> tx = scale_by_rprop(0.1)
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [-0.1, 0.1]
     """
 
     def init(params: Any) -> ScaleByRpropState:

@@ -77,6 +77,15 @@ def scale_by_swats(
       switch_atol: the absolute tolerance of the switch.
       switch_rtol: the tolerance relative to the estimate.
       min_steps: the switch comes after this many steps at the earliest.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_swats
+      >>> tx = scale_by_swats(0.1)
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [-0.1, 0.1]
     """
 
     def init(params: Any) -> ScaleBySwatsState:

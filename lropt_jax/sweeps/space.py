@@ -84,6 +84,11 @@ def uniform(low: float, high: float) -> Range:
 
     Raises:
       ValueError: unless `low < high`, both finite.
+
+    Example:
+      >>> from lropt_jax import uniform
+      >>> uniform(0.5, 0.99)
+      uniform(0.5, 0.99)
     """
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"uniform: low < high must hold, got low={low!r}, high={high!r}")
@@ -95,6 +100,11 @@ def log_uniform(low: float, high: float) -> Range:
 
     Raises:
       ValueError: unless `0 < low < high`.
+
+    Example:
+      >>> from lropt_jax import log_uniform
+      >>> log_uniform(1e-4, 1.0)
+      log_uniform(0.0001, 1)
     """
     _ordered("log_uniform", low, high)
     return Range(float(low), float(high), "log")
