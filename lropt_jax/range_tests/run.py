@@ -257,10 +257,10 @@ def _check_optimizer(
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
-    if isinstance(seeds, int):
+    if isinstance(seeds, (int, np.integer)):
         if isinstance(seeds, bool) or seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {seeds!r}")
-        return list(range(seeds))
+        return list(range(int(seeds)))
     if not len(seeds):
         raise ValueError("seeds must name at least one seed, got none")
     return [int(s) for s in seeds]
