@@ -79,7 +79,9 @@ def _function_key(function: types.FunctionType, inner: Callable[[Any], Hashable]
     names = sorted(_names(function.__code__) & function.__globals__.keys())
     globals_ = tuple((name, inner(function.__globals__[name])) for name in names)
     defaults = (inner(function.__defaults__), inner(function.__kwdefaults__))
-    return ("function", function.__code__, defaults, cells, globals_)
+    # One namespace: another one's may be emptied (a module reloaded) before a program is traced.
+    namespace = _Same(function.__globals__)
+    return ("function", function.__code__, defaults, cells, namespace, globals_)
 
 
 def _content(cell: types.CellType) -> Any:
