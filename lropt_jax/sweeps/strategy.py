@@ -154,21 +154,20 @@ def _fastest(
     shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(job.task.train))
     functions = Fingerprint(job.task.loss), Fingerprint(job.optimizer)
     problem = (*functions, job.names, shapes, job.task.batch_size, width, devices)
-    if problem not in _FOUND:
-        candidates = ["vmap", "map", *([f"map:{BLOCK}"] if local > BLOCK else [])]
-        chunks = -(-lanes // width)
-        _FOUND[problem] = _try(
-            {c: _Timed(job, numbers, width, Layout(c, devices)) for c in candidates}, chunks
-        )
-    return _FOUND[problem]
+    updates = job.plan.steps * -(-lanes // width)
+    if problem not in _FOUND and (problem, updates) not in _FOUND:
+        names = ["vmap", "map", *([f"map:{BLOCK}"] if local > BLOCK else [])]
+        candidates = {c: _Timed(job, numbers, width, Layout(c, devices)) for c in names}
+        first = candidates[names[0]]
+        if first.seconds() * updates < WORTH_A_TRIAL * first.compiling:
+            _FOUND[problem, updates] = names[0]  # a longer sweep may still try the others
+        else:
+            _FOUND[problem] = _try(candidates)
+    return _FOUND.get(problem) or _FOUND[problem, updates]
 
 
-def _try(candidates: dict[str, _Timed], chunks: int) -> str:
-    """The fastest candidate; the first alone where the sweep is too short to try the others."""
-    first = next(iter(candidates.values()))
-    whole_sweep = first.seconds() * first.job.plan.steps * chunks
-    if whole_sweep < WORTH_A_TRIAL * first.compiling:
-        return next(iter(candidates))
+def _try(candidates: dict[str, _Timed]) -> str:
+    """The fastest candidate."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(ROUNDS):  # in turns, so that a busy moment hits them all
         for name, candidate in candidates.items():
