@@ -36,13 +36,19 @@ class Layout:
     """How lanes lie on the machine.
 
     Attributes:
-      strategy: "vmap" (all of a device's lanes at once), "map" (one after another), or "map:k"
-        (blocks of k lanes at once). One lane alone on a device runs as it is.
+      strategy: "vmap" (all of a device's lanes at once), "map" (one after another), "map:k"
+        (blocks of k lanes at once), or "shared" (as "vmap", for lanes that see the same batches:
+        each is gathered once). One lane alone on a device runs as it is.
       devices: the devices to spread over; the width must be a multiple of their number.
     """
 
     strategy: str
     devices: tuple[Any, ...]
+
+    @property
+    def shares_batches(self) -> bool:
+        """Whether all lanes take the batches of the first."""
+        return self.strategy == "shared"
 
     @functools.cached_property
     def lanes(self) -> NamedSharding:
@@ -88,7 +94,7 @@ class Layout:
 
             if width == 1:
                 return jax.tree.map(lambda x: x[None], one(jax.tree.map(lambda x: x[0], mapped)))
-            if self.strategy == "vmap":
+            if self.strategy in ("vmap", "shared"):
                 return jax.vmap(one)(mapped)
             block = int(self.strategy.partition(":")[2] or 1)
             return jax.lax.map(one, mapped, batch_size=block if block > 1 else None)
@@ -124,7 +130,11 @@ class Population:
 
     def run(self, lanes: Lane, feed: Feed, updates: int) -> tuple[Lane, dict[str, jax.Array]]:
         """Trains all lanes by so many updates. The lanes given are donated: use the new ones."""
-        feed = jax.device_put(feed, self.layout.lanes)
+        if self.layout.shares_batches:
+            first = jax.tree.map(lambda x: np.asarray(x)[0], feed)
+            feed = jax.device_put(first, self.layout.everywhere)
+        else:
+            feed = jax.device_put(feed, self.layout.lanes)
         result: tuple[Lane, dict[str, jax.Array]] = self._run(
             lanes, feed, self.split("train"), np.int32(updates)
         )
@@ -247,7 +257,7 @@ def _start_program(optimizer: Fingerprint[OptimizerOf], layout: Layout) -> Any:
 def _run_program(
     loss: Fingerprint[Any], optimizer: Fingerprint[OptimizerOf], numbers: _Numbers, layout: Layout
 ) -> Any:
-    axes = (True, True, False, False)
+    axes = (True, not layout.shares_batches, False, False)
     train = segment(loss.function, optimizer.function(**numbers))
     return layout.compiled(layout.over_lanes(train, axes), axes, donate=(0,))
 

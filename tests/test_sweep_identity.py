@@ -36,7 +36,7 @@ def _loss(params, batch):
     return task().loss(params, {}, batch, None)[0]
 
 
-@pytest.mark.parametrize("strategy", ["vmap", "map", "map:2"])
+@pytest.mark.parametrize("strategy", ["vmap", "map", "map:2", "shared"])
 def test_a_lane_is_what_a_plain_loop_trains(strategy):
     steps = 14
     result = run({"learning_rate": RATES}, seeds=[5, 3], steps=steps, strategy=strategy, key=7)
@@ -72,7 +72,7 @@ def test_an_epoch_sees_each_example_once_and_drops_the_rest():
     np.testing.assert_array_equal(BatchOrder(np.array([1, 2], np.uint32), 10, 3)(2, 5), order[2:5])
 
 
-@pytest.mark.parametrize("strategy", ["vmap", "map", "map:2"])
+@pytest.mark.parametrize("strategy", ["vmap", "map", "map:2", "shared"])
 def test_a_diverged_lane_is_reported_and_touches_nothing_else(strategy):
     rates = [0.01, DIVERGES, 0.1, 0.3]
     calm = [0.01, 0.02, 0.1, 0.3]
@@ -112,6 +112,13 @@ def test_chunks_and_padding_change_nothing(plain):
     one = run({"learning_rate": RATES[3:]}, seeds=1)
     for name, values in plain.values.items():
         np.testing.assert_array_equal(values[3, 0], one.values[name][0, 0])
+
+
+def test_with_shared_batches_too():
+    both = run({"learning_rate": RATES}, seeds=2, strategy="shared")
+    turned = run({"learning_rate": [*RATES[::-1], 0.3]}, seeds=[1], strategy="shared")
+    for name, values in both.values.items():
+        np.testing.assert_array_equal(values[:, 1], turned.values[name][3::-1, 0])
 
 
 def test_segments_change_nothing(plain, monkeypatch):

@@ -15,7 +15,7 @@ from lropt_jax import (
     uniform,
 )
 from lropt_jax.itinerary import itinerary
-from lropt_jax.sweeps.plan import chunks, groups, padded
+from lropt_jax.sweeps.plan import chunks, chunks_by_seed, groups, padded
 from lropt_jax.sweeps.prune import Standing, ranked
 from lropt_jax.sweeps.space import draw
 
@@ -87,6 +87,10 @@ def test_numbers_of_other_types_are_not_confused():
 def test_chunks_are_full_but_the_last():
     assert chunks(range(7), 3) == [[0, 1, 2], [3, 4, 5], [6]]
     assert padded([5, 6], 4) == [5, 6, 5, 5]
+    lanes = [(trial, seed) for trial in range(3) for seed in range(2)]
+    assert chunks_by_seed(lanes, 2) == [
+        [(0, 0), (1, 0)], [(2, 0)], [(0, 1), (1, 1)], [(2, 1)],
+    ]  # fmt: skip
 
 
 def test_halving_ranks_over_all_seeds_with_the_broken_last_and_ties_by_trial():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from lropt_jax.progress import Progress
-from lropt_jax.sweeps.plan import Group, chunks
+from lropt_jax.sweeps.plan import Group, chunks, chunks_by_seed
 from lropt_jax.sweeps.prune import Decision, Rule, Standing
 from lropt_jax.sweeps.strategy import Resolved
 from lropt_jax.sweeps.table import Table
@@ -105,9 +105,9 @@ class Conductor:
         """The pieces of a rung, each made when it is asked for."""
         seeds = self._table.seeds
         for g, group in enumerate(self._groups):
+            pack = chunks_by_seed if self._resolved[g].strategy == "shared" else chunks
             lanes = [(t, s) for t in group.trials if t in set(alive) for s in range(len(seeds))]
-            width = self._resolved[g].width
-            for i, chunk in enumerate(chunks(lanes, width)):
+            for i, chunk in enumerate(pack(lanes, self._resolved[g].width)):
                 yield Piece(
                     name=f"rung{rung}-group{g}-chunk{i}",
                     group=g,
@@ -119,7 +119,7 @@ class Conductor:
                     },
                     first=first,
                     last=last,
-                    width=width,
+                    width=self._resolved[g].width,
                     state=self._gathered(chunk) if first else None,
                     replaced=any(t in copied for t, _ in chunk),
                     keep=keep,

@@ -77,7 +77,9 @@ def sweep(
       eval_every: updates between evaluations on the validation split; None evaluates at the end.
       key: an int seed or a JAX key; everything random comes from it.
       strategy: "vmap" (a device's lanes at once), "map" (one after another), "map:8" (blocks of
-        8), or "auto", which tries these briefly and takes the fastest.
+        8), "shared" (as "vmap", a chunk of one seed, whose batches are gathered once for all its
+        lanes), or "auto", which tries these briefly and takes the fastest ("shared" with one
+        seed only).
       width: lanes of the program; None takes what is useful and fits into the memory. Rounded up
         to a multiple of the devices.
       devices: to spread the lanes over, a sequence or how many; all local ones by default. With
@@ -254,15 +256,16 @@ def _runner(
     if resolved is None:
         resolved = []
         for g, group in enumerate(grouped):
-            lanes = len(group.trials) * len(table.seeds)
+            seeds = len(table.seeds)
+            lanes = len(group.trials) * seeds
             numbers = {
                 name: np.array([table.trials[t][name] for t in group.trials], float)
                 for name in group.numbers
             }
             if elsewhere is not None:
-                resolved.append(elsewhere.resolve(g, numbers, lanes, strategy, width))
+                resolved.append(elsewhere.resolve(g, numbers, lanes, seeds, strategy, width))
             else:
-                resolved.append(resolve(jobs[g], numbers, lanes, strategy, width, here))
+                resolved.append(resolve(jobs[g], numbers, lanes, seeds, strategy, width, here))
     if elsewhere is not None:
         elsewhere.resolved = resolved
         return elsewhere, resolved

@@ -54,6 +54,13 @@ def chunks(lanes: Sequence[Any], width: int) -> list[list[Any]]:
     return [list(lanes[i : i + width]) for i in range(0, len(lanes), width)]
 
 
+def chunks_by_seed(lanes: Sequence[tuple[int, int]], width: int) -> list[list[Any]]:
+    """Chunks of `(trial, seed)` lanes that hold one seed each; each seed's last may be shorter."""
+    seeds = dict.fromkeys(seed for _, seed in lanes)
+    apart = [[lane for lane in lanes if lane[1] == seed] for seed in seeds]
+    return [chunk for of_seed in apart for chunk in chunks(of_seed, width)]
+
+
 def padded(chunk: Sequence[Any], width: int) -> list[Any]:
     """A chunk filled up to `width` by repeating its first lane."""
     return [*chunk, *[chunk[0]] * (width - len(chunk))]

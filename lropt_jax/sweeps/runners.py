@@ -104,10 +104,16 @@ class OnExecutor:
         self._broken = False
 
     def resolve(
-        self, group: int, numbers: dict[str, np.ndarray], lanes: int, strategy: str, width: Any
+        self,
+        group: int,
+        numbers: dict[str, np.ndarray],
+        lanes: int,
+        seeds: int,
+        strategy: str,
+        width: int | None,
     ) -> Resolved:
         """The strategy and width of a group, found where it will run."""
-        task = functools.partial(resolve_there, numbers, lanes, strategy, width)
+        task = functools.partial(resolve_there, numbers, lanes, seeds, strategy, width)
         return next(self._all([(task, group, self._devices)]))[1]  # type: ignore[no-any-return]
 
     def __call__(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Snapshot]]:

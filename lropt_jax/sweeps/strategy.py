@@ -23,7 +23,7 @@ WIDEST = {"cpu": 32}  # lanes; more bring nothing on a CPU, whose cache they lea
 WIDEST_ACCELERATOR = 256  # lanes on each device
 MEMORY_SHARE = 0.5  # of a device's memory, for lanes
 BLOCK = 8  # lanes of a block between "vmap" and "map"
-WORTH_A_TRIAL = 3.0  # a sweep shorter than so many compilations is not worth trying strategies
+WORTH_A_TRIAL = 6.0  # a sweep shorter than so many compilations is not worth trying strategies
 TIMING = 0.1  # seconds of a timed run, about
 ROUNDS = 3
 
@@ -37,12 +37,12 @@ class Resolved:
 
 
 def check_strategy(strategy: str) -> None:
-    """Raises `ValueError` for anything but "auto", "vmap", "map" and "map:k"."""
+    """Raises `ValueError` for anything but "auto", "vmap", "map", "map:k" and "shared"."""
     name, _, block = str(strategy).partition(":")
     whole = block.isdecimal() and int(block) >= 1
-    if strategy not in ("auto", "vmap", "map") and not (name == "map" and whole):
+    if strategy not in ("auto", "vmap", "map", "shared") and not (name == "map" and whole):
         raise ValueError(
-            'strategy must be "auto", "vmap", "map" or "map:k" (blocks of k lanes), '
+            'strategy must be "auto", "vmap", "map", "map:k" (blocks of k lanes) or "shared", '
             f"got {strategy!r}"
         )
 
@@ -51,6 +51,7 @@ def resolve(
     job: Job,
     numbers: Mapping[str, np.ndarray],
     lanes: int,
+    seeds: int,
     strategy: str,
     width: int | None,
     devices: Sequence[Any],
@@ -61,6 +62,7 @@ def resolve(
       job: the group's.
       numbers: the hyperparameters of some of its lanes.
       lanes: their number in the group.
+      seeds: the number of seeds; lanes of one seed see the same batches.
       strategy: as in `sweep`.
       width: as in `sweep`.
       devices: to run on.
@@ -71,7 +73,7 @@ def resolve(
         width = -(-lanes // -(-lanes // widest))  # chunks of equal fullness
     width = -(-width // count) * count
     if strategy == "auto":
-        strategy = _fastest(job, numbers, lanes, width, tuple(devices))
+        strategy = _fastest(job, numbers, lanes, seeds == 1, width, tuple(devices))
     return Resolved(strategy, width)
 
 
@@ -145,6 +147,7 @@ def _fastest(
     job: Job,
     numbers: Mapping[str, np.ndarray],
     lanes: int,
+    one_seed: bool,
     width: int,
     devices: tuple[Any, ...],
 ) -> str:
@@ -153,10 +156,11 @@ def _fastest(
         return "vmap"  # one lane alone on a device runs as it is
     shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(job.task.train))
     functions = Fingerprint(job.task.loss), Fingerprint(job.optimizer)
-    problem = (*functions, job.names, shapes, job.task.batch_size, width, devices)
+    problem = (*functions, job.names, shapes, job.task.batch_size, one_seed, width, devices)
     updates = job.plan.steps * -(-lanes // width)
     if problem not in _FOUND and (problem, updates) not in _FOUND:
         names = ["vmap", "map", *([f"map:{BLOCK}"] if local > BLOCK else [])]
+        names += ["shared"] if one_seed else []
         candidates = {c: _Timed(job, numbers, width, Layout(c, devices)) for c in names}
         first = candidates[names[0]]
         if first.seconds() * updates < WORTH_A_TRIAL * first.compiling:

@@ -56,13 +56,14 @@ def run_there(piece: Piece, resolved: Resolved, job: Job, devices: Sequence[Any]
 def resolve_there(
     numbers: dict[str, np.ndarray],
     lanes: int,
+    seeds: int,
     strategy: str,
     width: int | None,
     job: Job,
     devices: Sequence[Any],
 ) -> Resolved:
     """A group's strategy and width, found on the worker."""
-    return resolve(job, numbers, lanes, strategy, width, devices)
+    return resolve(job, numbers, lanes, seeds, strategy, width, devices)
 
 
 # Unpacked once on a worker, with the data of the task. The digest also tells when to let go.
