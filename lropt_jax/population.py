@@ -179,7 +179,9 @@ class Population:
         """The order of batches of each lane."""
         examples = self.task.num_examples["train"]
         words = np.asarray(jax.random.key_data(lanes.key))
-        return [BatchOrder(w, examples, self.task.batch_size) for w in words]
+        # Lanes of one seed share an order, which is drawn once.
+        orders = {w.tobytes(): BatchOrder(w, examples, self.task.batch_size) for w in words}
+        return [orders[w.tobytes()] for w in words]
 
 
 def is_key(x: Any) -> bool:
