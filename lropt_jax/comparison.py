@@ -242,6 +242,7 @@ def compare(
                 if not wider:
                     break
                 bar.describe(f"{name}: widening the grid")
+                bar.skip(-_trials(wider, None) * tuning_seeds * steps)
                 more = sweep(task, factory, wider, None, tuning_seeds, **shown)
                 tuning, added = tuning.joined(more), added + len(more.trials)
                 chosen = _chosen(name, tuning, select, mode)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any, Protocol
+
+WINDOW = 3.0  # seconds over which the speed is measured
 
 
 class Progress(Protocol):
@@ -16,7 +19,7 @@ class Progress(Protocol):
         """So many model-steps are done."""
 
     def skip(self, model_steps: int) -> None:
-        """So many model-steps need not be done."""
+        """So many model-steps need not be done; a negative number: so many more."""
 
     def describe(self, what: str) -> None:
         """Says what runs now."""
@@ -53,8 +56,7 @@ def progress_bar(
       description: what runs.
     """
     if not isinstance(show, bool):
-        show.describe(description)
-        yield show
+        yield show  # whoever made it knows best what runs
         return
     if not show:
         yield Silent()
@@ -79,14 +81,30 @@ def progress_bar(
         yield _Rich(display, display.add_task(description, total=total, speed="", note=""), total)
 
 
+class _Speed:
+    """Model-steps a second over the last few seconds: a compilation is soon forgotten."""
+
+    def __init__(self) -> None:
+        self._done = 0
+        self._marks = collections.deque([(time.monotonic(), 0)])
+
+    def after(self, model_steps: int) -> float:
+        now = time.monotonic()
+        self._done += model_steps
+        self._marks.append((now, self._done))
+        while len(self._marks) > 2 and self._marks[1][0] < now - WINDOW:
+            self._marks.popleft()
+        began, done = self._marks[0]
+        return (self._done - done) / max(now - began, 1e-9)
+
+
 class _Rich:
     def __init__(self, display: Any, task: Any, total: int):
         self._display, self._task, self._total = display, task, total
-        self._began, self._done = time.monotonic(), 0
+        self._speed = _Speed()
 
     def advance(self, model_steps: int) -> None:
-        self._done += model_steps
-        speed = self._done / max(time.monotonic() - self._began, 1e-9)
+        speed = self._speed.after(model_steps)
         self._display.update(self._task, advance=model_steps, speed=f"{speed:,.0f} model-steps/s")
 
     def skip(self, model_steps: int) -> None:
@@ -105,15 +123,14 @@ class _Plain:
 
     def __init__(self, total: int, description: str):
         self._total, self._what = total, description
-        self._began = self._said = time.monotonic()
+        self._said, self._speed = time.monotonic(), _Speed()
         self._done, self._note = 0, ""
 
     def advance(self, model_steps: int) -> None:
         self._done += model_steps
-        now = time.monotonic()
-        if now - self._said > 5:
-            self._said = now
-            speed = self._done / (now - self._began)
+        speed = self._speed.after(model_steps)
+        if time.monotonic() - self._said > 5:
+            self._said = time.monotonic()
             print(
                 f"{self._what}: {self._done / max(self._total, 1):.0%}, {speed:,.0f} model-steps/s"
                 f"{self._note}",
