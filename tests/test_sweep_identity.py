@@ -154,6 +154,14 @@ def test_groups_run_as_if_alone():
     assert len(both.strategy) == 2
 
 
+def test_configurations_may_name_different_numbers(plain):
+    listed = [{"learning_rate": 0.003}, {"learning_rate": 0.01, "b1": 0.5}]
+    mixed = run(listed, seeds=2)
+    assert_same(plain, mixed, [0])
+    assert len(mixed.strategy) == 2
+    assert mixed.to_pandas()["b1"].isna().sum() == len(mixed.to_pandas()) / 2
+
+
 def test_batch_sizes_make_groups(plain):
     both = run({"batch_size": choice(8, 16), "learning_rate": RATES}, seeds=2)
     assert_same(plain, both, [0, 1, 2, 3])

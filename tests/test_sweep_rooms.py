@@ -82,6 +82,8 @@ def test_numbers_of_other_types_are_not_confused():
     found = groups([{"flag": True}, {"flag": False}, {"flag": None}])
     assert [g.trials for g in found] == [(0,), (1,), (2,)]
     assert len(groups([{"lr": 1}, {"lr": 1.5}])) == 1
+    assert len(groups([{"lr": 1}, {"lr": 1.5, "wd": 0.1}])) == 2
+    assert len(groups([{"lr": 1, "wd": 0.2}, {"wd": 0.1, "lr": 1.5}])) == 1
 
 
 def test_chunks_are_full_but_the_last():

@@ -35,7 +35,7 @@ def groups(trials: Sequence[dict[str, Any]], static: Sequence[str] = ()) -> list
     for number, trial in enumerate(trials):
         numbers = tuple(k for k, v in trial.items() if k not in static and is_lane_number(v))
         fixed = {k: v for k, v in trial.items() if k not in numbers}
-        identity = tuple((k, _identity(v)) for k, v in fixed.items())
+        identity = (frozenset(numbers), frozenset((k, _identity(v)) for k, v in fixed.items()))
         group = found.get(identity, Group(fixed, numbers, ()))
         found[identity] = dataclasses.replace(group, trials=(*group.trials, number))
     return list(found.values())
