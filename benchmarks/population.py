@@ -71,6 +71,7 @@ class Setting:
 
 SETTINGS = {
     "small": Setting((64, 32, 10), 32, 32, (100, 600), (100, 1100)),
+    "default": Setting((40, 100, 100, 10), 64, 32, (20, 160), (20, 420)),
     "large": Setting((784, 100, 10), 64, 32, (10, 60), (10, 160)),
     "conv": Setting(None, 250, 4, (1, 5), (1, 9)),
 }
@@ -340,7 +341,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--settings", default="small,large,conv")
+    parser.add_argument("--settings", default="small,default,large,conv")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--output", type=Path, help="a JSON file")
