@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import writable
 from lropt_jax.commands.problem import add_arguments, problem
 
@@ -23,17 +24,19 @@ def add_parsers(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "compare",
         help="compare optimizers: tuned alike, selected on validation, tested once",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Defaults,
     )
     add_arguments(parser)
     parser.add_argument(
         "--optimizers",
         default=",".join(DEFAULT_OPTIMIZERS),
         metavar="A,B,...",
-        help="their names; lropt list shows all",
+        help="sgd, momentum, nesterov, or what lropt list shows",
     )
     parser.add_argument(
-        "--schedule", default="cosine", help=f"shape of the learning rate: {', '.join(SHAPES)}"
+        "--schedule",
+        default="cosine",
+        help=f"shape of the learning rate: {', '.join(SHAPES)}",
     )
     parser.add_argument(
         "--epochs", type=int, help=f"of each training ({EPOCHS}; quick: {QUICK['epochs']})"

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import writable
 from lropt_jax.commands.problem import add_arguments, problem
 
@@ -18,7 +19,7 @@ def add_parsers(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "find-lr",
         help="the learning-rate range test, with intervals over seeds",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Defaults,
     )
     add_arguments(parser)
     parser.add_argument("--optimizer", default="adam", help="its name; lropt list shows all")

@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task", metavar="PACKAGE.MODULE:FUNCTION", help="your own: a function that returns a Task"
     )
-    parser.add_argument("--data", default="mnist1d", help="built-in data (default: %(default)s)")
-    parser.add_argument("--model", default="mlp", help="mlp or cnn (default: %(default)s)")
+    parser.add_argument("--data", default="mnist1d", help="mnist1d, digits or mnist5k")
+    parser.add_argument("--model", default="mlp", help=", ".join(MODELS))
     parser.add_argument("--batch-size", type=int, metavar="N", help="examples in a batch")
 
 
