@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
+import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -156,6 +160,7 @@ def compare(
     strategy: str = "auto",
     width: int | None = None,
     devices: Sequence[Any] | None = None,
+    directory: str | os.PathLike[str] | None = None,
     progress: bool | Progress = True,
 ) -> Comparison:
     """Compares optimizers as a careful reviewer would.
@@ -180,6 +185,8 @@ def compare(
         the last bit only at the same strategy, width and number of devices.
       width: lanes of the compiled program, the same for tuning and retraining.
       devices: as in `sweep`.
+      directory: where progress is kept, a folder an optimizer and phase (see `sweep`): the same
+        call goes on where it was interrupted.
       progress: whether to show a live progress line.
 
     Returns:
@@ -230,29 +237,41 @@ def compare(
     total = sum(n * tuning_seeds + seeds for n in budgets.values()) * steps
     contestants = {}
     with progress_bar(progress, total, "compare") as bar:
-        for name, (factory, space) in optimizers.items():
+        for place, (name, (factory, space)) in enumerate(optimizers.items()):
+            kept = functools.partial(_folder, directory, place, name)
             bar.describe(f"{name}: tuning")
             shown = {**run, "progress": bar}
-            tuning = sweep(task, factory, space, trials, tuning_seeds, **shown)
+            tuning = sweep(
+                task, factory, space, trials, tuning_seeds, directory=kept("tuning"), **shown
+            )
             run["strategy"] = shown["strategy"] = tuning.strategy[0]
             chosen = _chosen(name, tuning, select, mode)
             added = 0
-            for _ in range(WIDENINGS):
+            for widening in range(WIDENINGS):
                 wider = _beyond(chosen, tuning, space, at_once)
                 if not wider:
                     break
                 bar.describe(f"{name}: widening the grid")
                 bar.skip(-_trials(wider, None) * tuning_seeds * steps)
-                more = sweep(task, factory, wider, None, tuning_seeds, **shown)
+                where = kept(f"widening-{widening}")
+                more = sweep(task, factory, wider, None, tuning_seeds, directory=where, **shown)
                 tuning, added = tuning.joined(more), added + len(more.trials)
                 chosen = _chosen(name, tuning, select, mode)
             bar.describe(f"{name}: retraining on fresh seeds")
             fresh = range(FRESH_SEEDS, FRESH_SEEDS + seeds)
-            retraining = sweep(task, factory, chosen, None, fresh, **shown)
+            retraining = sweep(
+                task, factory, chosen, None, fresh, directory=kept("retraining"), **shown
+            )
             inside = _beyond(chosen, tuning, space, 1) is None
             contestants[name] = Contestant(name, chosen, tuning, added, not inside, retraining)
     protocol = Protocol(steps, tuning_seeds, seeds, select, mode, str(run["strategy"]))
     return Comparison(contestants, protocol, metric_names)
+
+
+def _folder(directory: Any, place: int, name: str, phase: str) -> pathlib.Path | None:
+    if directory is None:
+        return None
+    return pathlib.Path(directory) / f"{place:02d}-{re.sub(r'[^A-Za-z0-9]+', '-', name)}" / phase
 
 
 def _evaluation_metrics(task: Task) -> list[str]:

@@ -161,3 +161,42 @@ def test_a_task_without_a_test_split_is_refused():
 def test_everything_diverged_is_one_clear_error():
     with pytest.raises(ValueError, match="sgd: no configuration finished"):
         compare(regression(), {"sgd": (sgd, {"learning_rate": 1e12})}, 20, 2, 1, progress=False)
+
+
+class _Interrupting:
+    """A progress line that is interrupted after so many segments."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def advance(self, model_steps):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    def skip(self, model_steps):
+        pass
+
+    def describe(self, what):
+        pass
+
+    def note(self, what):
+        pass
+
+
+@pytest.mark.parametrize("after", [2, 9, 16])
+def test_an_interrupted_comparison_goes_on_where_it_was(after, tmp_path):
+    entries = {
+        "sgd": (sgd, {"learning_rate": log_grid(1e-3, 1e-2, 2)}),
+        "a b/c": (_momentum, {"learning_rate": log_grid(1e-3, 1e-1, 3)}),
+    }
+    budget = {"steps": 12, "seeds": 2, "tuning_seeds": 1, "eval_every": 4}
+    whole = compare(regression(), entries, **budget, progress=False)
+    interrupted = _Interrupting(after)
+    with pytest.raises(KeyboardInterrupt):
+        compare(regression(), entries, **budget, directory=tmp_path, progress=interrupted)
+    again = _Interrupting(-1)
+    resumed = compare(regression(), entries, **budget, directory=tmp_path, progress=again)
+    pd.testing.assert_frame_equal(resumed.to_pandas(), whole.to_pandas())
+    pd.testing.assert_frame_equal(resumed.table(), whole.table())
+    compare(regression(), entries, **budget, directory=tmp_path, progress=_Interrupting(1))

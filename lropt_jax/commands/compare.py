@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -87,6 +89,10 @@ def run(options: argparse.Namespace) -> None:
     given = problem(options)
     per_epoch = given.task.steps_per_epoch
     steps = chosen["epochs"] * per_epoch
+    strategy = options.strategy or given.strategy
+    # Kept by the command, so that the same one goes on where it was interrupted.
+    command = _command(options, names, chosen, strategy)
+    unfinished = output / f"unfinished-{hashlib.sha256(command.encode()).hexdigest()[:8]}"
     began = time.monotonic()
     comparison = compare(
         given.task,
@@ -96,7 +102,8 @@ def run(options: argparse.Namespace) -> None:
         tuning_seeds=chosen["tuning_seeds"],
         eval_every=per_epoch * max(1, chosen["epochs"] // 30),
         key=options.key,
-        strategy=options.strategy or given.strategy,
+        strategy=strategy,
+        directory=unfinished,
     )
     setting = {
         **given.words,
@@ -107,6 +114,7 @@ def run(options: argparse.Namespace) -> None:
     command = _command(options, names, chosen, comparison.protocol.strategy)
     title = f"Optimizers compared on {options.task or options.data}"
     page = write_report(comparison, output, title, setting, command, per_epoch)
+    shutil.rmtree(unfinished)
     _print(comparison, setting)
     print(f"\nReport: {page}   ({time.monotonic() - began:.0f} s)")
 
