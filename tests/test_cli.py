@@ -28,6 +28,28 @@ def test_compare_writes_a_table_and_a_report(tmp_path, capsys, monkeypatch):
         "rows.csv", "retrained.csv", "table.csv",
     }  # fmt: skip
     assert list(pd.read_csv(folder / "table.csv")["optimizer"]) == ["momentum", "adam"]
+    assert not list(folder.glob("unfinished*"))
+
+
+def test_an_interrupted_comparison_goes_on(tmp_path, capsys, monkeypatch):
+    from lropt_jax.sweeps import store
+
+    words = ["compare", "--data", "digits", "--optimizers", "sgd", *SMALL, "--output"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+    save, saved = store.Store.save, []
+
+    def interrupted(self, *args, **kwargs):
+        saved.append(save(self, *args, **kwargs))
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.Store, "save", interrupted)
+    assert main([*words, str(tmp_path / "parts")]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "parts")]) == 0
+    read = [(tmp_path / x / "rows.csv").read_bytes() for x in ("whole", "parts")]
+    assert read[0] == read[1]
+    assert not list((tmp_path / "parts").glob("unfinished*"))
 
 
 def test_the_reports_command_makes_the_same_run_again(tmp_path, capsys):
