@@ -102,4 +102,6 @@ def __getattr__(name: str) -> object:
     if name in ("models", "mlp", "cnn", "vgg11", "resnet18"):
         models = importlib.import_module("lropt_jax.models")
         return models if name == "models" else getattr(models, name)
+    if name == "plot_schedules":
+        return importlib.import_module("lropt_jax.plotting").plot_schedules
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -76,4 +76,5 @@ def replaced(name: str, old: Any, new: Any, population: tuple[int, ...]) -> Any:
 
 
 def cast(value: Any, dtype: Any, shape: tuple[int, ...]) -> jax.Array:
+    """A number as a strongly typed array of this dtype, broadcast to this shape."""
     return jnp.broadcast_to(jax.lax.convert_element_type(jnp.asarray(value), dtype), shape)

@@ -15,3 +15,8 @@ def test_everything_public_is_documented_with_an_example():
         if ">>>" not in doc:
             without.append(name)
     assert without == []
+
+
+def test_what_is_loaded_lazily_is_there():
+    for name in ("models", "mlp", "cnn", "vgg11", "resnet18", "plot_schedules"):
+        assert getattr(lropt_jax, name) is not None
