@@ -20,6 +20,7 @@ from lropt_jax.sweeps.results import SweepResult
 from lropt_jax.sweeps.space import Grid, Space, grid
 from lropt_jax.sweeps.stats import PairedTest, mean_interval, paired_tests
 from lropt_jax.task import Task, check_task
+from lropt_jax.validation import whole_number
 
 FRESH_SEEDS = 1_000_000  # the first seed of the retraining, far from those of the tuning
 WIDENINGS = 6  # times that a grid may grow before its edge is accepted
@@ -159,7 +160,7 @@ def compare(
     key: Any = 0,
     strategy: str = "auto",
     width: int | None = None,
-    devices: Sequence[Any] | None = None,
+    devices: int | Sequence[Any] | None = None,
     directory: str | os.PathLike[str] | None = None,
     progress: bool | Progress = True,
 ) -> Comparison:
@@ -217,8 +218,7 @@ def compare(
         raise ValueError("optimizers must name at least one optimizer, got none")
     if seeds < 2:
         raise ValueError(f"seeds must be at least 2 for an interval, got {seeds!r}")
-    if isinstance(tuning_seeds, bool) or int(tuning_seeds) != tuning_seeds or tuning_seeds < 1:
-        raise ValueError(f"tuning_seeds must be a whole number >= 1, got {tuning_seeds!r}")
+    tuning_seeds = whole_number("tuning_seeds", tuning_seeds)
     check_task(task)
     metric_names = _evaluation_metrics(task)
     select = select or ("valid_accuracy" if "accuracy" in metric_names else "valid_loss")
@@ -228,7 +228,7 @@ def compare(
         raise ValueError(f"select must be one of {', '.join(selectable)}, got {select!r}")
     if mode not in ("min", "max"):
         raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
-    device_count = len(devices or jax.local_devices())
+    device_count = devices if isinstance(devices, int) else len(devices or jax.local_devices())
     width = width or -(-seeds // device_count) * device_count
     at_once = min(3, max(1, width // tuning_seeds))  # new values: what fills a chunk of lanes
     run = {"steps": steps, "eval_every": eval_every, "key": key, "strategy": strategy,

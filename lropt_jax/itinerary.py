@@ -13,6 +13,7 @@ import numpy as np
 
 from lropt_jax.schedules import as_schedule
 from lropt_jax.segment import BatchOrder, Feed
+from lropt_jax.validation import whole_number
 
 LONGEST_SEGMENT = 1024  # updates: bounds the host's part of a feed, and how long a visit waits
 
@@ -77,8 +78,8 @@ def itinerary(steps: int, eval_every: int | None, accumulate: Any = None) -> Iti
     Raises:
       ValueError: when `steps`, `eval_every` or a value of `accumulate` is not a whole number >= 1.
     """
-    steps = _whole("steps", steps)
-    every = steps if eval_every is None else min(_whole("eval_every", eval_every), steps)
+    steps = whole_number("steps", steps)
+    every = steps if eval_every is None else min(whole_number("eval_every", eval_every), steps)
     if accumulate is None:
         return Itinerary(steps, every)
     counts = np.asarray(jax.vmap(as_schedule(accumulate))(jnp.arange(steps)))
@@ -93,12 +94,6 @@ def itinerary(steps: int, eval_every: int | None, accumulate: Any = None) -> Iti
             f"got values from {counts.min():g} to {counts.max():g}"
         )
     return Itinerary(steps, every, np.concatenate([[0], np.cumsum(rounded.astype(np.int64))]))
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
-    return int(value)
 
 
 def _padded(parts: list[np.ndarray], length: int) -> np.ndarray:

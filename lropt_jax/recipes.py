@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -109,8 +108,3 @@ def unknown(what: str, name: str, known: Any) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {name!r}{hint} Known: {', '.join(known)}"
-
-
-def takes(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function has an argument of this name."""
-    return name in inspect.signature(function).parameters

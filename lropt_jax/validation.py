@@ -70,3 +70,23 @@ def ascending(name: str, boundaries: Any, one_less_than: tuple[str, Any]) -> Non
         traced = any(isinstance(x, jax.core.Tracer) for x in (before, after))
         if not traced and np.any(np.asarray(after) < np.asarray(before)):
             raise ValueError(f"{name} must be ascending, got {after} after {before}")
+
+
+def whole_number(name: str, value: Any, least: int = 1, allowed: str = "") -> int:
+    """`value` as an int; a float without a fraction is a whole number too.
+
+    Args:
+      name: what the error calls it.
+      value: anything.
+      least: the smallest that is allowed.
+      allowed: what else the error says is allowed (" or None").
+
+    Raises:
+      ValueError: for anything that is not a whole number of at least `least`.
+    """
+    try:
+        if not isinstance(value, (bool, str)) and int(value) == value and value >= least:
+            return int(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(f"{name} must be a whole number >= {least}{allowed}, got {value!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
+import jax
 import numpy as np
 import optax
 import pandas as pd
@@ -200,3 +201,11 @@ def test_an_interrupted_comparison_goes_on_where_it_was(after, tmp_path):
     pd.testing.assert_frame_equal(resumed.to_pandas(), whole.to_pandas())
     pd.testing.assert_frame_equal(resumed.table(), whole.table())
     compare(regression(), entries, **budget, directory=tmp_path, progress=_Interrupting(1))
+
+
+def test_devices_may_be_a_number_of_them():
+    entries = {"sgd": (sgd, {"learning_rate": 0.01})}
+    budget = {"steps": 4, "seeds": 2, "tuning_seeds": 1, "progress": False}
+    by_number = compare(regression(), entries, **budget, devices=1)
+    listed = compare(regression(), entries, **budget, devices=jax.local_devices()[:1])
+    pd.testing.assert_frame_equal(by_number.to_pandas(), listed.to_pandas())

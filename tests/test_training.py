@@ -136,6 +136,8 @@ def test_without_a_validation_split():
     ("arguments", "message"),
     [
         ({"steps": 0}, "steps must be a whole number >= 1, got 0"),
+        ({"steps": "many"}, "steps must be a whole number >= 1, got 'many'"),
+        ({"steps": float("inf")}, "steps must be a whole number >= 1, got inf"),
         ({"steps": 2.5}, "steps must be a whole number >= 1, got 2.5"),
         ({"steps": 3, "eval_every": -1}, "eval_every must be a whole number >= 1, got -1"),
         ({"steps": 3, "accumulate": 0}, "accumulate must be"),

@@ -23,6 +23,7 @@ from lropt_jax.segment import BatchOrder, Feed
 from lropt_jax.sweeps.plan import Group, chunks, groups, padded
 from lropt_jax.task import Task, check_task
 from lropt_jax.training import as_key
+from lropt_jax.validation import whole_number
 
 LEARNING_RATE = "learning_rate"
 
@@ -203,8 +204,7 @@ def _shared(orders: list[BatchOrder], seeds: list[int]) -> list[BatchOrder]:
 
 
 def _ladder(start: float, end: float, steps: int, spacing: str) -> np.ndarray[Any, Any]:
-    if isinstance(steps, bool) or int(steps) != steps or steps < 2:
-        raise ValueError(f"steps must be a whole number >= 2, got {steps!r}")
+    steps = whole_number("steps", steps, least=2)
     if spacing not in ("geometric", "linear"):
         raise ValueError(f"spacing must be 'geometric' or 'linear', got {spacing!r}")
     if not (np.isfinite(start) and np.isfinite(end) and 0 < start < end):
@@ -267,6 +267,4 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
 
 
 def _whole(width: int | None) -> int | None:
-    if width is not None and (isinstance(width, bool) or int(width) != width or width < 1):
-        raise ValueError(f"width must be a whole number >= 1 or None, got {width!r}")
-    return width
+    return None if width is None else whole_number("width", width, allowed=" or None")

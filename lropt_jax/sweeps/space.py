@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.validation import is_number
+from lropt_jax.validation import is_number, whole_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,9 +73,7 @@ def log_grid(low: float, high: float, n: int) -> Grid:
       grid(0.01, 0.1, 1)
     """
     _ordered("log_grid", low, high)
-    if n < 2 or int(n) != n:
-        raise ValueError(f"log_grid: n must be a whole number >= 2, got {n!r}")
-    values = np.geomspace(low, high, int(n))
+    values = np.geomspace(low, high, whole_number("log_grid: n", n, least=2))
     return Grid(tuple(float(f"{v:.12g}") for v in values), "log")
 
 
@@ -164,8 +162,7 @@ def draw(
             )
         axes = [v.values if isinstance(v, Grid) else (v,) for v in space.values()]
         return [dict(zip(space, point, strict=True)) for point in itertools.product(*axes)]
-    if isinstance(trials, bool) or int(trials) != trials or trials < 1:
-        raise ValueError(f"trials must be a whole number >= 1 or None, got {trials!r}")
+    trials = whole_number("trials", trials, allowed=" or None")
     if not free:
         raise ValueError(
             f"trials={trials} samples, but every value of the space is fixed: give a range or a "
