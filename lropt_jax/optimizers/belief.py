@@ -59,7 +59,7 @@ def scale_by_adabelief(
             g: Any, m: Any, s: Any, b1: Any, b2: Any, scale: Any, folded_eps: Any, eps: Any
         ) -> tuple[Any, Any, Any]:
             m = b1 * m + (1 - b1) * g
-            s = b2 * s + (1 - b2) * square(g - m) + eps
+            s = b2 * s + ((1 - b2) * square(g - m) + eps)
             return scale * (m / (root(s) + folded_eps)), m, s
 
         numbers = [b1, b2, scale, folded_eps, eps]

@@ -27,10 +27,6 @@ def _signs_like(params: Any) -> Any:
     return jax.tree.map(lambda p: jnp.zeros_like(p, dtype=jnp.int8), params)
 
 
-def _sign(g: Any) -> Any:
-    return jnp.sign(g).astype(jnp.int8)
-
-
 def _check_order(low: str, high: str, arguments: dict[str, Any]) -> None:
     values = [arguments[low], arguments[high]]
     concrete = all(is_number(v) and not isinstance(v, jax.core.Tracer) for v in values)
@@ -85,11 +81,10 @@ def scale_by_local_gains(
         def equation(
             g: Any, gain: Any, before: Any, beta: Any, low: Any, high: Any
         ) -> tuple[Any, Any, Any]:
-            sign = _sign(g)
-            agreement = sign * before
+            agreement = g * before  # in floats: XLA:CPU is slow where dtypes mix
             changed = jnp.where(agreement > 0, gain + beta, gain * (1 - beta))
             gain = jnp.where(agreement == 0, gain, jnp.clip(changed, low, high))
-            return gain * g, gain, sign
+            return gain * g, gain, jnp.sign(g).astype(jnp.int8)
 
         def accumulate(d: Any, v: Any, momentum: Any) -> tuple[Any]:
             return (momentum * v + d,)
@@ -223,12 +218,11 @@ def scale_by_rprop(
         def equation(g: Any, size: Any, before: Any, *numbers: Any) -> tuple[Any, Any, Any]:
             first, minus, plus, low, high = numbers
             size = jnp.where(size == 0, first, size)  # no step is 0 once it was bounded
-            sign = _sign(g)
-            agreement = sign * before
-            factor = jnp.where(agreement > 0, plus, jnp.where(agreement < 0, minus, 1.0))
-            size = jnp.clip(size * factor, low, high)
-            sign = jnp.where(agreement < 0, jnp.zeros_like(sign), sign)
-            return -sign * size, size, sign
+            agreement = g * before  # in floats: XLA:CPU is slow where dtypes mix
+            grown, shrunk, kept = (jnp.clip(size * f, low, high) for f in (plus, minus, 1.0))
+            size = jnp.where(agreement > 0, grown, jnp.where(agreement < 0, shrunk, kept))
+            sign = jnp.where(agreement < 0, 0, jnp.sign(g))
+            return -sign * size, size, sign.astype(jnp.int8)
 
         numbers = [learning_rate, eta_minus, eta_plus, min_step, max_step]
         trees = [updates, state.step_sizes, state.signs]
