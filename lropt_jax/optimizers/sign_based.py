@@ -222,7 +222,7 @@ def scale_by_rprop(
             grown, shrunk, kept = (jnp.clip(size * f, low, high) for f in (plus, minus, 1.0))
             size = jnp.where(agreement > 0, grown, jnp.where(agreement < 0, shrunk, kept))
             sign = jnp.where(agreement < 0, 0, jnp.sign(g))
-            return -sign * size, size, sign.astype(jnp.int8)
+            return (0.0 - sign) * size, size, sign.astype(jnp.int8)  # no negative zero
 
         numbers = [learning_rate, eta_minus, eta_plus, min_step, max_step]
         trees = [updates, state.step_sizes, state.signs]
