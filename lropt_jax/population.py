@@ -80,26 +80,49 @@ class Layout:
         return jax.jit(function, donate_argnums=donate)
 
     def over_lanes(self, function: Any, per_lane: tuple[bool, ...]) -> Any:
-        """`function` of one lane as a function of a device's lanes, by the strategy."""
+        """`function` of one lane as a function of a device's lanes, by the strategy.
+
+        Its last argument, if it is per lane, is a number of rounds: lanes that run at once all
+        make as many as the one that needs most, so that a block without work takes no time.
+        """
 
         def over(*arguments: Any) -> Any:
+            def block(lanes: list[Any]) -> Any:
+                own = iter(lanes)
+                given = [next(own) if p else a for a, p in zip(arguments, per_lane, strict=True)]
+                axes = [0 if p else None for p in per_lane]
+                if per_lane[-1]:
+                    given[-1], axes[-1] = jax.numpy.max(given[-1]), None
+                if len(jax.tree.leaves(lanes)[0]) > 1:
+                    return jax.vmap(function, in_axes=axes)(*given)
+                alone = [
+                    a if axis is None else jax.tree.map(lambda x: x[0], a)
+                    for a, axis in zip(given, axes, strict=True)
+                ]
+                return jax.tree.map(lambda x: x[None], function(*alone))
+
             mapped = [a for a, p in zip(arguments, per_lane, strict=True) if p]
             width = len(jax.tree.leaves(mapped)[0])
-
-            def one(lane: list[Any]) -> Any:
-                own = iter(lane)
-                return function(
-                    *[next(own) if p else a for a, p in zip(arguments, per_lane, strict=True)]
-                )
-
-            if width == 1:
-                return jax.tree.map(lambda x: x[None], one(jax.tree.map(lambda x: x[0], mapped)))
-            if self.strategy in ("vmap", "shared"):
-                return jax.vmap(one)(mapped)
-            block = int(self.strategy.partition(":")[2] or 1)
-            return jax.lax.map(one, mapped, batch_size=block if block > 1 else None)
+            size = self._at_once(width)
+            if size == width:
+                return block(mapped)
+            whole = width - width % size
+            blocks = jax.tree.map(lambda x: x[:whole].reshape(-1, size, *x.shape[1:]), mapped)
+            done = jax.tree.map(
+                lambda x: x.reshape(whole, *x.shape[2:]), jax.lax.map(block, blocks)
+            )
+            if whole == width:
+                return done
+            rest = block(jax.tree.map(lambda x: x[whole:], mapped))
+            return jax.tree.map(lambda *x: jax.numpy.concatenate(x), done, rest)
 
         return over
+
+    def _at_once(self, width: int) -> int:
+        """The lanes of a block, of so many on a device."""
+        if self.strategy in ("vmap", "shared"):
+            return width
+        return min(width, int(self.strategy.partition(":")[2] or 1))
 
 
 class Population:
@@ -128,15 +151,25 @@ class Population:
         params, model_state, keys = self._init(keys)
         return self._start(params, model_state, keys, numbers)  # type: ignore[no-any-return]
 
-    def run(self, lanes: Lane, feed: Feed, updates: int) -> tuple[Lane, dict[str, jax.Array]]:
-        """Trains all lanes by so many updates. The lanes given are donated: use the new ones."""
+    def run(
+        self, lanes: Lane, feed: Feed, updates: int | np.ndarray
+    ) -> tuple[Lane, dict[str, jax.Array]]:
+        """Trains lanes by so many updates. The lanes given are donated: use the new ones.
+
+        Args:
+          lanes: the lanes.
+          feed: what they are fed.
+          updates: one number, or (width,) how many each lane needs. A lane whose neighbours in
+            its block need more may make as many as they.
+        """
+        updates = np.broadcast_to(np.asarray(updates, np.int32), lanes.step.shape)
         if self.layout.shares_batches:
             first = jax.tree.map(lambda x: np.asarray(x)[0], feed)
             feed = jax.device_put(first, self.layout.everywhere)
         else:
             feed = jax.device_put(feed, self.layout.lanes)
         result: tuple[Lane, dict[str, jax.Array]] = self._run(
-            lanes, feed, self.split("train"), np.int32(updates)
+            lanes, feed, self.split("train"), jax.device_put(updates, self.layout.lanes)
         )
         return result
 
@@ -259,7 +292,7 @@ def _start_program(optimizer: Fingerprint[OptimizerOf], layout: Layout) -> Any:
 def _run_program(
     loss: Fingerprint[Any], optimizer: Fingerprint[OptimizerOf], numbers: _Numbers, layout: Layout
 ) -> Any:
-    axes = (True, not layout.shares_batches, False, False)
+    axes = (True, not layout.shares_batches, False, True)
     train = segment(loss.function, optimizer.function(**numbers))
     return layout.compiled(layout.over_lanes(train, axes), axes, donate=(0,))
 

@@ -32,6 +32,8 @@ class Run:
       step: updates taken.
       totals: the sum of each training metric since the last evaluation, (width,), float64.
       since: the update after which `totals` begin.
+      wanted: (width,), the lanes whose results are read, None for all. Where it is given, lanes
+        that are not wanted or have diverged may rest.
     """
 
     population: Population
@@ -40,12 +42,19 @@ class Run:
     step: int = 0
     totals: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     since: int = 0
+    wanted: np.ndarray | None = None
 
     @classmethod
-    def begin(cls, population: Population, keys: jax.Array, numbers: dict[str, Any]) -> Run:
+    def begin(
+        cls,
+        population: Population,
+        keys: jax.Array,
+        numbers: dict[str, Any],
+        wanted: np.ndarray | None = None,
+    ) -> Run:
         """Lanes before their first update: one key, and one of each number, a lane."""
         lanes = population.start(keys, numbers)
-        return cls(population, lanes, np.full(len(keys), -1))
+        return cls(population, lanes, np.full(len(keys), -1), wanted=wanted)
 
     @property
     def observes(self) -> bool:
@@ -97,7 +106,7 @@ class Run:
         segments = list(plan.segments(start, stop))
         feed = plan.feed(orders, *segments[0])
         for i, (first, last) in enumerate(segments):
-            self.lanes, recorded = self.population.run(self.lanes, feed, last - first)
+            self.lanes, recorded = self.population.run(self.lanes, feed, self._needed(last - first))
             if i + 1 < len(segments):  # the host prepares while the devices train
                 feed = plan.feed(orders, *segments[i + 1])
             values = {k: np.asarray(v)[:, : last - first] for k, v in recorded.items()}
@@ -121,6 +130,12 @@ class Run:
     def observe(self, values: np.ndarray) -> None:
         """Shows each lane's schedules its value."""
         self.lanes = self.population.observe(self.lanes, jnp.asarray(values, float_type()))
+
+    def _needed(self, updates: int) -> int | np.ndarray:
+        """The updates that each lane needs."""
+        if self.wanted is None:
+            return updates
+        return np.where(self.wanted & (self.diverged_at < 0), updates, 0)
 
     def _mark(self, bad: np.ndarray, steps: np.ndarray) -> None:
         new = bad.any(axis=1) & (self.diverged_at < 0)

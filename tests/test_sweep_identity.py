@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from numpy.testing import assert_array_equal
 
 from lropt_jax import (
     adam,
@@ -20,6 +21,7 @@ from lropt_jax import (
     sweep,
 )  # fmt: skip
 from lropt_jax import itinerary as itineraries
+from lropt_jax.population import Layout, Population, on_host
 from lropt_jax.segment import BatchOrder
 from tests import sweep_problems
 from tests.sweep_problems import DIVERGES, assert_same, fragile, run, task
@@ -261,3 +263,42 @@ def test_in_float64_the_numbers_are_float64(x64):
     assert result.trials[1]["learning_rate"] == rate
     assert not np.array_equal(values[0], values[1])
     np.testing.assert_allclose(values[0], values[1], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "taken"),
+    [("map", [7, 0, 0, 7, 0]), ("map:2", [7, 7, 7, 7, 0]), ("vmap", [7] * 5)],
+)
+def test_a_block_without_work_rests_and_the_others_are_untouched(strategy, taken):
+    layout = Layout(strategy, tuple(jax.local_devices()[:1]))
+    rates = {"learning_rate": np.geomspace(0.003, 0.1, 5, dtype=np.float32)}
+    population = Population(task(), sgd, {"learning_rate": 0.1}, layout)
+    plan = itineraries.itinerary(9, None)
+
+    def trained(updates):
+        lanes = population.start(jax.random.split(jax.random.key(0), 5), rates)
+        feed = plan.feed(population.orders(lanes), 0, 9)
+        return population.run(lanes, feed, updates)
+
+    lanes, records = trained(np.array([7, 0, 0, 7, 0]))
+    assert lanes.step.tolist() == taken
+    whole, whole_records = trained(7)
+    for lane in (0, 3):
+        assert_array_equal(records["loss"][lane], whole_records["loss"][lane])
+        for some, every in zip(on_host(lanes), on_host(whole), strict=True):
+            assert_array_equal(some[lane], every[lane])
+
+
+def test_lanes_that_have_diverged_are_trained_no_further(monkeypatch):
+    asked = []
+    real = Population.run
+
+    def train(self, lanes, feed, updates):
+        asked.append(np.asarray(updates).tolist())
+        return real(self, lanes, feed, updates)
+
+    monkeypatch.setattr(Population, "run", train)
+    result = run({"learning_rate": [0.01, DIVERGES, 0.03]}, optimizer=fragile, strategy="map")
+    assert result.status[:, 0].tolist() == ["finished", "diverged", "finished"]
+    assert asked[0].count(0) == len(asked[0]) - 3  # the first segment trains all three
+    assert all(now.count(0) == len(now) - 2 for now in asked[1:])

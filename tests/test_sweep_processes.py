@@ -25,7 +25,7 @@ from tests.sweep_problems import run
 trained = []
 real = Population.run
 def counting(self, lanes, feed, updates):
-    trained.append(updates)
+    trained.append(int(np.max(updates)))
     return real(self, lanes, feed, updates)
 Population.run = counting
 space = {"learning_rate": log_grid(0.003, 1.0, 12)}

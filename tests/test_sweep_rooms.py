@@ -15,7 +15,7 @@ from lropt_jax import (
     uniform,
 )
 from lropt_jax.itinerary import itinerary
-from lropt_jax.sweeps.plan import chunks, chunks_by_seed, groups, padded
+from lropt_jax.sweeps.plan import chunks, chunks_by_seed, groups, padded, places
 from lropt_jax.sweeps.prune import Standing, ranked
 from lropt_jax.sweeps.space import draw
 
@@ -84,6 +84,12 @@ def test_numbers_of_other_types_are_not_confused():
     assert len(groups([{"lr": 1}, {"lr": 1.5}])) == 1
     assert len(groups([{"lr": 1}, {"lr": 1.5, "wd": 0.1}])) == 2
     assert len(groups([{"lr": 1, "wd": 0.2}, {"wd": 0.1, "lr": 1.5}])) == 1
+
+
+def test_lanes_lie_evenly_on_the_devices():
+    assert places(5, 8, 1).tolist() == [0, 1, 2, 3, 4]
+    assert places(5, 8, 2).tolist() == [0, 4, 1, 5, 2]
+    assert sorted(places(8, 8, 4).tolist()) == list(range(8))
 
 
 def test_chunks_are_full_but_the_last():

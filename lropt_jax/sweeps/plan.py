@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from lropt_jax.sweeps.space import is_lane_number
 
 
@@ -59,6 +61,18 @@ def chunks_by_seed(lanes: Sequence[tuple[int, int]], width: int) -> list[list[An
     seeds = dict.fromkeys(seed for _, seed in lanes)
     apart = [[lane for lane in lanes if lane[1] == seed] for seed in seeds]
     return [chunk for of_seed in apart for chunk in chunks(of_seed, width)]
+
+
+def places(count: int, width: int, devices: int) -> np.ndarray:
+    """Where so many lanes lie in a program, (count,): each device has its share, at its front.
+
+    Args:
+      count: of lanes, at most `width`.
+      width: lanes of the program, a multiple of `devices`.
+      devices: that they are spread over.
+    """
+    lanes = np.arange(count)
+    return lanes % devices * (width // devices) + lanes // devices
 
 
 def padded(chunk: Sequence[Any], width: int) -> list[Any]:

@@ -19,7 +19,7 @@ from lropt_jax.itinerary import Itinerary
 from lropt_jax.population import Layout, Population, on_host
 from lropt_jax.run import Run
 from lropt_jax.schedules.base import float_type
-from lropt_jax.sweeps.plan import padded
+from lropt_jax.sweeps.plan import places
 from lropt_jax.task import Task
 
 Arrays = dict[str, np.ndarray]
@@ -153,14 +153,15 @@ def run_piece(
       advance: called with the model-steps done.
     """
     count = len(piece.lanes)
+    rows = _rows(piece, population)
     stops = job.plan.evaluations
     run, metrics, final = _begin(job, piece, population, begun)
 
     def snapshot(keep: bool, done: bool = False) -> Snapshot:
-        leaves = [x[:count] for x in on_host(run.lanes)] if keep else None
-        totals = {k: v[:count] for k, v in run.totals.items()}
+        leaves = [x[rows] for x in on_host(run.lanes)] if keep else None
+        totals = {k: v[rows] for k, v in run.totals.items()}
         columns = {k: np.stack(v, axis=1) for k, v in metrics.items()}
-        return Snapshot(run.step, columns, final, totals, run.diverged_at[:count], leaves, done)
+        return Snapshot(run.step, columns, final, totals, run.diverged_at[rows], leaves, done)
 
     def segment_done(updates: int) -> None:
         # A segment that an evaluation follows is saved with it.
@@ -173,28 +174,35 @@ def run_piece(
         if run.step >= stop:
             continue
         for name, values in run.visit(job.plan, stop, segment_done).items():
-            metrics.setdefault(name, []).append(values[:count])
+            metrics.setdefault(name, []).append(values[rows])
         if save is not None and number + 1 < piece.last:
             save(snapshot(keep=True))
     if piece.last == len(stops):
         for split in job.final_splits:
-            final |= {k: v[:count] for k, v in run.evaluate(stops[-1], split).items()}
+            final |= {k: v[rows] for k, v in run.evaluate(stops[-1], split).items()}
     complete = snapshot(piece.keep, done=True)
     if save is not None:
         save(complete)
     return complete
 
 
+def _rows(piece: Piece, population: Population) -> np.ndarray:
+    """Where the lanes of a piece lie in its program."""
+    return places(len(piece.lanes), piece.width, len(population.layout.devices))
+
+
 def _begin(
     job: Job, piece: Piece, population: Population, begun: Snapshot | None
 ) -> tuple[Run, dict[str, list[np.ndarray]], Arrays]:
-    filled = np.array(padded(range(len(piece.lanes)), piece.width))
+    rows = _rows(piece, population)
+    filled, wanted = np.zeros(piece.width, int), np.zeros(piece.width, bool)
+    filled[rows], wanted[rows] = np.arange(len(rows)), True  # the first lane fills the others
     numbers = {k: np.asarray(piece.numbers[k], float_type())[filled] for k in job.names}
     stops = [0, *job.plan.evaluations]
     if begun is None and piece.state is None:
         root = jax.random.wrap_key_data(jnp.asarray(job.key), impl=job.key_type)
         keys = jax.vmap(lambda s: jax.random.fold_in(root, s))(jnp.asarray(piece.seeds[filled]))
-        return Run.begin(population, keys, numbers), {}, {}
+        return Run.begin(population, keys, numbers, wanted), {}, {}
 
     resumed = begun or piece.state
     assert resumed is not None
@@ -204,7 +212,7 @@ def _begin(
         lanes = lanes._replace(opt_state=set_hyperparams(lanes.opt_state, **numbers))
     step = stops[piece.first] if begun is None else begun.step
     since = max(stop for stop in stops if stop <= step)
-    run = Run(population, lanes, resumed.diverged_at[filled], step, {}, since)
+    run = Run(population, lanes, resumed.diverged_at[filled], step, {}, since, wanted)
     if begun is None:
         return run, {}, {}
     run.totals = {k: v[filled] for k, v in begun.totals.items()}
