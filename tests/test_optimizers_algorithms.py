@@ -243,6 +243,17 @@ def test_rprop_reads_its_rate_once():
     np.testing.assert_allclose(updates, -0.24)
 
 
+def test_rprop_shows_a_nan_gradient_and_goes_on_after_it():
+    tx = lropt_jax.rprop(0.1)
+    p = jnp.zeros(2)
+    state = tx.init(p)
+    for g, expected in [([1, 1], [-0.1, -0.1]), ([np.nan, 1], [np.nan, -0.12])]:
+        updates, state = tx.update(jnp.array(g, jnp.float32), state, p)
+        np.testing.assert_allclose(updates, expected, rtol=1e-6)
+    updates, _ = tx.update(jnp.ones(2), state, p)
+    assert np.isfinite(updates).all()
+
+
 @pytest.mark.parametrize("name", ["rprop", "local_gains"])
 def test_complex_numbers_are_two_weights(name):
     tx = getattr(lropt_jax, name)(0.1)
