@@ -153,9 +153,9 @@ def run_piece(
       advance: called with the model-steps done.
     """
     count = len(piece.lanes)
-    rows = _rows(piece, population)
+    rows = places(count, piece.width, len(population.layout.devices))
     stops = job.plan.evaluations
-    run, metrics, final = _begin(job, piece, population, begun)
+    run, metrics, final = _begin(job, piece, population, rows, begun)
 
     def snapshot(keep: bool, done: bool = False) -> Snapshot:
         leaves = [x[rows] for x in on_host(run.lanes)] if keep else None
@@ -186,15 +186,9 @@ def run_piece(
     return complete
 
 
-def _rows(piece: Piece, population: Population) -> np.ndarray:
-    """Where the lanes of a piece lie in its program."""
-    return places(len(piece.lanes), piece.width, len(population.layout.devices))
-
-
 def _begin(
-    job: Job, piece: Piece, population: Population, begun: Snapshot | None
+    job: Job, piece: Piece, population: Population, rows: np.ndarray, begun: Snapshot | None
 ) -> tuple[Run, dict[str, list[np.ndarray]], Arrays]:
-    rows = _rows(piece, population)
     filled, wanted = np.zeros(piece.width, int), np.zeros(piece.width, bool)
     filled[rows], wanted[rows] = np.arange(len(rows)), True  # the first lane fills the others
     numbers = {k: np.asarray(piece.numbers[k], float_type())[filled] for k in job.names}
