@@ -254,6 +254,14 @@ def test_rprop_shows_a_nan_gradient_and_goes_on_after_it():
     assert np.isfinite(updates).all()
 
 
+@pytest.mark.parametrize("gradient", [np.nan, np.inf])
+def test_a_gain_stays_where_signs_neither_agree_nor_differ(gradient):
+    tx = lropt_jax.scale_by_local_gains()
+    p = jnp.zeros(1)
+    _, state = tx.update(jnp.array([gradient], jnp.float32), tx.init(p), p)
+    np.testing.assert_array_equal(state.inner_state.gains, [1.0])
+
+
 @pytest.mark.parametrize("name", ["rprop", "local_gains"])
 def test_complex_numbers_are_two_weights(name):
     tx = getattr(lropt_jax, name)(0.1)

@@ -82,8 +82,8 @@ def scale_by_local_gains(
             g: Any, gain: Any, before: Any, beta: Any, low: Any, high: Any
         ) -> tuple[Any, Any, Any]:
             agreement = g * before  # in floats: XLA:CPU is slow where dtypes mix
-            changed = jnp.where(agreement > 0, gain + beta, gain * (1 - beta))
-            gain = jnp.where(agreement == 0, gain, jnp.clip(changed, low, high))
+            grown, shrunk = (jnp.clip(x, low, high) for x in (gain + beta, gain * (1 - beta)))
+            gain = jnp.where(agreement > 0, grown, jnp.where(agreement < 0, shrunk, gain))
             return gain * g, gain, jnp.sign(g).astype(jnp.int8)
 
         def accumulate(d: Any, v: Any, momentum: Any) -> tuple[Any]:
