@@ -82,8 +82,9 @@ def scale_by_local_gains(
             g: Any, gain: Any, before: Any, beta: Any, low: Any, high: Any
         ) -> tuple[Any, Any, Any]:
             agreement = g * before  # in floats: XLA:CPU is slow where dtypes mix
-            grown, shrunk = (jnp.clip(x, low, high) for x in (gain + beta, gain * (1 - beta)))
-            gain = jnp.where(agreement > 0, grown, jnp.where(agreement < 0, shrunk, gain))
+            changed = jnp.where(agreement > 0, gain + beta, gain * (1 - beta))
+            moves = jnp.abs(agreement) > 0  # not for a NaN
+            gain = jnp.where(moves, jnp.clip(changed, low, high), gain)
             return gain * g, gain, jnp.sign(g).astype(jnp.int8)
 
         def accumulate(d: Any, v: Any, momentum: Any) -> tuple[Any]:
