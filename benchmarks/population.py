@@ -34,8 +34,8 @@ import optax  # noqa: E402
 
 from lropt_jax import Task, adam, classification_task, sweep  # noqa: E402
 from lropt_jax.itinerary import itinerary  # noqa: E402
+from lropt_jax.layout import Layout  # noqa: E402
 from lropt_jax.models import cnn, mlp  # noqa: E402
-from lropt_jax.population import Layout  # noqa: E402
 from lropt_jax.segment import BatchOrder  # noqa: E402
 from lropt_jax.sweeps import strategy as strategies  # noqa: E402
 

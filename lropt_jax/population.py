@@ -1,14 +1,12 @@
 """Lanes of a fixed width through the one segment: the unit of execution.
 
-Lanes train side by side, on one device by `vmap` or one after another (`map`), over several
-devices by `shard_map`. No lane ever reads another, so one that diverges leaves its neighbours
-bit-identical. The compiled programs are kept by what they are made of (`Fingerprint`), so a
-second population of the same functions compiles nothing.
+A `Layout` says how they lie on the machine. No lane ever reads another, so one that diverges
+leaves its neighbours bit-identical. The compiled programs are kept by what they are made of
+(`Fingerprint`), so a second population of the same functions compiles nothing.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import weakref
 from collections.abc import Callable, Sequence
@@ -17,112 +15,16 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from jax.sharding import NamedSharding
 
 from lropt_jax.fingerprint import Fingerprint
 from lropt_jax.hyperparameters import observe
+from lropt_jax.layout import Layout
 from lropt_jax.segment import BatchOrder, Feed, Lane, evaluation, segment
 from lropt_jax.task import Task
 
-AXIS = "lanes"
-PartitionSpec: Any = jax.sharding.PartitionSpec  # its stub has no types
 CACHED = 128  # compiled programs that are kept
 
 OptimizerOf = Callable[..., optax.GradientTransformation]
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """How lanes lie on the machine.
-
-    Attributes:
-      strategy: "vmap" (all of a device's lanes at once), "map" (one after another), "map:k"
-        (blocks of k lanes at once), or "shared" (as "vmap", for lanes that see the same batches:
-        each is gathered once). One lane alone on a device runs as it is.
-      devices: the devices to spread over; the width must be a multiple of their number.
-    """
-
-    strategy: str
-    devices: tuple[Any, ...]
-
-    @property
-    def shares_batches(self) -> bool:
-        """Whether all lanes take the batches of the first."""
-        return self.strategy == "shared"
-
-    @functools.cached_property
-    def lanes(self) -> NamedSharding:
-        """Where arrays with a lane axis lie."""
-        mesh = jax.make_mesh(
-            (len(self.devices),),
-            (AXIS,),
-            devices=self.devices,
-            axis_types=(jax.sharding.AxisType.Auto,),
-        )
-        return NamedSharding(mesh, PartitionSpec(AXIS))
-
-    @property
-    def everywhere(self) -> NamedSharding:
-        """Where arrays lie that all lanes share."""
-        return NamedSharding(self.lanes.mesh, PartitionSpec())
-
-    def compiled(self, function: Any, per_lane: tuple[bool, ...], donate: Any = ()) -> Any:
-        """A function of a device's lanes as a program over all devices."""
-        if len(self.devices) > 1:
-            specs = tuple(PartitionSpec(AXIS) if p else PartitionSpec() for p in per_lane)
-            function = jax.shard_map(
-                function,
-                mesh=self.lanes.mesh,
-                in_specs=specs,
-                out_specs=PartitionSpec(AXIS),
-                check_vma=False,
-            )
-        return jax.jit(function, donate_argnums=donate)
-
-    def over_lanes(self, function: Any, per_lane: tuple[bool, ...]) -> Any:
-        """`function` of one lane as a function of a device's lanes, by the strategy.
-
-        Its last argument, if it is per lane, is a number of rounds: lanes that run at once all
-        make as many as the one that needs most, so that a block without work takes no time.
-        """
-
-        def over(*arguments: Any) -> Any:
-            def block(lanes: list[Any]) -> Any:
-                own = iter(lanes)
-                given = [next(own) if p else a for a, p in zip(arguments, per_lane, strict=True)]
-                axes = [0 if p else None for p in per_lane]
-                if per_lane[-1]:
-                    given[-1], axes[-1] = jax.numpy.max(given[-1]), None
-                if len(jax.tree.leaves(lanes)[0]) > 1:
-                    return jax.vmap(function, in_axes=axes)(*given)
-                alone = [
-                    a if axis is None else jax.tree.map(lambda x: x[0], a)
-                    for a, axis in zip(given, axes, strict=True)
-                ]
-                return jax.tree.map(lambda x: x[None], function(*alone))
-
-            mapped = [a for a, p in zip(arguments, per_lane, strict=True) if p]
-            width = len(jax.tree.leaves(mapped)[0])
-            size = self._at_once(width)
-            if size == width:
-                return block(mapped)
-            whole = width - width % size
-            blocks = jax.tree.map(lambda x: x[:whole].reshape(-1, size, *x.shape[1:]), mapped)
-            done = jax.tree.map(
-                lambda x: x.reshape(whole, *x.shape[2:]), jax.lax.map(block, blocks)
-            )
-            if whole == width:
-                return done
-            rest = block(jax.tree.map(lambda x: x[whole:], mapped))
-            return jax.tree.map(lambda *x: jax.numpy.concatenate(x), done, rest)
-
-        return over
-
-    def _at_once(self, width: int) -> int:
-        """The lanes of a block, of so many on a device."""
-        if self.strategy in ("vmap", "shared"):
-            return width
-        return min(width, int(self.strategy.partition(":")[2] or 1))
 
 
 class Population:
@@ -173,9 +75,20 @@ class Population:
         )
         return result
 
-    def evaluate(self, lanes: Lane, split: str) -> dict[str, jax.Array]:
-        """The means of the task's metrics over a split, named `<split>_<metric>`, (width,)."""
-        values = self._evaluate(lanes.params, lanes.model_state, self.split(split))
+    def evaluate(
+        self, lanes: Lane, split: str, wanted: np.ndarray | bool = True
+    ) -> dict[str, jax.Array]:
+        """The means of the task's metrics over a split, named `<split>_<metric>`, (width,).
+
+        Args:
+          lanes: the lanes.
+          split: its name.
+          wanted: (width,), the lanes that need it; NaN where a block has none that does.
+        """
+        rounds = jax.device_put(
+            np.broadcast_to(np.asarray(wanted, np.int32), lanes.step.shape), self.layout.lanes
+        )
+        values = self._evaluate(lanes.params, lanes.model_state, self.split(split), rounds)
         return {f"{split}_{name}": value for name, value in values.items()}
 
     def observe(self, lanes: Lane, values: jax.Array) -> Lane:
@@ -299,8 +212,9 @@ def _run_program(
 
 @functools.lru_cache(CACHED)
 def _evaluate_program(evaluate: Fingerprint[Any], layout: Layout) -> Any:
-    axes = (True, True, False)
-    return layout.compiled(layout.over_lanes(evaluation(evaluate.function), axes), axes)
+    axes = (True, True, False, True)
+    lane = layout.resting(evaluation(evaluate.function))
+    return layout.compiled(layout.over_lanes(lane, axes), axes)
 
 
 @functools.lru_cache(CACHED)

@@ -106,7 +106,9 @@ class Run:
         segments = list(plan.segments(start, stop))
         feed = plan.feed(orders, *segments[0])
         for i, (first, last) in enumerate(segments):
-            self.lanes, recorded = self.population.run(self.lanes, feed, self._needed(last - first))
+            self.lanes, recorded = self.population.run(
+                self.lanes, feed, (last - first) * self._working()
+            )
             if i + 1 < len(segments):  # the host prepares while the devices train
                 feed = plan.feed(orders, *segments[i + 1])
             values = {k: np.asarray(v)[:, : last - first] for k, v in recorded.items()}
@@ -121,7 +123,8 @@ class Run:
     def evaluate(self, step: int, split: str) -> dict[str, np.ndarray]:
         """The means of the task's metrics over a split, (width,)."""
         values = {
-            k: np.asarray(v, float) for k, v in self.population.evaluate(self.lanes, split).items()
+            k: np.asarray(v, float)
+            for k, v in self.population.evaluate(self.lanes, split, self._working()).items()
         }
         bad = np.any([~np.isfinite(v) for v in values.values()], axis=0)
         self._mark(bad[:, None], np.array([step]))
@@ -131,11 +134,9 @@ class Run:
         """Shows each lane's schedules its value."""
         self.lanes = self.population.observe(self.lanes, jnp.asarray(values, float_type()))
 
-    def _needed(self, updates: int) -> int | np.ndarray:
-        """The updates that each lane needs."""
-        if self.wanted is None:
-            return updates
-        return np.where(self.wanted & (self.diverged_at < 0), updates, 0)
+    def _working(self) -> np.ndarray | bool:
+        """The lanes that may not rest."""
+        return True if self.wanted is None else self.wanted & (self.diverged_at < 0)
 
     def _mark(self, bad: np.ndarray, steps: np.ndarray) -> None:
         new = bad.any(axis=1) & (self.diverged_at < 0)

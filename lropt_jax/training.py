@@ -11,7 +11,8 @@ import optax
 
 from lropt_jax.itinerary import Itinerary as Itinerary
 from lropt_jax.itinerary import itinerary as itinerary
-from lropt_jax.population import Layout, Population
+from lropt_jax.layout import Layout
+from lropt_jax.population import Population
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.run import Run as Run
 from lropt_jax.task import Task, check_task

@@ -20,7 +20,7 @@ FLOORS = [
     {"optimizers", "accumulation", "citations"},
     {"task"},
     {"adapters", "models", "data"},
-    {"fingerprint", "progress", "segment", "itinerary", "population", "run", "training"},
+    {"fingerprint", "progress", "segment", "itinerary", "layout", "population", "run", "training"},
     {"sweeps", "range_test", "range_tests"},
     {"comparison"},
     {"reproductions"},

@@ -13,7 +13,7 @@ import pytest
 from flax import linen as nn
 
 from lropt_jax import models
-from lropt_jax.models.layers import Dropout, conv_function, im2col, max_pool
+from lropt_jax.models.layers import Dropout, conv_function, dense, im2col, max_pool
 
 IMAGES = {"cnn": (28, 28, 1), "vgg11": (32, 32, 3), "resnet18": (32, 32, 3)}
 
@@ -127,6 +127,46 @@ def test_im2col_equals_lax(
     ours, theirs = run(im2col), run(jax.lax.conv_general_dilated)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-11), ours, theirs
+    )
+
+
+@pytest.mark.parametrize("dtype", [None, jnp.float16, jnp.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [(6, 5), (5,), (2, 6, 5)])
+def test_dense_equals_flax(shape: tuple[int, ...], dtype: Any) -> None:
+    """Values, dtypes and both gradients, also under vmap over kernels."""
+    x = jax.random.normal(jax.random.key(0), shape)
+    ours, theirs = dense(4, dtype=dtype), nn.Dense(4, dtype=dtype)
+    variables = jax.vmap(theirs.init, (0, None))(jax.random.split(jax.random.key(1), 3), x)
+
+    def run(layer: nn.Module) -> Any:
+        def f(variables: Any, x: jax.Array) -> Any:
+            y = layer.apply(variables, x)
+            return jnp.sum(jnp.sin(y).astype(jnp.float32)), y
+
+        whole = jax.value_and_grad(f, (0, 1), has_aux=True)
+        return jax.jit(jax.vmap(whole, (0, None)))(variables, x)
+
+    tolerance = 1e-6 if dtype is None else 4 * float(jnp.finfo(dtype).eps)
+
+    def check(a: jax.Array, b: jax.Array) -> None:
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(*map(np.float32, (a, b)), rtol=tolerance, atol=tolerance)
+
+    jax.tree.map(check, run(ours), run(theirs))
+
+
+def test_dense_has_second_derivatives() -> None:
+    x = jax.random.normal(jax.random.key(0), (6, 5))
+    ours, theirs = dense(2), nn.Dense(2)
+    variables = theirs.init(jax.random.key(1), x)
+
+    def hessian(layer: nn.Module) -> Any:
+        return jax.hessian(lambda v: jnp.sum(jnp.tanh(layer.apply(v, x)) ** 2))(variables)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+        hessian(ours),
+        hessian(theirs),
     )
 
 

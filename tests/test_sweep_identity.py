@@ -21,7 +21,8 @@ from lropt_jax import (
     sweep,
 )  # fmt: skip
 from lropt_jax import itinerary as itineraries
-from lropt_jax.population import Layout, Population, on_host
+from lropt_jax.layout import Layout
+from lropt_jax.population import Population, on_host
 from lropt_jax.segment import BatchOrder
 from tests import sweep_problems
 from tests.sweep_problems import DIVERGES, assert_same, fragile, run, task
@@ -287,6 +288,22 @@ def test_a_block_without_work_rests_and_the_others_are_untouched(strategy, taken
         assert_array_equal(records["loss"][lane], whole_records["loss"][lane])
         for some, every in zip(on_host(lanes), on_host(whole), strict=True):
             assert_array_equal(some[lane], every[lane])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "rests"),
+    [("map", [0, 1, 1, 0, 1]), ("map:2", [0, 0, 0, 0, 1]), ("vmap", [0] * 5)],
+)
+def test_a_block_without_work_is_not_evaluated(strategy, rests):
+    layout = Layout(strategy, tuple(jax.local_devices()[:1]))
+    population = Population(task(), sgd, {"learning_rate": 0.1}, layout)
+    rates = {"learning_rate": np.full(5, 0.1, np.float32)}
+    lanes = population.start(jax.random.split(jax.random.key(0), 5), rates)
+    some = population.evaluate(lanes, "valid", np.array([True, False, False, True, False]))
+    every = population.evaluate(lanes, "valid")
+    for name, values in every.items():
+        assert np.isfinite(values).all()
+        assert_array_equal(some[name], np.where(rests, np.nan, values))
 
 
 def test_lanes_that_have_diverged_are_trained_no_further(monkeypatch):

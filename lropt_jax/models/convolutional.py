@@ -15,6 +15,7 @@ from lropt_jax.models.layers import (
     check_counts,
     check_dropout,
     conv_function,
+    dense,
     max_pool,
 )
 
@@ -75,8 +76,8 @@ class CNN(nn.Module):
             )(x)
             x = Dropout(self.dropout)(max_pool(nn.relu(x)), train)
         x = x.reshape(len(x), -1)
-        x = nn.relu(nn.Dense(256, kernel_init=init)(x))
-        return nn.Dense(self.classes, kernel_init=init)(x)
+        x = nn.relu(dense(256, kernel_init=init)(x))
+        return dense(self.classes, kernel_init=init)(x)
 
 
 def vgg11(
@@ -147,4 +148,4 @@ class VGG11(nn.Module):
                 x = nn.relu(x)
             x = max_pool(x)
         x = jnp.mean(x, axis=(1, 2))
-        return nn.Dense(self.classes)(Dropout(self.dropout)(x, train))
+        return dense(self.classes)(Dropout(self.dropout)(x, train))

@@ -97,6 +97,39 @@ def _check_plain(
         raise ValueError(f'im2col is for channels last, got {layout}; use convolution="lax"')
 
 
+def dense(features: int, **options: Any) -> nn.Dense:
+    """A Flax `Dense`, with `dense_product` as its product."""
+    return nn.Dense(features, dot_general=dense_product, **options)
+
+
+def dense_product(
+    lhs: jax.Array, rhs: jax.Array, dimension_numbers: Any, **options: Any
+) -> jax.Array:
+    """The product of a Flax `Dense`, in a form whose gradients XLA:CPU computes faster.
+
+    Takes the arguments of `jax.lax.dot_general` and gives its result. Left alone, the gradient of
+    the weights contracts the first axis of the inputs, for which XLA:CPU has no fast product: it
+    is given the inputs transposed. Elsewhere it is `jax.lax.dot_general` itself.
+    """
+    plain = (((lhs.ndim - 1,), (0,)), ((), ()))
+    if jax.default_backend() != "cpu" or lhs.ndim != 2 or dimension_numbers != plain:
+        return jax.lax.dot_general(lhs, rhs, dimension_numbers, **options)
+
+    @jax.custom_jvp
+    def product(x: jax.Array, w: jax.Array) -> jax.Array:
+        return jax.lax.dot(x, w, **options)
+
+    @product.defjvp
+    def _(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+        (x, w), (dx, dw) = primals, tangents
+        # Without the barrier the transposition is folded back into the product.
+        transposed = jax.lax.optimization_barrier(x.T)  # type: ignore[no-untyped-call]
+        by_weights = jax.lax.dot_general(transposed, dw, (((0,), (0,)), ((), ())), **options)
+        return product(x, w), product(dx, w) + by_weights
+
+    return product(lhs, rhs)
+
+
 def max_pool(x: jax.Array) -> jax.Array:
     """The maximum of each 2 x 2 block; a last odd row or column is dropped.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import jax
 from flax import linen as nn
 
-from lropt_jax.models.layers import Dropout, check_dropout
+from lropt_jax.models.layers import Dropout, check_dropout, dense
 
 
 def mlp(
@@ -68,9 +68,9 @@ class MLP(nn.Module):
         """Logits of shape (batch, features[-1])."""
         x = x.reshape(len(x), -1)
         for width, rate in zip(self.features[:-1], self.dropout, strict=True):
-            x = nn.Dense(width)(x)
+            x = dense(width)(x)
             if self.batch_norm:
                 x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
             x = self.activation(x)
             x = Dropout(rate)(x, train)
-        return nn.Dense(self.features[-1])(x)
+        return dense(self.features[-1])(x)

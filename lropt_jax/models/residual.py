@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from lropt_jax.models.layers import Convolution, as_images, check_counts, conv_function
+from lropt_jax.models.layers import Convolution, as_images, check_counts, conv_function, dense
 
 
 def resnet18(classes: int = 10, width: int = 64, convolution: Convolution = "auto") -> nn.Module:
@@ -68,7 +68,7 @@ class ResNet18(nn.Module):
             for block in range(2):
                 stride = 2 if stage > 0 and block == 0 else 1
                 x = _Block(self.width * 2**stage, stride, conv, norm)(x)
-        return nn.Dense(self.classes)(jnp.mean(x, axis=(1, 2)))
+        return dense(self.classes)(jnp.mean(x, axis=(1, 2)))
 
 
 class _Block(nn.Module):

@@ -15,7 +15,8 @@ import optax
 
 from lropt_jax.hyperparameters import tunable
 from lropt_jax.itinerary import Itinerary, itinerary
-from lropt_jax.population import Layout, Population
+from lropt_jax.layout import Layout
+from lropt_jax.population import Population
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.range_tests.curve import RangeTest
 from lropt_jax.range_tests.width import lanes_at_once

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.population import Layout, Population
+from lropt_jax.layout import Layout
+from lropt_jax.population import Population
 from lropt_jax.progress import Progress
 from lropt_jax.sweeps.store import Store
 from lropt_jax.sweeps.strategy import Resolved

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.fingerprint import Fingerprint
-from lropt_jax.population import Layout, is_key
+from lropt_jax.layout import Layout
+from lropt_jax.population import is_key
 from lropt_jax.segment import EVALUATION_CHUNK, Lane
 from lropt_jax.sweeps.work import Job
 from lropt_jax.task import Task

@@ -16,7 +16,8 @@ import optax
 
 from lropt_jax.hyperparameters import set_hyperparams
 from lropt_jax.itinerary import Itinerary
-from lropt_jax.population import Layout, Population, on_host
+from lropt_jax.layout import Layout
+from lropt_jax.population import Population, on_host
 from lropt_jax.run import Run
 from lropt_jax.schedules.base import float_type
 from lropt_jax.sweeps.plan import places

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.population import Layout
+from lropt_jax.layout import Layout
 from lropt_jax.sweeps.strategy import Resolved, resolve
 from lropt_jax.sweeps.work import Job, Piece, Snapshot, run_piece
 

@@ -1,0 +1,149 @@
+"""How lanes lie on the machine: side by side on one device, one after another, over several.
+
+On one device lanes run at once by `vmap` or in turn by `map`; over several devices by `shard_map`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding
+
+AXIS = "lanes"
+PartitionSpec: Any = jax.sharding.PartitionSpec  # its stub has no types
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How lanes lie on the machine.
+
+    Attributes:
+      strategy: "vmap" (all of a device's lanes at once), "map" (one after another), "map:k"
+        (blocks of k lanes at once), or "shared" (as "vmap", for lanes that see the same batches:
+        each is gathered once). One lane alone on a device runs as it is.
+      devices: the devices to spread over; the width must be a multiple of their number.
+    """
+
+    strategy: str
+    devices: tuple[Any, ...]
+
+    @property
+    def shares_batches(self) -> bool:
+        """Whether all lanes take the batches of the first."""
+        return self.strategy == "shared"
+
+    @functools.cached_property
+    def lanes(self) -> NamedSharding:
+        """Where arrays with a lane axis lie."""
+        mesh = jax.make_mesh(
+            (len(self.devices),),
+            (AXIS,),
+            devices=self.devices,
+            axis_types=(jax.sharding.AxisType.Auto,),
+        )
+        return NamedSharding(mesh, PartitionSpec(AXIS))
+
+    @property
+    def everywhere(self) -> NamedSharding:
+        """Where arrays lie that all lanes share."""
+        return NamedSharding(self.lanes.mesh, PartitionSpec())
+
+    def compiled(self, function: Any, per_lane: tuple[bool, ...], donate: Any = ()) -> Any:
+        """A function of a device's lanes as a program over all devices."""
+        if len(self.devices) > 1:
+            specs = tuple(PartitionSpec(AXIS) if p else PartitionSpec() for p in per_lane)
+            function = jax.shard_map(
+                function,
+                mesh=self.lanes.mesh,
+                in_specs=specs,
+                out_specs=PartitionSpec(AXIS),
+                check_vma=False,
+            )
+        options = _compiler_options(self.devices[0].platform)
+        return jax.jit(function, donate_argnums=donate, compiler_options=options)
+
+    def over_lanes(self, function: Any, per_lane: tuple[bool, ...]) -> Any:
+        """`function` of one lane as a function of a device's lanes, by the strategy.
+
+        Its last argument is a number of rounds, one a lane: lanes that run at once all make as
+        many as the one that needs most, so that a block without work takes no time.
+        """
+
+        def over(*arguments: Any) -> Any:
+            def block(lanes: list[Any]) -> Any:
+                own = iter(lanes)
+                given = [next(own) if p else a for a, p in zip(arguments, per_lane, strict=True)]
+                axes = [0 if p else None for p in per_lane]
+                given[-1], axes[-1] = jax.numpy.max(given[-1]), None
+                if len(jax.tree.leaves(lanes)[0]) > 1:
+                    return jax.vmap(function, in_axes=axes)(*given)
+                alone = [
+                    a if axis is None else jax.tree.map(lambda x: x[0], a)
+                    for a, axis in zip(given, axes, strict=True)
+                ]
+                return jax.tree.map(lambda x: x[None], function(*alone))
+
+            mapped = [a for a, p in zip(arguments, per_lane, strict=True) if p]
+            width = len(jax.tree.leaves(mapped)[0])
+            size = self._at_once(width)
+            if size == width:
+                return block(mapped)
+            whole = width - width % size
+            blocks = jax.tree.map(lambda x: x[:whole].reshape(-1, size, *x.shape[1:]), mapped)
+            done = jax.tree.map(
+                lambda x: x.reshape(whole, *x.shape[2:]), jax.lax.map(block, blocks)
+            )
+            if whole == width:
+                return done
+            rest = block(jax.tree.map(lambda x: x[whole:], mapped))
+            return jax.tree.map(lambda *x: jax.numpy.concatenate(x), done, rest)
+
+        return over
+
+    def resting(self, function: Any) -> Any:
+        """`function` of one lane with a last argument more, a number of rounds (see `over_lanes`).
+
+        Its result is NaN, and takes no time, where that is 0 in a block that runs in turn. A block
+        that is all of a device's lanes always has work, and XLA:CPU is slower in a conditional.
+        """
+
+        def run(*arguments: Any) -> Any:
+            *given, rounds = arguments
+            if self._all_at_once:
+                return function(*given)
+            shapes = jax.eval_shape(function, *given)
+            nan = jax.tree.map(lambda s: jax.numpy.full(s.shape, jax.numpy.nan, s.dtype), shapes)
+            return jax.lax.cond(rounds > 0, lambda: function(*given), lambda: nan)
+
+        return run
+
+    @property
+    def _all_at_once(self) -> bool:
+        return self.strategy in ("vmap", "shared")
+
+    def _at_once(self, width: int) -> int:
+        """The lanes of a block, of so many on a device."""
+        if self._all_at_once:
+            return width
+        return min(width, int(self.strategy.partition(":")[2] or 1))
+
+
+@functools.cache
+def _compiler_options(platform: str) -> dict[str, Any] | None:
+    """Options for programs of lanes, where the compiler knows them.
+
+    XLA:CPU makes vectors of 256 bits where the machine has 512 unless it is told; the environment
+    variable `XLA_FLAGS` has the last word.
+    """
+    name = "xla_cpu_prefer_vector_width"
+    if platform != "cpu" or name in os.environ.get("XLA_FLAGS", ""):
+        return None
+    try:
+        jax.jit(lambda: 0, compiler_options={name: 512}).lower().compile()
+    except jax.errors.JaxRuntimeError:  # another jaxlib
+        return None
+    return {name: 512}
