@@ -31,6 +31,7 @@ jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
+from flax import linen as nn  # noqa: E402
 
 from lropt_jax import Task, adam, classification_task, sweep  # noqa: E402
 from lropt_jax.itinerary import itinerary  # noqa: E402
@@ -40,6 +41,18 @@ from lropt_jax.segment import BatchOrder  # noqa: E402
 from lropt_jax.sweeps import strategy as strategies  # noqa: E402
 
 strategies.WORTH_A_TRIAL = 0.0  # "auto" tries all strategies, however short the run
+
+
+class Plain(nn.Module):
+    """A multilayer perceptron as a tutorial writes it."""
+
+    layers: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        for width in self.layers[:-1]:
+            x = nn.relu(nn.Dense(width)(x))
+        return nn.Dense(self.layers[-1])(x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +72,12 @@ class Setting:
         x = random.normal(size=(self.examples, *shape)).astype(np.float32)
         return {"x": x, "y": random.integers(0, 10, self.examples).astype(np.int32)}
 
-    def task(self, convolution: str | None = None) -> Task:
+    def task(self, plain: bool = False) -> Task:
+        """With the package's model, or with what Flax's own layers make of it."""
         if self.layers is not None:
-            model = mlp(self.layers[1:])
+            model = Plain(self.layers[1:]) if plain else mlp(self.layers[1:])
         else:
-            model = cnn(10) if convolution is None else cnn(10, convolution=convolution)
+            model = cnn(10, convolution="lax") if plain else cnn(10)
         return classification_task(
             model, {"train": self.data(), "valid": None, "test": None}, self.batch
         )
@@ -266,7 +280,7 @@ def contenders(name: str, setting: Setting) -> dict[str, tuple[Callable[[int], i
         "sweep": (ours, setting.steps),
         "bare segment": (Bare(setting, task, ours), setting.steps),
         "python loop": (
-            Loop(setting, setting.task("lax") if setting.layers is None else task),
+            Loop(setting, setting.task(plain=True)),
             setting.loop_steps,
         ),
         "vmap by hand": (VmapByHand(setting, task), setting.steps),
