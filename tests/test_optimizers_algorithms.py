@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -313,3 +316,45 @@ def test_rmsprop_centered_survives_what_overflows():
 def test_momentum_does_not_dampen_the_first_gradient():
     path, _ = run(lropt_jax.sgd(1.0, momentum=0.5, dampening=0.75), [np.ones(1)] * 3)
     np.testing.assert_allclose(np.diff(path[:, 0], prepend=0.0), [-1.0, -0.75, -0.625])
+
+
+# The factor of a direction.
+
+FACTORED = [name for name in dir(lropt_jax) if name.startswith("scale_by_")]
+FACTORED = [n for n in FACTORED if "factor" in inspect.signature(getattr(lropt_jax, n)).parameters]
+
+
+@pytest.mark.parametrize("name", FACTORED)
+def test_a_factor_multiplies_the_direction_and_is_not_remembered(name):
+    make = getattr(lropt_jax, name)
+    momentum = {"momentum": 0.9} if name == "scale_by_rmsprop" else {}
+    plain, scaled = make(**momentum), make(**momentum, factor=-0.25)
+    states = [tx.init(jnp.zeros(4)) for tx in (plain, scaled)]
+    for g in gradients(steps=5):
+        first, states[0] = plain.update(g, states[0])
+        second, states[1] = scaled.update(g, states[1])
+        np.testing.assert_allclose(second, -0.25 * first, rtol=1e-13)
+        chex.assert_trees_all_close(states[0], states[1], rtol=1e-13)
+
+
+def test_the_factored_directions_are_those_that_divide():
+    assert {n.removeprefix("scale_by_") for n in FACTORED} == {
+        "adagrad", "rmsprop", "adam", "amsgrad", "adamax", "adabelief", "nadam", "qhadam",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["adam", "amsgrad", "adabelief", "nadam", "qhadam", "adagrad"])
+def test_a_rate_of_zero_rests_and_has_a_gradient(name):
+    def moved(rate):
+        tx = getattr(lropt_jax, name)(rate)
+        params = jnp.array([1.0, 0.0])
+        state = tx.init(params)
+        for g in ([0.5, 0.0], [0.25, 0.0]):
+            updates, state = tx.update(jnp.array(g), state, params)
+            params = params + updates
+        return jnp.sum(params)
+
+    value, slope = jax.value_and_grad(moved)(0.0)
+    assert value == 1.0
+    assert np.isfinite(slope)
+    assert slope < -1.0

@@ -31,13 +31,14 @@ class ScaleByAdagradState(NamedTuple):
 
 
 def scale_by_adagrad(
-    eps: Any = 1e-10, initial_accumulator_value: Any = 0.0
+    eps: Any = 1e-10, initial_accumulator_value: Any = 0.0, factor: Any = 1.0
 ) -> optax.GradientTransformation:
     r"""$G_t = G_{t-1} + g_t^2$, direction $g_t / (\sqrt{G_t} + \epsilon)$.
 
     Args:
       eps: $\epsilon$, outside the root (`optax.scale_by_rss` has it inside).
       initial_accumulator_value: $G_0$.
+      factor: multiplies the direction; in the numerator it costs less than afterwards.
 
     Example:
       >>> import jax.numpy as jnp
@@ -57,12 +58,12 @@ def scale_by_adagrad(
     ) -> tuple[Any, ScaleByAdagradState]:
         del params
 
-        def equation(g: Any, total: Any, eps: Any) -> tuple[Any, Any]:
+        def equation(g: Any, total: Any, factor: Any, eps: Any) -> tuple[Any, Any]:
             total = total + square(g)
-            return g / (root(total) + eps), total
+            return factor * g / (root(total) + eps), total
 
         trees = [updates, state.sum_of_squares]
-        direction, total = leafwise(equation, trees, [above_zero(eps)], 2)
+        direction, total = leafwise(equation, trees, [factor, above_zero(eps)], 2)
         return direction, ScaleByAdagradState(total)
 
     return optax.GradientTransformation(init, update)
@@ -112,12 +113,13 @@ def adagrad(
       [-0.5, 0.5]
     """
     return descend(
-        scale_by_adagrad(eps, initial_accumulator_value),
+        scale_by_adagrad(eps, initial_accumulator_value, -learning_rate),
         learning_rate,
         l2=l2,
         weight_decay=weight_decay,
         mask=mask,
         independent_decay=independent_decay,
+        scaled=True,
     )
 
 
@@ -237,7 +239,11 @@ class ScaleByRmspropState(NamedTuple):
 
 
 def scale_by_rmsprop(
-    decay: Any = 0.99, eps: Any = 1e-8, momentum: Any = None, centered: bool = False
+    decay: Any = 0.99,
+    eps: Any = 1e-8,
+    momentum: Any = None,
+    centered: bool = False,
+    factor: Any = 1.0,
 ) -> optax.GradientTransformation:
     r"""Direction $g_t / (\sqrt{v_t} + \epsilon)$, then momentum. See `rmsprop`.
 
@@ -246,6 +252,7 @@ def scale_by_rmsprop(
       eps: $\epsilon$, outside the root.
       momentum: of the buffer that the scaled gradient goes through, or None.
       centered: whether to divide by the standard deviation.
+      factor: multiplies the direction; in the numerator it costs less than afterwards.
 
     Example:
       >>> import jax.numpy as jnp
@@ -269,28 +276,30 @@ def scale_by_rmsprop(
     ) -> tuple[Any, ScaleByRmspropState]:
         del params
 
-        def plain(g: Any, v: Any, decay: Any, eps: Any) -> tuple[Any, Any]:
+        def plain(g: Any, v: Any, decay: Any, factor: Any, eps: Any) -> tuple[Any, Any]:
             v = decay * v + (1 - decay) * square(g)
-            return g / (root(v) + eps), v
+            return factor * g / (root(v) + eps), v
 
-        def variance(g: Any, v: Any, m: Any, decay: Any, eps: Any) -> tuple[Any, Any, Any]:
+        def variance(g: Any, v: Any, m: Any, decay: Any, factor: Any, eps: Any) -> tuple[Any, ...]:
             # E[g²] - E[g]² by its own recursion: never negative, never infinity less infinity.
             v = decay * v + decay * (1 - decay) * square(g - m)
             m = decay * m + (1 - decay) * g
-            return g / (root(v) + eps), v, m
+            return factor * g / (root(v) + eps), v, m
 
-        def accumulate(d: Any, buffer: Any, momentum: Any) -> tuple[Any]:
-            return (momentum * buffer + d,)
+        def accumulate(d: Any, buffer: Any, momentum: Any, factor: Any) -> tuple[Any, Any]:
+            buffer = momentum * buffer + d
+            return factor * buffer, buffer
 
-        numbers = [decay, above_zero(eps)]
+        # The buffer holds directions without the factor, so that one that changes acts at once.
+        numbers = [decay, factor if momentum is None else 1.0, above_zero(eps)]
         mu, velocity = None, None
         if centered:
             direction, nu, mu = leafwise(variance, [updates, state.nu, state.mu], numbers, 3)
         else:
             direction, nu = leafwise(plain, [updates, state.nu], numbers, 2)
         if momentum is not None:
-            (velocity,) = leafwise(accumulate, [direction, state.velocity], [momentum], 1)
-            direction = velocity
+            trees = [direction, state.velocity]
+            direction, velocity = leafwise(accumulate, trees, [momentum, factor], 2)
         return direction, ScaleByRmspropState(nu, mu, velocity)
 
     return optax.GradientTransformation(init, update)
@@ -348,10 +357,11 @@ def rmsprop(
       -1.0
     """
     return descend(
-        scale_by_rmsprop(decay, eps, momentum, centered),
+        scale_by_rmsprop(decay, eps, momentum, centered, -learning_rate),
         learning_rate,
         l2=l2,
         weight_decay=weight_decay,
         mask=mask,
         independent_decay=independent_decay,
+        scaled=True,
     )

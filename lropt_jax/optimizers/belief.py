@@ -22,7 +22,7 @@ from lropt_jax.optimizers.descent import descend
 
 
 def scale_by_adabelief(
-    b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-16
+    b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-16, factor: Any = 1.0
 ) -> optax.GradientTransformation:
     r"""Direction $\hat m_t / (\sqrt{\hat s_t} + \epsilon)$. See `adabelief`.
 
@@ -32,6 +32,7 @@ def scale_by_adabelief(
       b1: the decay of $m$.
       b2: the decay of $s$.
       eps: $\epsilon$, inside the sum and outside the root.
+      factor: multiplies the direction; in the numerator it costs less than afterwards.
 
     Example:
       >>> import jax.numpy as jnp
@@ -53,16 +54,16 @@ def scale_by_adabelief(
     ) -> tuple[Any, ScaleByAdamState]:
         del params
         products = state.b1_product * b1, state.b2_product * b2
-        scale, folded_eps = folded(*products, eps)
 
         def equation(
-            g: Any, m: Any, s: Any, b1: Any, b2: Any, scale: Any, folded_eps: Any, eps: Any
+            g: Any, m: Any, s: Any, b1: Any, b2: Any, *numbers: Any
         ) -> tuple[Any, Any, Any]:
+            eps, factor, spread, folded_eps = numbers
             m = b1 * m + (1 - b1) * g
             s = b2 * s + ((1 - b2) * square(g - m) + eps)
-            return scale * (m / (root(s) + folded_eps)), m, s
+            return factor * m / (spread * root(s) + folded_eps), m, s
 
-        numbers = [b1, b2, scale, folded_eps, eps]
+        numbers = [b1, b2, eps, factor, *folded(*products, eps)]
         direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
         return direction, ScaleByAdamState(*products, mu, nu)
 
@@ -118,10 +119,11 @@ def adabelief(
       -1.0
     """
     return descend(
-        scale_by_adabelief(b1, b2, eps),
+        scale_by_adabelief(b1, b2, eps, -learning_rate),
         learning_rate,
         l2=l2,
         weight_decay=weight_decay,
         mask=mask,
         independent_decay=independent_decay,
+        scaled=True,
     )

@@ -41,7 +41,11 @@ class ScaleByNadamState(NamedTuple):
 
 
 def scale_by_nadam(
-    b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8, momentum_decay: Any = 4e-3
+    b1: Any = 0.9,
+    b2: Any = 0.999,
+    eps: Any = 1e-8,
+    momentum_decay: Any = 4e-3,
+    factor: Any = 1.0,
 ) -> optax.GradientTransformation:
     r"""Adam's direction with Nesterov momentum on a schedule. See `nadam`.
 
@@ -50,6 +54,7 @@ def scale_by_nadam(
       b2: $\beta_2$, the decay of $v$.
       eps: $\epsilon$.
       momentum_decay: $\psi$.
+      factor: multiplies the direction; in the weights of $g$ and $m$ it costs nothing.
 
     Example:
       >>> import jax.numpy as jnp
@@ -74,8 +79,8 @@ def scale_by_nadam(
         now, following = (b1 * (1 - 0.5 * w) for w in (warmth, warmth * cooling))
         mu_product, b2_product = state.mu_product * now, state.b2_product * b2
         second = root(1 - b2_product)
-        of_gradient = second * (1 - now) / (1 - mu_product)
-        of_average = second * following / (1 - mu_product * following)
+        of_gradient = factor * second * (1 - now) / (1 - mu_product)
+        of_average = factor * second * following / (1 - mu_product * following)
 
         def equation(
             g: Any, m: Any, v: Any, b1: Any, b2: Any, of_gradient: Any, of_average: Any, eps: Any
@@ -142,12 +147,13 @@ def nadam(
       -0.5282
     """
     return descend(
-        scale_by_nadam(b1, b2, eps, momentum_decay),
+        scale_by_nadam(b1, b2, eps, momentum_decay, -learning_rate),
         learning_rate,
         l2=l2,
         weight_decay=weight_decay,
         mask=mask,
         independent_decay=independent_decay,
+        scaled=True,
     )
 
 
@@ -197,10 +203,11 @@ def nadamw(
       -0.7782
     """
     return descend(
-        scale_by_nadam(b1, b2, eps, momentum_decay),
+        scale_by_nadam(b1, b2, eps, momentum_decay, -learning_rate),
         learning_rate,
         l2=l2,
         weight_decay=weight_decay,
         mask=mask,
         independent_decay=independent_decay,
+        scaled=True,
     )

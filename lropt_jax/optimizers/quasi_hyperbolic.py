@@ -122,7 +122,12 @@ def qhm(
 
 
 def scale_by_qhadam(
-    b1: Any = 0.995, b2: Any = 0.999, nu1: Any = 0.7, nu2: Any = 1.0, eps: Any = 1e-8
+    b1: Any = 0.995,
+    b2: Any = 0.999,
+    nu1: Any = 0.7,
+    nu2: Any = 1.0,
+    eps: Any = 1e-8,
+    factor: Any = 1.0,
 ) -> optax.GradientTransformation:
     r"""Adam's direction with both moments mixed with the present. See `qhadam`.
 
@@ -134,6 +139,7 @@ def scale_by_qhadam(
       nu1: the weight of $\hat m$ against the gradient.
       nu2: the weight of $\hat v$ against the squared gradient.
       eps: $\epsilon$.
+      factor: multiplies the direction; in the weights of $g$ and $m$ it costs nothing.
 
     Example:
       >>> import jax.numpy as jnp
@@ -155,18 +161,19 @@ def scale_by_qhadam(
     ) -> tuple[Any, ScaleByAdamState]:
         del params
         b1_product, b2_product = state.b1_product * b1, state.b2_product * b2
-        of_average, of_squares = nu1 / (1 - b1_product), nu2 / (1 - b2_product)
+        of_gradient, of_average = factor * (1 - nu1), factor * nu1 / (1 - b1_product)
+        of_squares = nu2 / (1 - b2_product)
 
         def equation(
             g: Any, m: Any, v: Any, b1: Any, b2: Any, *weights: Any
         ) -> tuple[Any, Any, Any]:
-            nu1, of_average, nu2, of_squares, eps = weights
+            of_gradient, of_average, nu2, of_squares, eps = weights
             m = b1 * m + (1 - b1) * g
             v = b2 * v + (1 - b2) * square(g)
-            top = (1 - nu1) * g + of_average * m
+            top = of_gradient * g + of_average * m
             return top / (root((1 - nu2) * square(g) + of_squares * v) + eps), m, v
 
-        numbers = [b1, b2, nu1, of_average, nu2, of_squares, above_zero(eps)]
+        numbers = [b1, b2, of_gradient, of_average, nu2, of_squares, above_zero(eps)]
         direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
         return direction, ScaleByAdamState(b1_product, b2_product, mu, nu)
 
@@ -223,12 +230,13 @@ def qhadam(
       -0.5
     """
     return descend(
-        scale_by_qhadam(b1, b2, nu1, nu2, eps),
+        scale_by_qhadam(b1, b2, nu1, nu2, eps, -learning_rate),
         learning_rate,
         l2=l2,
         weight_decay=weight_decay,
         mask=mask,
         independent_decay=independent_decay,
+        scaled=True,
     )
 
 
@@ -279,10 +287,11 @@ def qhadamw(
       -0.75
     """
     return descend(
-        scale_by_qhadam(b1, b2, nu1, nu2, eps),
+        scale_by_qhadam(b1, b2, nu1, nu2, eps, -learning_rate),
         learning_rate,
         l2=l2,
         weight_decay=weight_decay,
         mask=mask,
         independent_decay=independent_decay,
+        scaled=True,
     )

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import optax
 
 from lropt_jax.hyperparameters import tunable
-from lropt_jax.optimizers.adaptive_moments import folded
 from lropt_jax.optimizers.base import (
     Hyperparameter,
     Mask,
@@ -109,8 +108,7 @@ def scale_by_swats(
         sgd = state.switched
         step = optax.safe_increment(state.step)
         b1_product, b2_product = state.b1_product * b1, state.b2_product * b2
-        corrections, _ = folded(b1_product, b2_product, eps)
-        adam_rate = learning_rate * corrections
+        adam_rate = learning_rate * root(1 - b2_product) / (1 - b1_product)
         sgd_rate = (1 - b1) * state.sgd_learning_rate * learning_rate / state.switch_rate
         # SGD starts with no velocity: its first step ignores what the buffer holds of Adam.
         memory = jnp.where(sgd & (state.step == state.switch_step), 0.0, b1)
