@@ -11,11 +11,13 @@ from lropt_jax.optimizers.base import (
     Hyperparameter,
     Mask,
     above_zero,
+    average,
     leafwise,
     magnitudes_like,
     moments_like,
     root,
     square,
+    weights,
 )
 from lropt_jax.optimizers.descent import descend
 
@@ -161,11 +163,12 @@ def scale_by_adadelta(rho: Any = 0.9, eps: Any = 1e-6) -> optax.GradientTransfor
         del params
 
         def equation(g: Any, g2: Any, step2: Any, rho: Any, eps: Any) -> tuple[Any, Any, Any]:
-            g2 = rho * g2 + (1 - rho) * square(g)
+            g2 = average(g2, square(g), rho)
             step = root(step2 + eps) / root(g2 + eps) * g
-            return step, g2, rho * step2 + (1 - rho) * square(step)
+            return step, g2, average(step2, square(step), rho)
 
-        direction, *averages = leafwise(equation, [updates, *state], [rho, above_zero(eps)], 3)
+        numbers = [weights(rho), above_zero(eps)]
+        direction, *averages = leafwise(equation, [updates, *state], numbers, 3)
         return direction, ScaleByAdadeltaState(*averages)
 
     return optax.GradientTransformation(init, update)
@@ -277,13 +280,13 @@ def scale_by_rmsprop(
         del params
 
         def plain(g: Any, v: Any, decay: Any, factor: Any, eps: Any) -> tuple[Any, Any]:
-            v = decay * v + (1 - decay) * square(g)
+            v = average(v, square(g), decay)
             return factor * g / (root(v) + eps), v
 
         def variance(g: Any, v: Any, m: Any, decay: Any, factor: Any, eps: Any) -> tuple[Any, ...]:
             # E[g²] - E[g]² by its own recursion: never negative, never infinity less infinity.
-            v = decay * v + decay * (1 - decay) * square(g - m)
-            m = decay * m + (1 - decay) * g
+            v = average(v, decay[0] * square(g - m), decay)
+            m = average(m, g, decay)
             return factor * g / (root(v) + eps), v, m
 
         def accumulate(d: Any, buffer: Any, momentum: Any, factor: Any) -> tuple[Any, Any]:
@@ -291,7 +294,7 @@ def scale_by_rmsprop(
             return factor * buffer, buffer
 
         # The buffer holds directions without the factor, so that one that changes acts at once.
-        numbers = [decay, factor if momentum is None else 1.0, above_zero(eps)]
+        numbers = [weights(decay), factor if momentum is None else 1.0, above_zero(eps)]
         mu, velocity = None, None
         if centered:
             direction, nu, mu = leafwise(variance, [updates, state.nu, state.mu], numbers, 3)

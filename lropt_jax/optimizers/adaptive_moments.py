@@ -12,12 +12,14 @@ from lropt_jax.optimizers.base import (
     Hyperparameter,
     Mask,
     above_zero,
+    average,
     leafwise,
     magnitudes_like,
     moments_like,
     root,
     scalar,
     square,
+    weights,
 )
 from lropt_jax.optimizers.descent import descend
 
@@ -88,11 +90,11 @@ def scale_by_adam(
         def equation(
             g: Any, m: Any, v: Any, b1: Any, b2: Any, factor: Any, spread: Any, eps: Any
         ) -> tuple[Any, Any, Any]:
-            m = b1 * m + (1 - b1) * g
-            v = b2 * v + (1 - b2) * square(g)
+            m = average(m, g, b1)
+            v = average(v, square(g), b2)
             return factor * m / (spread * root(v) + eps), m, v
 
-        numbers = [b1, b2, factor, *folded(b1_product, b2_product, eps)]
+        numbers = [weights(b1), weights(b2), factor, *folded(b1_product, b2_product, eps)]
         direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
         return direction, ScaleByAdamState(b1_product, b2_product, mu, nu)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,22 +58,27 @@ def leafwise(
         one changes the dtype of a result.
       trees: the gradients (or what stands for them), then trees of the same structure; the
         first of these decides the working dtype if there is one, else the gradients do.
-      scalars: numbers.
+      scalars: numbers, or tuples of them. What is computed of numbers alone belongs here and not
+        into the equation: there it would be computed for every leaf.
       outputs: how many trees come out.
     """
     first, flat = jax.tree.flatten(trees[0])
     treedef: Any = flat
     others = [treedef.flatten_up_to(tree) for tree in trees[1:]]
     equation = _traced_once(equation, [first, *others])
-    cast: dict[Any, list[jax.Array]] = {}
+    cast: dict[Any, list[Any]] = {}
     results = []
     for g, *rest in zip(first, *others, strict=True):
         dtype = real_dtype(rest[0] if rest else g)
         if dtype not in cast:
-            cast[dtype] = [jax.lax.convert_element_type(s, dtype) for s in scalars]
+            cast[dtype] = jax.tree.map(functools.partial(_cast, dtype), list(scalars))
         results.append(equation(_as_real_dtype(g, dtype), *rest, *cast[dtype]))
     columns = zip(*results, strict=True) if results else [()] * outputs
     return tuple(treedef.unflatten(column) for column in columns)
+
+
+def _cast(dtype: Any, number: Any) -> jax.Array:
+    return jax.lax.convert_element_type(number, dtype)
 
 
 def _traced_once(equation: Callable[..., Any], columns: list[list[Any]]) -> Callable[..., Any]:
@@ -92,6 +98,17 @@ def _as_real_dtype(x: Any, dtype: Any) -> jax.Array:
     return jax.lax.convert_element_type(
         x, jnp.result_type(dtype, jnp.complex64) if complexes else dtype
     )
+
+
+def weights(decay: Any) -> tuple[jax.Array, jax.Array]:
+    r"""$\beta$ and $1 - \beta$, the weights of `average`."""
+    decay = scalar(decay)
+    return decay, 1 - decay
+
+
+def average(old: Any, new: Any, weights: tuple[Any, Any]) -> Any:
+    r"""$\beta\, old + (1 - \beta)\, new$, the step of every moment."""
+    return weights[0] * old + weights[1] * new
 
 
 @jax.custom_jvp

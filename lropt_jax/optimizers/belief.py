@@ -11,12 +11,14 @@ from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, folded
 from lropt_jax.optimizers.base import (
     Hyperparameter,
     Mask,
+    average,
     leafwise,
     magnitudes_like,
     moments_like,
     root,
     scalar,
     square,
+    weights,
 )
 from lropt_jax.optimizers.descent import descend
 
@@ -59,11 +61,11 @@ def scale_by_adabelief(
             g: Any, m: Any, s: Any, b1: Any, b2: Any, *numbers: Any
         ) -> tuple[Any, Any, Any]:
             eps, factor, spread, folded_eps = numbers
-            m = b1 * m + (1 - b1) * g
-            s = b2 * s + ((1 - b2) * square(g - m) + eps)
+            m = average(m, g, b1)
+            s = b2[0] * s + (b2[1] * square(g - m) + eps)
             return factor * m / (spread * root(s) + folded_eps), m, s
 
-        numbers = [b1, b2, eps, factor, *folded(*products, eps)]
+        numbers = [weights(b1), weights(b2), eps, factor, *folded(*products, eps)]
         direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
         return direction, ScaleByAdamState(*products, mu, nu)
 

@@ -49,7 +49,7 @@ def descend(
             updates = add_decay(updates, params, l2, mask, "l2")
         updates, state = direction.update(updates, state, params, **extra)
         if not scaled:
-            (updates,) = leafwise(lambda d, rate: (-rate * d,), [updates], [learning_rate], 1)
+            (updates,) = leafwise(lambda d, step: (step * d,), [updates], [-learning_rate], 1)
         if weight_decay is not None:
             strength = weight_decay if independent_decay else learning_rate * weight_decay
             updates = add_decay(updates, params, -strength, mask, "weight_decay")

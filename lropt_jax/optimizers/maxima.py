@@ -14,12 +14,14 @@ from lropt_jax.optimizers.base import (
     Hyperparameter,
     Mask,
     above_zero,
+    average,
     leafwise,
     magnitudes_like,
     moments_like,
     root,
     scalar,
     square,
+    weights,
 )
 from lropt_jax.optimizers.descent import descend
 
@@ -88,13 +90,14 @@ def scale_by_amsgrad(
             g: Any, m: Any, v: Any, largest: Any, b1: Any, b2: Any, *numbers: Any
         ) -> tuple[Any, ...]:
             one, factor, spread, eps = numbers
-            m = b1 * m + (1 - b1) * g
-            v = b2 * v + (1 - b2) * square(g)
+            m = average(m, g, b1)
+            v = average(v, square(g), b2)
             largest = jnp.maximum(largest, one * v)
             return factor * m / (spread * root(largest) + eps), m, v, largest
 
         trees = [updates, state.mu, state.nu, state.nu_max]
-        direction, *moments = leafwise(equation, trees, [b1, b2, one, factor, *corrections], 4)
+        numbers = [weights(b1), weights(b2), one, factor, *corrections]
+        direction, *moments = leafwise(equation, trees, numbers, 4)
         return direction, ScaleByAmsgradState(*products, *moments)
 
     return optax.GradientTransformation(init, update)
@@ -207,12 +210,12 @@ def scale_by_adamax(
         def equation(
             g: Any, m: Any, u: Any, b1: Any, b2: Any, factor: Any, eps: Any
         ) -> tuple[Any, Any, Any]:
-            m = b1 * m + (1 - b1) * g
+            m = average(m, g, b1)
             size = root(square(g)) if jnp.iscomplexobj(g) else jnp.abs(g)
             u = jnp.maximum(b2 * u, size + eps)
             return factor * m / u, m, u
 
-        numbers = [b1, b2, factor / (1 - b1_product), above_zero(eps)]
+        numbers = [weights(b1), b2, factor / (1 - b1_product), above_zero(eps)]
         trees = [updates, state.mu, state.largest]
         direction, mu, largest = leafwise(equation, trees, numbers, 3)
         return direction, ScaleByAdamaxState(b1_product, mu, largest)

@@ -12,12 +12,14 @@ from lropt_jax.optimizers.base import (
     Hyperparameter,
     Mask,
     above_zero,
+    average,
     leafwise,
     magnitudes_like,
     moments_like,
     root,
     scalar,
     square,
+    weights,
 )
 from lropt_jax.optimizers.descent import descend
 
@@ -85,11 +87,11 @@ def scale_by_nadam(
         def equation(
             g: Any, m: Any, v: Any, b1: Any, b2: Any, of_gradient: Any, of_average: Any, eps: Any
         ) -> tuple[Any, Any, Any]:
-            m = b1 * m + (1 - b1) * g
-            v = b2 * v + (1 - b2) * square(g)
+            m = average(m, g, b1)
+            v = average(v, square(g), b2)
             return (of_gradient * g + of_average * m) / (root(v) + eps), m, v
 
-        numbers = [b1, b2, of_gradient, of_average, above_zero(eps * second)]
+        numbers = [weights(b1), weights(b2), of_gradient, of_average, above_zero(eps * second)]
         direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
         return direction, ScaleByNadamState(warmth, mu_product, b2_product, mu, nu)
 

@@ -12,12 +12,14 @@ from lropt_jax.optimizers.base import (
     Hyperparameter,
     Mask,
     above_zero,
+    average,
     leafwise,
     magnitudes_like,
     moments_like,
     root,
     scalar,
     square,
+    weights,
 )
 from lropt_jax.optimizers.descent import descend
 
@@ -58,10 +60,11 @@ def scale_by_qhm(momentum: Any = 0.999, nu: Any = 0.7) -> optax.GradientTransfor
         del params
 
         def equation(g: Any, m: Any, beta: Any, nu: Any) -> tuple[Any, Any]:
-            m = beta * m + (1 - beta) * g
-            return (1 - nu) * g + nu * m, m
+            m = average(m, g, beta)
+            return average(m, g, nu), m
 
-        direction, mu = leafwise(equation, [updates, state.mu], [momentum, nu], 2)
+        numbers = [weights(momentum), weights(nu)]
+        direction, mu = leafwise(equation, [updates, state.mu], numbers, 2)
         return direction, ScaleByQhmState(mu)
 
     return optax.GradientTransformation(init, update)
@@ -162,18 +165,19 @@ def scale_by_qhadam(
         del params
         b1_product, b2_product = state.b1_product * b1, state.b2_product * b2
         of_gradient, of_average = factor * (1 - nu1), factor * nu1 / (1 - b1_product)
-        of_squares = nu2 / (1 - b2_product)
+        of_square, of_squares = 1 - nu2, nu2 / (1 - b2_product)
 
         def equation(
-            g: Any, m: Any, v: Any, b1: Any, b2: Any, *weights: Any
+            g: Any, m: Any, v: Any, b1: Any, b2: Any, *numbers: Any
         ) -> tuple[Any, Any, Any]:
-            of_gradient, of_average, nu2, of_squares, eps = weights
-            m = b1 * m + (1 - b1) * g
-            v = b2 * v + (1 - b2) * square(g)
+            of_gradient, of_average, of_square, of_squares, eps = numbers
+            m = average(m, g, b1)
+            v = average(v, square(g), b2)
             top = of_gradient * g + of_average * m
-            return top / (root((1 - nu2) * square(g) + of_squares * v) + eps), m, v
+            return top / (root(of_square * square(g) + of_squares * v) + eps), m, v
 
-        numbers = [b1, b2, of_gradient, of_average, nu2, of_squares, above_zero(eps)]
+        numbers = [weights(b1), weights(b2), of_gradient, of_average]
+        numbers += [of_square, of_squares, above_zero(eps)]
         direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
         return direction, ScaleByAdamState(b1_product, b2_product, mu, nu)
 

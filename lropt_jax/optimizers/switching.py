@@ -13,12 +13,14 @@ from lropt_jax.optimizers.base import (
     Hyperparameter,
     Mask,
     above_zero,
+    average,
     leafwise,
     magnitudes_like,
     moments_like,
     root,
     scalar,
     square,
+    weights,
 )
 from lropt_jax.optimizers.descent import descend
 
@@ -117,17 +119,17 @@ def scale_by_swats(
         def equation(g: Any, m: Any, a: Any, *numbers: Any) -> tuple[Any, Any, Any]:
             memory, weight, b2, adam_rate, sgd_rate, eps = numbers
             m = memory * m + weight * g
-            a = jnp.where(sgd, a, b2 * a + (1 - b2) * square(g))
+            a = jnp.where(sgd, a, average(a, square(g), b2))
             return jnp.where(sgd, -sgd_rate * m, -adam_rate * (m / (root(a) + eps))), m, a
 
-        numbers = [memory, weight, b2, adam_rate, sgd_rate, above_zero(eps)]
+        numbers = [memory, weight, weights(b2), adam_rate, sgd_rate, above_zero(eps)]
         steps, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
 
         along = _dot(steps, updates)
         known = ~sgd & (along != 0)
         estimate = _dot(steps, steps) / jnp.where(known, -along, 1)
-        average = jnp.where(known, b2 * state.average + (1 - b2) * estimate, state.average)
-        corrected = average / (1 - b2_product)
+        smooth = jnp.where(known, average(state.average, estimate, weights(b2)), state.average)
+        corrected = smooth / (1 - b2_product)
         close = jnp.abs(corrected - estimate) < switch_atol + switch_rtol * jnp.abs(estimate)
         switch = known & close & (corrected > 0) & (step > jnp.maximum(1, min_steps))
         new = ScaleBySwatsState(
@@ -138,7 +140,7 @@ def scale_by_swats(
             switch_rate=jnp.where(switch, learning_rate, state.switch_rate),
             b1_product=b1_product,
             b2_product=b2_product,
-            average=average,
+            average=smooth,
             mu=mu,
             nu=nu,
         )
