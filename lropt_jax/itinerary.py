@@ -49,15 +49,31 @@ class Itinerary:
         for first in range(start, stop, self.capacity):
             yield first, min(first + self.capacity, stop)
 
-    def feed(self, orders: list[BatchOrder], first: int, last: int) -> Feed:
-        """What lanes are fed from update `first` to update `last - 1`, padded to capacity."""
+    def next_evaluation(self, step: np.ndarray) -> np.ndarray:
+        """After how many updates the next evaluation is, for lanes that have taken `step`."""
+        stops = np.array([*self.evaluations, self.steps])
+        return stops[np.searchsorted(stops[:-1], step, side="right")]
+
+    def feed(
+        self, orders: list[BatchOrder], first: int | np.ndarray, last: int | np.ndarray
+    ) -> Feed:
+        """What lanes are fed from update `first` to `last - 1`, padded to capacity.
+
+        Args:
+          orders: one a lane.
+          first, last: one number, or one a lane; all lanes make equally many updates.
+        """
+        firsts, lasts = (np.broadcast_to(x, len(orders)).tolist() for x in (first, last))
+        spans = list(zip(firsts, lasts, strict=True))
         if self.microbatches is None:
-            return Feed(_padded([order(first, last) for order in orders], self.capacity))
-        starts = self.microbatches[first : last + 1]
-        order = [order(int(starts[0]), int(starts[-1])) for order in orders]
-        offsets = np.full((len(orders), self.capacity + 1), starts[-1] - starts[0], np.int32)
-        offsets[:, : len(starts)] = starts - starts[0]
-        return Feed(_padded(order, self._most_microbatches), offsets)
+            order = [order(*span) for order, span in zip(orders, spans, strict=True)]
+            return Feed(_padded(order, self.capacity))
+        starts = [self.microbatches[a : b + 1] for a, b in spans]
+        order = [o(int(s[0]), int(s[-1])) for o, s in zip(orders, starts, strict=True)]
+        offsets = np.stack(
+            [np.pad(s - s[0], (0, self.capacity + 1 - len(s)), "edge") for s in starts]
+        )
+        return Feed(_padded(order, self._most_microbatches), offsets.astype(np.int32))
 
     @property
     def _most_microbatches(self) -> int:

@@ -91,9 +91,17 @@ class Population:
         values = self._evaluate(lanes.params, lanes.model_state, self.split(split), rounds)
         return {f"{split}_{name}": value for name, value in values.items()}
 
-    def observe(self, lanes: Lane, values: jax.Array) -> Lane:
-        """Shows each lane's schedules a value, (width,)."""
-        return _observe_program(self.layout)(lanes, values)  # type: ignore[no-any-return]
+    def observe(self, lanes: Lane, values: jax.Array, which: np.ndarray) -> Lane:
+        """Shows the schedules of some lanes, (width,), a value each, (width,)."""
+        which = jax.device_put(which, self.layout.lanes)
+        return _observe_program(self.layout)(lanes, values, which)  # type: ignore[no-any-return]
+
+    def merged(self, which: np.ndarray, lanes: Lane, others: Lane) -> Lane:
+        """`lanes` where `which`, (width,), is true, else `others`, which are donated."""
+        if which.all():
+            return lanes
+        which = jax.device_put(which, self.layout.lanes)
+        return _merge_program(self.layout)(which, lanes, others)  # type: ignore[no-any-return]
 
     def split(self, name: str) -> Any:
         """A split of the data, on every device once."""
@@ -121,13 +129,22 @@ class Population:
         lanes: Lane = jax.tree.unflatten(structure, jax.device_put(arrays, self.layout.lanes))
         return lanes
 
-    def orders(self, lanes: Lane) -> list[BatchOrder]:
-        """The order of batches of each lane."""
-        examples = self.task.num_examples["train"]
-        words = np.asarray(jax.random.key_data(lanes.key))
-        # Lanes of one seed share an order, which is drawn once.
-        orders = {w.tobytes(): BatchOrder(w, examples, self.task.batch_size) for w in words}
-        return [orders[w.tobytes()] for w in words]
+    def orders(self, lanes: Lane, known: Sequence[BatchOrder] = ()) -> list[BatchOrder]:
+        """The order of batches of each lane; lanes of one seed share it, so it is drawn once.
+
+        Args:
+          lanes: the lanes.
+          known: orders that need not be made again.
+        """
+        examples, size = self.task.num_examples["train"], self.task.batch_size
+        orders = {order.words: order for order in known}
+        found = []
+        for words in np.asarray(jax.random.key_data(lanes.key)):
+            name = tuple(words.tolist())
+            if name not in orders:
+                orders[name] = BatchOrder(words, examples, size)
+            found.append(orders[name])
+        return found
 
 
 def is_key(x: Any) -> bool:
@@ -219,7 +236,18 @@ def _evaluate_program(evaluate: Fingerprint[Any], layout: Layout) -> Any:
 
 @functools.lru_cache(CACHED)
 def _observe_program(layout: Layout) -> Any:
-    def lane(lane: Lane, value: jax.Array) -> Lane:
-        return lane._replace(opt_state=observe(lane.opt_state, value))
+    def lane(lane: Lane, value: jax.Array, shown: jax.Array) -> Lane:
+        new = observe(lane.opt_state, value)
+        return lane._replace(opt_state=_chosen(shown, new, lane.opt_state))
 
-    return layout.compiled(jax.vmap(lane), (True, True), donate=(0,))
+    return layout.compiled(jax.vmap(lane), (True, True, True), donate=(0,))
+
+
+@functools.lru_cache(CACHED)
+def _merge_program(layout: Layout) -> Any:
+    return layout.compiled(jax.vmap(_chosen), (True, True, True), donate=(2,))
+
+
+def _chosen(first: jax.Array, one: Any, other: Any) -> Any:
+    """One of two trees, to the bit."""
+    return jax.tree.map(lambda x, y: jax.numpy.where(first, x, y), one, other)

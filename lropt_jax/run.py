@@ -1,4 +1,7 @@
-"""A population under way: segment after segment, evaluation after evaluation."""
+"""A population under way: segment after segment, evaluation after evaluation.
+
+Its lanes need not be equally far: each has its own count of updates and its own next evaluation.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,10 +16,10 @@ from lropt_jax.hyperparameters import wants_observation
 from lropt_jax.itinerary import Itinerary
 from lropt_jax.population import Population
 from lropt_jax.schedules.base import float_type
-from lropt_jax.segment import Lane
+from lropt_jax.segment import BatchOrder, Feed, Lane
 
 
-def _ignore(updates: int) -> None:
+def _ignore(model_steps: int, evaluates: bool) -> None:
     pass
 
 
@@ -28,122 +30,168 @@ class Run:
     Attributes:
       population: its programs.
       lanes: the lanes as they stand.
-      diverged_at: (width,), updates taken before the first non-finite value, or -1.
-      step: updates taken.
-      totals: the sum of each training metric since the last evaluation, (width,), float64.
-      since: the update after which `totals` begin.
-      wanted: (width,), the lanes whose results are read, None for all. Where it is given, lanes
-        that are not wanted or have diverged may rest.
+      step: updates taken by each lane, (width,).
+      since: the update after which each lane's `totals` begin, (width,).
+      diverged_at: updates taken before the first non-finite value, or -1, (width,).
+      totals: the sum of each training metric since `since`, (width,), float64.
+      working: the lanes that are trained; the others may rest, (width,).
+      diverged_rest: whether lanes that have diverged are not trained either.
     """
 
     population: Population
     lanes: Lane
+    step: np.ndarray
+    since: np.ndarray
     diverged_at: np.ndarray
-    step: int = 0
-    totals: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    since: int = 0
-    wanted: np.ndarray | None = None
+    totals: dict[str, np.ndarray]
+    working: np.ndarray
+    diverged_rest: bool = False
+    _orders: list[BatchOrder] = dataclasses.field(default_factory=list)
 
     @classmethod
     def begin(
-        cls,
-        population: Population,
-        keys: jax.Array,
-        numbers: dict[str, Any],
-        wanted: np.ndarray | None = None,
+        cls, population: Population, lanes: Lane, step: int = 0, diverged_rest: bool = False
     ) -> Run:
-        """Lanes before their first update: one key, and one of each number, a lane."""
-        lanes = population.start(keys, numbers)
-        return cls(population, lanes, np.full(len(keys), -1), wanted=wanted)
+        """Lanes that have all taken so many updates, the last before an evaluation; all work."""
+        width = len(lanes.step)
+        run = cls(
+            population,
+            lanes,
+            step=np.full(width, step),
+            since=np.full(width, step),
+            diverged_at=np.full(width, -1),
+            totals={},
+            working=np.ones(width, bool),
+            diverged_rest=diverged_rest,
+        )
+        run._orders = population.orders(lanes)
+        return run
+
+    def enter(self, places: np.ndarray, lanes: Lane, step: int) -> None:
+        """Other lanes take some places, and work.
+
+        Args:
+          places: the numbers of the places in the program.
+          lanes: (width,), of which those in these places are taken.
+          step: the updates that they have taken, the last before an evaluation.
+        """
+        entering = _replaced(np.zeros(len(self.step), bool), places, True)
+        self.lanes = self.population.merged(entering, lanes, self.lanes)
+        self.step, self.since = (_replaced(x, places, step) for x in (self.step, self.since))
+        self.diverged_at = _replaced(self.diverged_at, places, -1)
+        self.totals = {k: _replaced(v, places, 0.0) for k, v in self.totals.items()}
+        self.working = _replaced(self.working, places, True)
+        self._orders = self.population.orders(self.lanes, self._orders)
 
     @property
     def observes(self) -> bool:
         """Whether a schedule of the lanes waits for the evaluations."""
         return wants_observation(self.lanes.opt_state)
 
+    @property
+    def busy(self) -> np.ndarray:
+        """The lanes that are trained."""
+        rest = self.diverged_rest & (self.diverged_at >= 0)
+        busy: np.ndarray = self.working & ~rest
+        return busy
+
     def visit(
         self,
         plan: Itinerary,
-        stop: int,
-        advance: Callable[[int], None] = _ignore,
+        advance: Callable[[int, bool], None] = _ignore,
         observed: str | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Trains up to an evaluation, evaluates, and shows the schedules that observe.
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Trains until the first lanes are at an evaluation, evaluates these, shows the schedules.
 
         Args:
           plan: the itinerary.
-          stop: the update that the evaluation comes after.
-          advance: called after each segment with its updates.
+          advance: called after each segment with its model-steps and whether an evaluation
+            follows.
           observed: the metric that schedules are shown; by default the validation loss, or the
             training loss where there is no validation split.
 
         Returns:
-          Each metric by its name, (width,); NaN for lanes that have diverged.
+          The lanes that have come to an evaluation, (width,), and each metric by its name,
+          (width,): NaN for the other lanes and those that have diverged.
         """
-        metrics = self.train(plan, self.step, stop, advance)
+        there = self._train(plan, advance)
+        metrics = self._means(there)
         validated = self.population.task.valid is not None
         if validated:
-            metrics |= self.evaluate(stop, "valid")
+            metrics |= self.evaluate("valid", there)
         if self.observes:
             name = observed or ("valid_loss" if validated else "train_loss")
             if name not in metrics:
                 raise ValueError(f"observe must be one of {sorted(metrics)}, got {name!r}")
-            self.observe(metrics[name])
-        return metrics
+            values = jnp.asarray(metrics[name], float_type())
+            self.lanes = self.population.observe(self.lanes, values, there)
+        return there, metrics
 
-    def train(
-        self,
-        plan: Itinerary,
-        start: int,
-        stop: int,
-        advance: Callable[[int], None] = _ignore,
-    ) -> dict[str, np.ndarray]:
-        """Takes all lanes from update `start` to `stop`; the mean of each metric, (width,).
-
-        The mean is over the updates since the last evaluation.
-        """
-        orders = self.population.orders(self.lanes)
-        segments = list(plan.segments(start, stop))
-        feed = plan.feed(orders, *segments[0])
-        for i, (first, last) in enumerate(segments):
-            self.lanes, recorded = self.population.run(
-                self.lanes, feed, (last - first) * self._working()
-            )
-            if i + 1 < len(segments):  # the host prepares while the devices train
-                feed = plan.feed(orders, *segments[i + 1])
-            values = {k: np.asarray(v)[:, : last - first] for k, v in recorded.items()}
-            self._mark(~np.isfinite(values["loss"]), np.arange(first, last))
-            self.totals = {k: _added(self.totals.get(k), v) for k, v in values.items()}
-            self.step = last
-            advance(last - first)
-        means = {f"train_{k}": v / (stop - self.since) for k, v in self.totals.items()}
-        self.totals, self.since = {}, stop
-        return self._masked(means)
-
-    def evaluate(self, step: int, split: str) -> dict[str, np.ndarray]:
-        """The means of the task's metrics over a split, (width,)."""
+    def evaluate(self, split: str, which: np.ndarray) -> dict[str, np.ndarray]:
+        """The means of the task's metrics over a split, (width,), for some lanes."""
         values = {
             k: np.asarray(v, float)
-            for k, v in self.population.evaluate(self.lanes, split, self._working()).items()
+            for k, v in self.population.evaluate(self.lanes, split, which).items()
         }
         bad = np.any([~np.isfinite(v) for v in values.values()], axis=0)
-        self._mark(bad[:, None], np.array([step]))
-        return self._masked(values)
+        self._mark(which & bad, self.step)
+        return self._masked(values, which)
 
-    def observe(self, values: np.ndarray) -> None:
-        """Shows each lane's schedules its value."""
-        self.lanes = self.population.observe(self.lanes, jnp.asarray(values, float_type()))
+    def _train(self, plan: Itinerary, advance: Callable[[int, bool], None]) -> np.ndarray:
+        """Takes the busy lanes on until some are at their next evaluation; says which."""
+        target = plan.next_evaluation(self.step)
+        updates, feed = self._next(plan, target)
+        while feed is not None:
+            busy, before = self.busy, self.step
+            self.lanes, recorded = self.population.run(self.lanes, feed, updates * busy)
+            self.step = before + updates * busy
+            following, feed = self._next(plan, target)  # prepared while the devices train
+            values = {k: np.asarray(v)[:, :updates] for k, v in recorded.items()}
+            bad = busy[:, None] & ~np.isfinite(values["loss"])
+            self._mark(bad.any(axis=1), before + bad.argmax(axis=1))
+            self.totals = {k: _added(self.totals.get(k), v) for k, v in values.items()}
+            if self._updates(plan, target) != following:  # the lanes next to theirs have diverged
+                following, feed = self._next(plan, target)
+            advance(updates * int(busy.sum()), not following)
+            updates = following
+        there: np.ndarray = self.busy & (self.step == target)
+        return there
 
-    def _working(self) -> np.ndarray | bool:
-        """The lanes that may not rest."""
-        return True if self.wanted is None else self.wanted & (self.diverged_at < 0)
+    def _updates(self, plan: Itinerary, target: np.ndarray) -> int:
+        """How many the busy lanes can take at once; 0 where one is at its evaluation."""
+        left = (target - self.step)[self.busy]
+        return min(plan.capacity, int(left.min())) if len(left) else 0
+
+    def _next(self, plan: Itinerary, target: np.ndarray) -> tuple[int, Feed | None]:
+        """The updates of the next segment and what it is fed."""
+        updates = self._updates(plan, target)
+        if not updates:
+            return 0, None
+        # Lanes that rest are fed what the first busy one is, which is drawn already.
+        source = np.where(self.busy, np.arange(len(self.step)), self.busy.argmax())
+        first = self.step[source]
+        return updates, plan.feed([self._orders[i] for i in source], first, first + updates)
+
+    def _means(self, which: np.ndarray) -> dict[str, np.ndarray]:
+        """The means of the training metrics of some lanes, which begin anew."""
+        updates = np.maximum(self.step - self.since, 1)
+        means = {f"train_{k}": v / updates for k, v in self.totals.items()}
+        self.totals = {k: np.where(which, 0.0, v) for k, v in self.totals.items()}
+        self.since = np.where(which, self.step, self.since)
+        return self._masked(means, which)
 
     def _mark(self, bad: np.ndarray, steps: np.ndarray) -> None:
-        new = bad.any(axis=1) & (self.diverged_at < 0)
-        self.diverged_at = np.where(new, steps[bad.argmax(axis=1)], self.diverged_at)
+        self.diverged_at = np.where(bad & (self.diverged_at < 0), steps, self.diverged_at)
 
-    def _masked(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {k: np.where(self.diverged_at < 0, v, np.nan) for k, v in values.items()}
+    def _masked(self, values: dict[str, np.ndarray], which: np.ndarray) -> dict[str, np.ndarray]:
+        known = which & (self.diverged_at < 0)
+        return {k: np.where(known, v, np.nan) for k, v in values.items()}
+
+
+def _replaced(values: np.ndarray, places: np.ndarray, new: Any) -> np.ndarray:
+    values = values.copy()
+    values[places] = new
+    return values
 
 
 def _added(total: np.ndarray | None, values: np.ndarray) -> np.ndarray:

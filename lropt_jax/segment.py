@@ -166,13 +166,13 @@ class BatchOrder:
     """
 
     def __init__(self, words: np.ndarray, examples: int, batch_size: int):
-        self._words = [int(w) for w in words]
+        self.words = tuple(int(w) for w in words)
         self._examples, self._batch_size = examples, batch_size
         self._per_epoch = examples // batch_size
-        self._epoch = functools.lru_cache(maxsize=2)(self._draw)
+        self._epoch = functools.lru_cache(maxsize=4)(self._draw)
 
     def _draw(self, epoch: int) -> np.ndarray:
-        order = np.random.default_rng([*self._words, epoch]).permutation(self._examples)
+        order = np.random.default_rng([*self.words, epoch]).permutation(self._examples)
         whole = order[: self._per_epoch * self._batch_size]
         return whole.reshape(self._per_epoch, self._batch_size).astype(np.int32)
 

@@ -97,7 +97,7 @@ def fit(
     check_task(task)
     layout = Layout("vmap", tuple(jax.local_devices()[:1]))
     population = Population(task, lambda: tx, {}, layout)
-    run = Run.begin(population, as_key(key)[None], {})
+    run = Run.begin(population, population.start(as_key(key)[None], {}))
     if run.observes and eval_every is None:
         raise ValueError(NEEDS_EVALUATIONS)
     if observe is not None and not run.observes:
@@ -108,7 +108,7 @@ def fit(
     rows: list[dict[str, float]] = []
     with progress_bar(progress, total=plan.steps) as bar:
         for stop in plan.evaluations:
-            metrics = run.visit(plan, stop, bar.advance, observe)
+            _, metrics = run.visit(plan, lambda updates, _: bar.advance(updates), observe)
             rows.append({"step": stop, **{k: float(v[0]) for k, v in metrics.items()}})
     history = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     lane = jax.tree.map(lambda x: x[0], run.lanes)

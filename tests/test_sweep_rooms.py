@@ -15,7 +15,7 @@ from lropt_jax import (
     uniform,
 )
 from lropt_jax.itinerary import itinerary
-from lropt_jax.sweeps.plan import chunks, chunks_by_seed, groups, padded, places
+from lropt_jax.sweeps.plan import chunks, chunks_by_seed, groups, padded, placed
 from lropt_jax.sweeps.prune import Standing, ranked
 from lropt_jax.sweeps.space import draw
 
@@ -87,9 +87,17 @@ def test_numbers_of_other_types_are_not_confused():
 
 
 def test_lanes_lie_evenly_on_the_devices():
-    assert places(5, 8, 1).tolist() == [0, 1, 2, 3, 4]
-    assert places(5, 8, 2).tolist() == [0, 4, 1, 5, 2]
-    assert sorted(places(8, 8, 4).tolist()) == list(range(8))
+    free = np.zeros(8, bool)
+    assert placed(free, 5, 1).tolist() == [0, 1, 2, 3, 4]
+    assert placed(free, 5, 2).tolist() == [0, 4, 1, 5, 2]
+    assert sorted(placed(free, 8, 4).tolist()) == list(range(8))
+    assert not free.any()
+
+
+def test_lanes_that_enter_later_even_out_the_devices():
+    taken = np.array([1, 1, 0, 1, 0, 1, 0, 0], bool)
+    assert placed(taken, 3, 2).tolist() == [4, 6, 2]
+    assert placed(taken, 0, 2).tolist() == []
 
 
 def test_chunks_are_full_but_the_last():

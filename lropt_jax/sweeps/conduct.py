@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,10 +12,9 @@ from lropt_jax.sweeps.plan import Group, chunks, chunks_by_seed
 from lropt_jax.sweeps.prune import Decision, Rule, Standing
 from lropt_jax.sweeps.strategy import Resolved
 from lropt_jax.sweeps.table import Table
-from lropt_jax.sweeps.work import Job, Piece, Snapshot, State
+from lropt_jax.sweeps.work import Job, Piece, RunPieces, State
 
 Lane = tuple[int, int]
-RunPieces = Callable[[Iterable[Piece]], Iterator[tuple[Piece, Snapshot]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +106,10 @@ class Conductor:
         for g, group in enumerate(self._groups):
             pack = chunks_by_seed if self._resolved[g].strategy == "shared" else chunks
             lanes = [(t, s) for t in group.trials if t in set(alive) for s in range(len(seeds))]
-            for i, chunk in enumerate(pack(lanes, self._resolved[g].width)):
+            width = self._resolved[g].width
+            for i, chunk in enumerate(pack(lanes, width * self._run.chunks)):
                 yield Piece(
-                    name=f"rung{rung}-group{g}-chunk{i}",
+                    name=f"rung{rung}-group{g}-piece{i}",
                     group=g,
                     lanes=chunk,
                     seeds=np.array([seeds[s] for _, s in chunk], np.uint32),
@@ -119,7 +119,7 @@ class Conductor:
                     },
                     first=first,
                     last=last,
-                    width=self._resolved[g].width,
+                    width=width,
                     state=self._gathered(chunk) if first else None,
                     replaced=any(t in copied for t, _ in chunk),
                     keep=keep,

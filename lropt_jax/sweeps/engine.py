@@ -19,7 +19,7 @@ from lropt_jax.itinerary import itinerary
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.schedules import Schedule
 from lropt_jax.sweeps import checks
-from lropt_jax.sweeps.conduct import Conductor, RunPieces
+from lropt_jax.sweeps.conduct import Conductor
 from lropt_jax.sweeps.identity import of_sweep
 from lropt_jax.sweeps.plan import Group, groups
 from lropt_jax.sweeps.processes import AcrossProcesses, exchanged, own_directory
@@ -30,7 +30,7 @@ from lropt_jax.sweeps.space import Space, draw
 from lropt_jax.sweeps.store import Store
 from lropt_jax.sweeps.strategy import Resolved, check_strategy, resolve
 from lropt_jax.sweeps.table import Table
-from lropt_jax.sweeps.work import Job
+from lropt_jax.sweeps.work import Job, RunPieces
 from lropt_jax.task import Task
 from lropt_jax.training import as_key
 

@@ -63,16 +63,22 @@ def chunks_by_seed(lanes: Sequence[tuple[int, int]], width: int) -> list[list[An
     return [chunk for of_seed in apart for chunk in chunks(of_seed, width)]
 
 
-def places(count: int, width: int, devices: int) -> np.ndarray:
-    """Where so many lanes lie in a program, (count,): each device has its share, at its front.
+def placed(taken: np.ndarray, count: int, devices: int) -> np.ndarray:
+    """Where so many more lanes lie in a program, (count,): each device has its share.
 
     Args:
-      count: of lanes, at most `width`.
-      width: lanes of the program, a multiple of `devices`.
+      taken: (width,), the places that other lanes have; the width is a multiple of `devices`.
+      count: of lanes, at most the number of free places.
       devices: that they are spread over.
     """
-    lanes = np.arange(count)
-    return lanes % devices * (width // devices) + lanes // devices
+    taken = np.array(taken).reshape(devices, -1)
+    found = []
+    for _ in range(count):
+        device = int(taken.sum(axis=1).argmin())
+        place = int(taken[device].argmin())
+        taken[device, place] = True
+        found.append(device * taken.shape[1] + place)
+    return np.array(found, int)
 
 
 def padded(chunk: Sequence[Any], width: int) -> list[Any]:

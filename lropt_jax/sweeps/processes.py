@@ -7,16 +7,14 @@ that all of them decide alike and hold the whole table.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from lropt_jax.sweeps.work import Piece, Snapshot
-
-RunPieces = Callable[[Iterable[Piece]], Iterator[tuple[Piece, Snapshot]]]
+from lropt_jax.sweeps.work import Piece, RunPieces, Snapshot
 
 
 class AcrossProcesses:
@@ -24,7 +22,12 @@ class AcrossProcesses:
 
     Args:
       run: runs pieces on this process's devices.
+
+    Attributes:
+      chunks: one width a piece, so that all processes have their share.
     """
+
+    chunks = 1
 
     def __init__(self, run: RunPieces):
         self._run = run

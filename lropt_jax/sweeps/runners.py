@@ -14,9 +14,10 @@ import numpy as np
 from lropt_jax.layout import Layout
 from lropt_jax.population import Population
 from lropt_jax.progress import Progress
+from lropt_jax.sweeps.queue import run_piece
 from lropt_jax.sweeps.store import Store
 from lropt_jax.sweeps.strategy import Resolved
-from lropt_jax.sweeps.work import Job, Piece, Snapshot, run_piece
+from lropt_jax.sweeps.work import Job, Piece, Snapshot
 from lropt_jax.sweeps.worker import flags, on_worker, resolve_there, run_there
 
 ATTEMPTS = 3  # of a piece whose worker is lost, before this process runs it
@@ -32,7 +33,13 @@ class InProcess:
       devices: to run on.
       store: where progress is kept, or None.
       bar: what a person sees.
+
+    Attributes:
+      chunks: widths of a piece's queue of lanes; those that wait take the places of those that
+        have diverged.
     """
+
+    chunks = 8
 
     def __init__(
         self,
@@ -52,7 +59,8 @@ class InProcess:
             begun = None if self._store is None else self._store.load(piece.name)
             if begun is not None:
                 stops = [0, *job.plan.evaluations]
-                self._bar.skip((begun.step - stops[piece.first]) * len(piece.lanes))
+                step = np.where(begun.ended, stops[piece.last], begun.step)
+                self._bar.skip(int((step - stops[piece.first]).sum()))
             if begun is not None and begun.done:
                 yield piece, begun
                 continue
@@ -60,7 +68,10 @@ class InProcess:
             if self._store is not None:
                 save = functools.partial(self._store.save, piece.name)
             population = self._population(piece)
-            yield piece, run_piece(job, piece, population, begun, save, self._bar.advance)
+            yield (
+                piece,
+                run_piece(job, piece, population, begun, save, self._bar.advance, self._bar.skip),
+            )
 
     def _population(self, piece: Piece) -> Population:
         if piece.group not in self._populations:
@@ -76,6 +87,9 @@ class OnExecutor:
     A task that raises because of the user's code raises here. A piece whose worker is lost is
     sent again; when the pool takes no more, this process runs the rest, with a warning.
 
+    Attributes:
+      chunks: one width a piece, so that there are many tasks.
+
     Args:
       executor: anything with `submit` whose results have `done` and `result`.
       jobs: one a group.
@@ -83,6 +97,8 @@ class OnExecutor:
       store: where outcomes are kept, or None.
       bar: what a person sees.
     """
+
+    chunks = 1
 
     def __init__(
         self,

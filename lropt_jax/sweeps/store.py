@@ -1,9 +1,10 @@
 """Where kept? A directory that a killed sweep goes on from.
 
-    sweep.json               what the sweep is, and how "auto" was resolved
-    pieces/<name>.<n>.npz    a piece as it stood after its n-th save
-    lock                     held by the process that works on it
-    results.parquet          the table, once it is complete (results.csv without pyarrow)
+    sweep.json                 what the sweep is, and how "auto" was resolved
+    pieces/<name>.<n>.npz      a piece as it stood after its n-th save
+    pieces/<name>.kept<k>.npz  lanes of it that have ended and are needed for the next rung
+    lock                       held by the process that works on it
+    results.parquet            the table, once it is complete (results.csv without pyarrow)
 
 Every file is written beside its place, flushed to the disk and moved into it, so that it is
 there whole or not at all. The file that a new one supersedes is deleted one save later: should
@@ -23,10 +24,11 @@ import numpy as np
 
 from lropt_jax.sweeps.lock import Lock
 from lropt_jax.sweeps.strategy import Resolved
-from lropt_jax.sweeps.work import Arrays, Snapshot
+from lropt_jax.sweeps.work import Arrays, Rows, Snapshot
 
-FORMAT = "lropt_jax sweep 1"
-_ARRAYS = ("metrics", "final", "totals")
+FORMAT = "lropt_jax sweep 2"
+_TABLES = ("metrics", "final", "totals")
+_COLUMNS = ("step", "ended", "diverged_at")
 _FILE = re.compile(r"(?P<name>.+)\.(?P<number>\d+)\.npz")
 
 
@@ -48,6 +50,7 @@ class Store:
         self._identity = dict(identity)
         self.resolved: list[Resolved] | None = None
         self._superseded: list[Path] = []
+        self._written: dict[str, int] = {}  # how many of a piece's kept lanes lie there
         self._compare()
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(self.path / "lock")
@@ -74,15 +77,20 @@ class Store:
     def load(self, name: str) -> Snapshot | None:
         """The newest whole snapshot of a piece, or None."""
         for number in sorted(self._numbers.get(name, ()), reverse=True):
-            snapshot = _read(self._file(name, number))
-            if snapshot is not None:
-                return snapshot
+            held = _read(self._file(name, number))
+            kept = [_read(self._kept(name, k)) for k in range(0 if held is None else held["kept"])]
+            if held is not None and not any(rows is None for rows in kept):
+                self._written[name] = len(kept)
+                return _snapshot(held, [_rows(rows) for rows in kept if rows is not None])
         return None
 
     def save(self, name: str, snapshot: Snapshot) -> None:
         """Writes a snapshot of a piece; it is on the disk when this returns."""
         before = self._numbers.setdefault(name, [])
         number = max(before, default=0) + 1
+        for k in range(self._written.get(name, 0), len(snapshot.kept)):
+            write(self._kept(name, k), _of_rows(snapshot.kept[k]))
+            self._written[name] = k + 1
         write(self._file(name, number), _arrays(snapshot))
         while self._superseded:
             self._superseded.pop().unlink(missing_ok=True)
@@ -97,6 +105,9 @@ class Store:
 
     def _file(self, name: str, number: int) -> Path:
         return self._pieces / f"{name}.{number}.npz"
+
+    def _kept(self, name: str, number: int) -> Path:
+        return self._pieces / f"{name}.kept{number}.npz"
 
     def _existing(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
@@ -168,33 +179,37 @@ def write(path: Path, content: bytes | Arrays) -> None:
 
 
 def _arrays(snapshot: Snapshot) -> Arrays:
-    state = snapshot.leaves
-    arrays: Arrays = {
-        "step": np.array(snapshot.step),
-        "done": np.array(snapshot.done),
-        "diverged_at": snapshot.diverged_at,
-        "leaves": np.array(-1 if state is None else len(state)),
-    }
-    for i, leaf in enumerate(state or ()):
-        arrays[f"leaf/{i}"] = leaf
-    for kind in _ARRAYS:
+    arrays: Arrays = {name: getattr(snapshot, name) for name in _COLUMNS}
+    arrays["kept"] = np.array(len(snapshot.kept))
+    if snapshot.under_way is not None:
+        arrays |= _of_rows(snapshot.under_way)
+    for kind in _TABLES:
         arrays |= {f"{kind}/{name}": v for name, v in getattr(snapshot, kind).items()}
     return arrays
 
 
-def _read(path: Path) -> Snapshot | None:
-    """A snapshot, or None where its file is missing or damaged (each array has a checksum)."""
+def _snapshot(held: Arrays, kept: list[Rows]) -> Snapshot:
+    given: dict[str, Any] = {name: held[name] for name in _COLUMNS}
+    for kind in _TABLES:
+        names = [name for name in held if name.startswith(f"{kind}/")]
+        given[kind] = {name.partition("/")[2]: held[name] for name in names}
+    return Snapshot(**given, under_way=_rows(held) if "lanes" in held else None, kept=kept)
+
+
+def _of_rows(rows: Rows) -> Arrays:
+    return {"lanes": rows.lanes, **{f"leaf/{i}": x for i, x in enumerate(rows.leaves)}}
+
+
+def _rows(held: Arrays) -> Rows:
+    count = sum(name.startswith("leaf/") for name in held)
+    return Rows(held["lanes"], [held[f"leaf/{i}"] for i in range(count)])
+
+
+def _read(path: Path) -> Arrays | None:
+    """A file's arrays, or None where it is missing or damaged (each array has a checksum)."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            held = {name: file[name] for name in file.files}
-        count = int(held["leaves"])
-        leaves = None if count < 0 else [held[f"leaf/{i}"] for i in range(count)]
-        metrics, final, totals = (
-            {k.partition("/")[2]: v for k, v in held.items() if k.startswith(f"{kind}/")}
-            for kind in _ARRAYS
-        )
-        step, done = int(held["step"]), bool(held["done"])
-        return Snapshot(step, metrics, final, totals, held["diverged_at"], leaves, done)
+            return {name: file[name] for name in file.files}
     except Exception:  # a damaged archive fails in many ways
         return None
 

@@ -1,4 +1,4 @@
-"""What is one piece of work? A chunk of lanes from one evaluation to another, as a pure task.
+"""What is one piece of work? A queue of lanes from one evaluation to another, as a pure task.
 
 A piece takes lane state and returns lane state, so it can run anywhere: in this process with its
 progress saved after each segment, or on another machine.
@@ -7,20 +7,15 @@ progress saved after each segment, or on another machine.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.hyperparameters import set_hyperparams
 from lropt_jax.itinerary import Itinerary
 from lropt_jax.layout import Layout
-from lropt_jax.population import Population, on_host
-from lropt_jax.run import Run
-from lropt_jax.schedules.base import float_type
-from lropt_jax.sweeps.plan import places
+from lropt_jax.population import Population
 from lropt_jax.task import Task
 
 Arrays = dict[str, np.ndarray]
@@ -66,15 +61,15 @@ class State:
     leaves: list[np.ndarray]
     diverged_at: np.ndarray
 
-    def rows(self, which: Sequence[int]) -> State:
+    def rows(self, which: Sequence[int] | np.ndarray) -> State:
         """The state of some lanes, copied."""
-        chosen = list(which)
+        chosen = np.asarray(which, int)
         return State([x[chosen] for x in self.leaves], self.diverged_at[chosen])
 
 
 @dataclasses.dataclass
 class Piece:
-    """A chunk of lanes from one evaluation to another.
+    """A queue of lanes from one evaluation to another.
 
     Attributes:
       name: unique in the sweep.
@@ -83,7 +78,7 @@ class Piece:
       seeds: the seed of each lane.
       numbers: the hyperparameters of each lane, by name.
       first, last: the evaluations that it makes, as numbers in the plan, `last` not included.
-      width: lanes of the program.
+      width: lanes of the program; when there are more, the others wait for a free place.
       state: the lanes to go on with, or None to begin.
       replaced: whether `numbers` replace those in the state.
       keep: whether the lanes are needed afterwards.
@@ -108,107 +103,64 @@ class Piece:
 
 
 @dataclasses.dataclass
+class Rows:
+    """The arrays of some lanes of a piece.
+
+    Attributes:
+      lanes: their numbers in the piece, (rows,).
+      leaves: their arrays, each (rows, ...).
+    """
+
+    lanes: np.ndarray
+    leaves: list[np.ndarray]
+
+
+@dataclasses.dataclass
 class Snapshot:
     """A piece as far as it has come.
 
     Attributes:
-      step: updates taken by each lane.
-      metrics: each metric at the piece's evaluations so far, (lanes, evaluations so far).
+      step: updates taken by each lane, (lanes,).
+      ended: the lanes that are at their end: the piece's, or a divergence, (lanes,).
+      metrics: each metric at the piece's evaluations, (lanes, evaluations); NaN where none was.
       final: each metric over whole splits after the last update, (lanes,).
-      totals: see `Run`.
+      totals: see `Run`, (lanes,).
       diverged_at: see `State`.
-      leaves: the lanes' arrays; None where they are not needed any more.
-      done: whether it is complete.
+      under_way: the arrays of the lanes that are neither waiting nor ended.
+      kept: the arrays of the lanes that have ended, in the order in which they did; empty where
+        they are not needed any more.
     """
 
-    step: int
+    step: np.ndarray
+    ended: np.ndarray
     metrics: Arrays
     final: Arrays
     totals: Arrays
     diverged_at: np.ndarray
-    leaves: list[np.ndarray] | None
-    done: bool = False
+    under_way: Rows | None
+    kept: list[Rows]
+
+    @property
+    def done(self) -> bool:
+        """Whether all lanes have ended."""
+        return bool(self.ended.all())
 
     @property
     def state(self) -> State:
-        assert self.leaves is not None
-        return State(self.leaves, self.diverged_at)
+        """The lanes of a piece that is done, and whose lanes were kept."""
+        order = np.argsort(np.concatenate([rows.lanes for rows in self.kept]))
+        columns = zip(*(rows.leaves for rows in self.kept), strict=True)
+        return State([np.concatenate(column)[order] for column in columns], self.diverged_at)
 
 
-def run_piece(
-    job: Job,
-    piece: Piece,
-    population: Population,
-    begun: Snapshot | None = None,
-    save: Callable[[Snapshot], None] | None = None,
-    advance: Callable[[int], None] = lambda model_steps: None,
-) -> Snapshot:
-    """Trains a piece to its end.
+class RunPieces(Protocol):
+    """Runs pieces, in any order, here or elsewhere.
 
-    Args:
-      job: what its group shares.
-      piece: the piece.
-      population: the job's programs.
-      begun: to go on from here.
-      save: called with a snapshot after each segment.
-      advance: called with the model-steps done.
+    Attributes:
+      chunks: how many widths of lanes to give to a piece.
     """
-    count = len(piece.lanes)
-    rows = places(count, piece.width, len(population.layout.devices))
-    stops = job.plan.evaluations
-    run, metrics, final = _begin(job, piece, population, rows, begun)
 
-    def snapshot(keep: bool, done: bool = False) -> Snapshot:
-        leaves = [x[rows] for x in on_host(run.lanes)] if keep else None
-        totals = {k: v[rows] for k, v in run.totals.items()}
-        columns = {k: np.stack(v, axis=1) for k, v in metrics.items()}
-        return Snapshot(run.step, columns, final, totals, run.diverged_at[rows], leaves, done)
+    chunks: int
 
-    def segment_done(updates: int) -> None:
-        # A segment that an evaluation follows is saved with it.
-        if save is not None and run.step not in stops:
-            save(snapshot(keep=True))
-        advance(updates * count)
-
-    for number in range(piece.first, piece.last):
-        stop = stops[number]
-        if run.step >= stop:
-            continue
-        for name, values in run.visit(job.plan, stop, segment_done).items():
-            metrics.setdefault(name, []).append(values[rows])
-        if save is not None and number + 1 < piece.last:
-            save(snapshot(keep=True))
-    if piece.last == len(stops):
-        for split in job.final_splits:
-            final |= {k: v[rows] for k, v in run.evaluate(stops[-1], split).items()}
-    complete = snapshot(piece.keep, done=True)
-    if save is not None:
-        save(complete)
-    return complete
-
-
-def _begin(
-    job: Job, piece: Piece, population: Population, rows: np.ndarray, begun: Snapshot | None
-) -> tuple[Run, dict[str, list[np.ndarray]], Arrays]:
-    filled, wanted = np.zeros(piece.width, int), np.zeros(piece.width, bool)
-    filled[rows], wanted[rows] = np.arange(len(rows)), True  # the first lane fills the others
-    numbers = {k: np.asarray(piece.numbers[k], float_type())[filled] for k in job.names}
-    stops = [0, *job.plan.evaluations]
-    if begun is None and piece.state is None:
-        root = jax.random.wrap_key_data(jnp.asarray(job.key), impl=job.key_type)
-        keys = jax.vmap(lambda s: jax.random.fold_in(root, s))(jnp.asarray(piece.seeds[filled]))
-        return Run.begin(population, keys, numbers, wanted), {}, {}
-
-    resumed = begun or piece.state
-    assert resumed is not None
-    assert resumed.leaves is not None
-    lanes = population.place([x[filled] for x in resumed.leaves], numbers, job.key_type)
-    if begun is None and piece.replaced:
-        lanes = lanes._replace(opt_state=set_hyperparams(lanes.opt_state, **numbers))
-    step = stops[piece.first] if begun is None else begun.step
-    since = max(stop for stop in stops if stop <= step)
-    run = Run(population, lanes, resumed.diverged_at[filled], step, {}, since, wanted)
-    if begun is None:
-        return run, {}, {}
-    run.totals = {k: v[filled] for k, v in begun.totals.items()}
-    return run, {k: list(v.T) for k, v in begun.metrics.items()}, dict(begun.final)
+    def __call__(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Snapshot]]:
+        """The pieces as they are done, each with what it has come to."""

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 
 from lropt_jax.layout import Layout
+from lropt_jax.sweeps.queue import run_piece
 from lropt_jax.sweeps.strategy import Resolved, resolve
-from lropt_jax.sweeps.work import Job, Piece, Snapshot, run_piece
+from lropt_jax.sweeps.work import Job, Piece, Snapshot
 
 FLAGS = (
     "jax_enable_x64",
