@@ -159,3 +159,52 @@ def test_only_new_lanes_are_written_for_the_next_rung(tmp_path):
     ]
     sizes = [p.stat().st_size for p in tmp_path.rglob("rung0*kept*.npz")]
     assert max(sizes) == min(sizes)
+
+
+class Recorder:
+    """A progress line that remembers what it was told."""
+
+    def __init__(self):
+        self.advanced, self.skipped, self.notes = 0, 0, []
+
+    def advance(self, model_steps):
+        self.advanced += model_steps
+
+    def skip(self, model_steps):
+        self.skipped += model_steps
+
+    def describe(self, what):
+        pass
+
+    def note(self, what):
+        self.notes.append(what)
+
+
+def test_the_live_line_knows_of_divergences_as_they_happen_and_counts_every_step(tmp_path):
+    bar = Recorder()
+    result = run(SPACE, fragile, progress=bar, devices=1)
+    diverged = int((result.diverged_at >= 0).sum())
+    assert bar.notes[0] == "10 lanes alive, 2 diverged"
+    assert bar.notes[-1] == f"{12 - diverged} lanes alive, {diverged} diverged"
+    assert bar.advanced + bar.skipped == 12 * 20
+    assert bar.skipped >= 15 * (diverged - 1)
+
+
+def test_what_a_resumed_sweep_had_done_is_not_counted_again(tmp_path, monkeypatch):
+    real, left = stores.Store.save, [3]
+
+    def save(self, name, snapshot):
+        if not left[0]:
+            raise Stopped
+        left[0] -= 1
+        real(self, name, snapshot)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores.Store, "save", save)
+        with pytest.raises(Stopped):
+            run(SPACE, fragile, directory=tmp_path)
+    for _ in range(2):
+        bar = Recorder()
+        run(SPACE, fragile, directory=tmp_path, progress=bar)
+        assert bar.advanced + bar.skipped == 12 * 20
+    assert bar.advanced == 0

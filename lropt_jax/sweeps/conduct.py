@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from lropt_jax.sweeps.plan import Group, chunks, chunks_by_seed
 from lropt_jax.sweeps.prune import Decision, Rule, Standing
 from lropt_jax.sweeps.strategy import Resolved
 from lropt_jax.sweeps.table import Table
-from lropt_jax.sweeps.work import Job, Piece, RunPieces, State
+from lropt_jax.sweeps.work import Job, Piece, RunPieces, Snapshot, State
 
 Lane = tuple[int, int]
 
@@ -77,7 +78,7 @@ class Conductor:
             keep = last < stops[-1]
             pieces = self._pieces(rung, alive, copied, first, last, keep)
             arrived: dict[Lane, tuple[State, int]] = {}
-            for piece, outcome in self._run(pieces):
+            for piece, outcome in self._run(pieces, functools.partial(self._watch, alive)):
                 self._table.record(piece, outcome)
                 self.model_steps += piece.updates(self._plan) * len(piece.lanes)
                 if keep:
@@ -176,6 +177,10 @@ class Conductor:
                 state, row = arrived[source[trial], s]
                 bank[trial, s] = (state.rows([row]), 0)
         return bank
+
+    def _watch(self, alive: Sequence[int], piece: Piece, snapshot: Snapshot) -> None:
+        self._table.mark(piece, snapshot)
+        self._note(alive)
 
     def _note(self, alive: Sequence[int]) -> None:
         diverged = self._table.diverged_at >= 0

@@ -57,9 +57,9 @@ def sweep(
     """Trains every configuration of a space on every seed, as one compiled program.
 
     Each configuration and seed is a lane of a population that trains side by side. A lane that
-    diverges is reported and touches nothing else. At a given width, strategy and number of
-    devices, a lane's result is the same to the last bit whatever trains beside it, in whichever
-    order, and however often the sweep was interrupted.
+    diverges is reported, touches nothing else, and leaves its place to one that waits. At a given
+    width, strategy and number of devices, a lane's result is the same to the last bit whatever
+    trains beside it, in whichever order, and however often the sweep was interrupted.
 
     Args:
       task: the training problem, or a function of names in the space that returns it.

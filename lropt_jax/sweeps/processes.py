@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.sweeps.work import Piece, RunPieces, Snapshot
+from lropt_jax.sweeps.work import Piece, RunPieces, Seen, Snapshot, unseen
 
 
 class AcrossProcesses:
@@ -32,10 +32,12 @@ class AcrossProcesses:
     def __init__(self, run: RunPieces):
         self._run = run
 
-    def __call__(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Snapshot]]:
+    def __call__(
+        self, pieces: Iterable[Piece], seen: Seen = unseen
+    ) -> Iterator[tuple[Piece, Snapshot]]:
         everything = list(pieces)
         own = everything[jax.process_index() :: jax.process_count()]
-        outcomes = {piece.name: outcome for piece, outcome in self._run(own)}
+        outcomes = {piece.name: outcome for piece, outcome in self._run(own, seen)}
         known: dict[str, Snapshot] = {}
         for theirs in exchanged(outcomes):
             known |= theirs

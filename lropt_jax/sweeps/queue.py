@@ -31,6 +31,7 @@ def run_piece(
     save: Callable[[Snapshot], None] | None = None,
     advance: Callable[[int], None] = lambda model_steps: None,
     skip: Callable[[int], None] = lambda model_steps: None,
+    seen: Callable[[Snapshot], None] = lambda snapshot: None,
 ) -> Snapshot:
     """Trains a piece to its end.
 
@@ -41,7 +42,8 @@ def run_piece(
       begun: to go on from here.
       save: called with a snapshot after each segment.
       advance: called with the model-steps done.
-      skip: called with the model-steps that a divergence saves.
+      skip: called with the model-steps that divergences save.
+      seen: called after each evaluation; the lanes' arrays in the snapshot are older.
     """
     queue = Queue(job, piece, population, begun, skip)
 
@@ -53,6 +55,7 @@ def run_piece(
 
     while queue.fill():
         queue.visit(segment_done)
+        seen(queue.now)
         if save is not None:
             save(queue.snapshot())
     return queue.snapshot()
@@ -67,6 +70,9 @@ class Queue:
       population: the job's programs.
       begun: to go on from here.
       skip: called with the model-steps that divergences save.
+
+    Attributes:
+      now: the piece as it stands, but for the arrays of the lanes under way (see `snapshot`).
     """
 
     def __init__(
@@ -82,10 +88,10 @@ class Queue:
         self._start, self._end = stops[piece.first], stops[piece.last]
         self._run: Run | None = None
         self._lane_in = np.full(piece.width, EMPTY)  # the lane in each place
-        self._now = _untouched(piece, self._start) if begun is None else begun
+        self.now = _untouched(piece, self._start) if begun is None else begun
         if begun is None and piece.state is not None:
-            self._now.diverged_at = piece.state.diverged_at.copy()
-            self._let_go(np.flatnonzero(self._now.diverged_at >= 0))
+            self.now.diverged_at = piece.state.diverged_at.copy()
+            self._let_go(np.flatnonzero(self.now.diverged_at >= 0))
         if begun is not None and begun.under_way is not None:
             self._resume(begun.under_way)
 
@@ -95,7 +101,7 @@ class Queue:
         layout = self._population.layout
         # Lanes that share their batches begin together.
         if not (layout.shares_batches and len(in_place)):
-            waiting = ~self._now.ended
+            waiting = ~self.now.ended
             waiting[in_place] = False
             free = self._lane_in == EMPTY
             entering = np.flatnonzero(waiting)[: free.sum()]
@@ -106,7 +112,7 @@ class Queue:
 
     def visit(self, segment_done: Callable[[int, bool], None]) -> None:
         """Trains to the next evaluation of some lanes."""
-        run, plan, now = self._run, self._job.plan, self._now
+        run, plan, now = self._run, self._job.plan, self.now
         assert run is not None
 
         def noted(model_steps: int, evaluates: bool) -> None:
@@ -132,7 +138,7 @@ class Queue:
 
     def snapshot(self) -> Snapshot:
         """The piece as it stands."""
-        now = self._now
+        now = self.now
         in_place = self._lane_in != EMPTY
         now.under_way = None
         if in_place.any():
@@ -145,7 +151,7 @@ class Queue:
 
     def _note(self) -> None:
         """Enters where the lanes in their places stand."""
-        run, now = self._run, self._now
+        run, now = self._run, self.now
         assert run is not None
         places = self._lane_in != EMPTY
         lanes = self._lane_in[places]
@@ -160,9 +166,9 @@ class Queue:
         assert self._run is not None
         lanes = self._lane_in[places]
         self._skip(int((self._end - self._run.step[places]).sum()))
-        self._now.ended[lanes] = True
+        self.now.ended[lanes] = True
         if self._piece.keep:
-            self._now.kept.append(Rows(lanes, self._leaves(places)))
+            self.now.kept.append(Rows(lanes, self._leaves(places)))
         self._lane_in[places] = EMPTY
         self._run.working = self._run.working & ~places
 
@@ -170,9 +176,9 @@ class Queue:
         """Lanes that had diverged before this piece need no place."""
         assert self._piece.state is not None
         self._skip(len(lanes) * (self._end - self._start))
-        self._now.ended[lanes] = True
+        self.now.ended[lanes] = True
         if self._piece.keep and len(lanes):
-            self._now.kept.append(Rows(lanes, self._piece.state.rows(lanes).leaves))
+            self.now.kept.append(Rows(lanes, self._piece.state.rows(lanes).leaves))
 
     def _leaves(self, places: np.ndarray) -> list[np.ndarray]:
         assert self._run is not None
@@ -211,7 +217,7 @@ class Queue:
             [x[among] for x in rows.leaves], self._numbers(rows.lanes[among]), self._job.key_type
         )
         self._enter(places, rows.lanes, arrays)
-        run, now, lanes = self._run, self._now, rows.lanes
+        run, now, lanes = self._run, self.now, rows.lanes
         assert run is not None
         stops = np.array([0, *self._job.plan.evaluations])
         run.step[places], run.diverged_at[places] = now.step[lanes], now.diverged_at[lanes]

@@ -17,7 +17,7 @@ from lropt_jax.progress import Progress
 from lropt_jax.sweeps.queue import run_piece
 from lropt_jax.sweeps.store import Store
 from lropt_jax.sweeps.strategy import Resolved
-from lropt_jax.sweeps.work import Job, Piece, Snapshot
+from lropt_jax.sweeps.work import Job, Piece, Seen, Snapshot, unseen
 from lropt_jax.sweeps.worker import flags, on_worker, resolve_there, run_there
 
 ATTEMPTS = 3  # of a piece whose worker is lost, before this process runs it
@@ -53,7 +53,9 @@ class InProcess:
         self._store, self._bar = store, bar
         self._populations: dict[int, Population] = {}
 
-    def __call__(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Snapshot]]:
+    def __call__(
+        self, pieces: Iterable[Piece], seen: Seen = unseen
+    ) -> Iterator[tuple[Piece, Snapshot]]:
         for piece in pieces:
             job = self._jobs[piece.group]
             begun = None if self._store is None else self._store.load(piece.name)
@@ -68,9 +70,10 @@ class InProcess:
             if self._store is not None:
                 save = functools.partial(self._store.save, piece.name)
             population = self._population(piece)
+            bar, told = self._bar, functools.partial(seen, piece)
             yield (
                 piece,
-                run_piece(job, piece, population, begun, save, self._bar.advance, self._bar.skip),
+                run_piece(job, piece, population, begun, save, bar.advance, bar.skip, told),
             )
 
     def _population(self, piece: Piece) -> Population:
@@ -133,7 +136,9 @@ class OnExecutor:
         task = functools.partial(resolve_there, numbers, lanes, seeds, strategy, width)
         return next(self._all([(task, group, self._devices)]))[1]  # type: ignore[no-any-return]
 
-    def __call__(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Snapshot]]:
+    def __call__(
+        self, pieces: Iterable[Piece], seen: Seen = unseen
+    ) -> Iterator[tuple[Piece, Snapshot]]:
         waiting = []
         for piece in pieces:
             kept = None if self._store is None else self._store.load(piece.name)

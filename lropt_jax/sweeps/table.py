@@ -31,7 +31,7 @@ class Table:
 
     def record(self, piece: Piece, outcome: Snapshot) -> None:
         """Enters what a piece has come to."""
-        trials, seeds = (np.array(column) for column in zip(*piece.lanes, strict=True))
+        trials, seeds = self.mark(piece, outcome)
         shape = (*self.diverged_at.shape, len(self.steps))
         for name, values in outcome.metrics.items():
             table = self.values.setdefault(name, np.full(shape, np.nan))
@@ -39,8 +39,13 @@ class Table:
         for name, values in outcome.final.items():
             table = self.final.setdefault(name, np.full(shape[:2], np.nan))
             table[trials, seeds] = values
-        self.diverged_at[trials, seeds] = outcome.diverged_at
         self.reached[trials, seeds] = piece.last
+
+    def mark(self, piece: Piece, outcome: Snapshot) -> tuple[np.ndarray, np.ndarray]:
+        """Enters which lanes of a piece have diverged so far; its trials and seeds."""
+        trials, seeds = (np.array(column) for column in zip(*piece.lanes, strict=True))
+        self.diverged_at[trials, seeds] = outcome.diverged_at
+        return trials, seeds
 
     def at(self, metric: str, evaluation: int) -> np.ndarray:
         """A metric at an evaluation, (trials, seeds).

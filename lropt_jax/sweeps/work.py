@@ -153,6 +153,13 @@ class Snapshot:
         return State([np.concatenate(column)[order] for column in columns], self.diverged_at)
 
 
+Seen = Callable[[Piece, Snapshot], None]
+
+
+def unseen(piece: Piece, snapshot: Snapshot) -> None:
+    """Takes no notice of what happens inside a piece."""
+
+
 class RunPieces(Protocol):
     """Runs pieces, in any order, here or elsewhere.
 
@@ -162,5 +169,12 @@ class RunPieces(Protocol):
 
     chunks: int
 
-    def __call__(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Snapshot]]:
-        """The pieces as they are done, each with what it has come to."""
+    def __call__(
+        self, pieces: Iterable[Piece], seen: Seen = unseen
+    ) -> Iterator[tuple[Piece, Snapshot]]:
+        """The pieces as they are done, each with what it has come to.
+
+        Args:
+          pieces: the pieces.
+          seen: called with a piece that runs here, after each of its evaluations.
+        """
