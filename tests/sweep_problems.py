@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax import Task, adam, linear, sgd, sweep
+from lropt_jax.sweeps.store import Store
 
 EXAMPLES, FEATURES = 48, 4
 
@@ -87,3 +88,20 @@ def assert_same(first: Any, second: Any, trials: Any = None, others: Any = None)
     for name, values in first.values.items():
         np.testing.assert_array_equal(values[list(trials)], second.values[name][list(others)], name)
     np.testing.assert_array_equal(first.diverged_at[list(trials)], second.diverged_at[list(others)])
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+def stop_after(monkeypatch: Any, saves: int) -> None:
+    """The process dies after so many saves."""
+    real, left = Store.save, [saves]
+
+    def save(self: Store, name: str, snapshot: Any) -> None:
+        if not left[0]:
+            raise Stopped
+        left[0] -= 1
+        real(self, name, snapshot)
+
+    monkeypatch.setattr(Store, "save", save)

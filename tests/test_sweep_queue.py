@@ -11,9 +11,17 @@ from numpy.testing import assert_array_equal
 from lropt_jax import adam, pbt, reduce_on_plateau, sgd, successive_halving, sweep
 from lropt_jax import itinerary as itineraries
 from lropt_jax.population import Population
-from lropt_jax.sweeps import store as stores
 from lropt_jax.sweeps.runners import InProcess
-from tests.sweep_problems import DIVERGES, QUIET, assert_same, fragile, run, task
+from tests.sweep_problems import (
+    DIVERGES,
+    QUIET,
+    Stopped,
+    assert_same,
+    fragile,
+    run,
+    stop_after,
+    task,
+)
 
 # Every second lane diverges at once, one later on: in a program of four lanes the others are soon
 # at different steps.
@@ -21,10 +29,6 @@ RATES = [0.01, DIVERGES, 0.02, DIVERGES, DIVERGES, 0.03, 100.0, 0.05, DIVERGES, 
 CALM = [i for i, rate in enumerate(RATES) if rate < 1]
 SPACE = {"learning_rate": RATES}
 UNEVEN = {"steps": 23, "eval_every": 5}  # the last interval is shorter
-
-
-class Stopped(Exception):
-    """Stands for a kill."""
 
 
 def in_chunks(monkeypatch, *arguments, **options):
@@ -127,23 +131,15 @@ def test_rules_decide_alike(monkeypatch, rule):
 def test_killed_at_any_save_it_goes_on_bit_identically(tmp_path, monkeypatch, rule):
     monkeypatch.setattr(itineraries, "LONGEST_SEGMENT", 3)
     whole = run(SPACE, fragile, prune=rule)
-    real, left = stores.Store.save, [0]
-
-    def save(self, name, snapshot):
-        if not left[0]:
-            raise Stopped
-        left[0] -= 1
-        real(self, name, snapshot)
-
-    monkeypatch.setattr(stores.Store, "save", save)
     kills = 0
     while True:  # again and again, a save further each time, over a file that a power cut spoilt
-        left[0] = 2
-        try:
-            resumed = run(SPACE, fragile, prune=rule, directory=tmp_path)
-            break
-        except Stopped:
-            kills += 1
+        with monkeypatch.context() as patch:
+            stop_after(patch, 2)
+            try:
+                resumed = run(SPACE, fragile, prune=rule, directory=tmp_path)
+                break
+            except Stopped:
+                kills += 1
         newest = max(tmp_path.rglob("*.npz"), key=lambda p: p.stat().st_mtime_ns)
         os.truncate(newest, newest.stat().st_size // 2)
     assert kills > 5
@@ -191,16 +187,8 @@ def test_the_live_line_knows_of_divergences_as_they_happen_and_counts_every_step
 
 
 def test_what_a_resumed_sweep_had_done_is_not_counted_again(tmp_path, monkeypatch):
-    real, left = stores.Store.save, [3]
-
-    def save(self, name, snapshot):
-        if not left[0]:
-            raise Stopped
-        left[0] -= 1
-        real(self, name, snapshot)
-
     with monkeypatch.context() as patch:
-        patch.setattr(stores.Store, "save", save)
+        stop_after(patch, 3)
         with pytest.raises(Stopped):
             run(SPACE, fragile, directory=tmp_path)
     for _ in range(2):

@@ -16,34 +16,16 @@ import numpy as np
 import pytest
 
 from lropt_jax import adam, grid, log_grid, successive_halving
-from lropt_jax.sweeps import store as stores
 from lropt_jax.sweeps.lock import Lock
-from tests.sweep_problems import assert_same, run
+from tests.sweep_problems import Stopped, assert_same, run, stop_after
 
 SPACE = {"learning_rate": log_grid(0.003, 1.0, 6)}  # two chunks of four lanes
 PRUNE = successive_halving(eta=2, min_steps=5)
 
 
-class Stopped(Exception):
-    """Stands for a kill."""
-
-
 def contents(directory):
     files = sorted(p for p in pathlib.Path(directory).rglob("*") if p.is_file())
     return {str(p.relative_to(directory)): p.read_bytes() for p in files}
-
-
-def stop_after(monkeypatch, saves):
-    """The process dies after so many saves."""
-    real, left = stores.Store.save, [saves]
-
-    def save(self, name, snapshot):
-        if not left[0]:
-            raise Stopped
-        left[0] -= 1
-        real(self, name, snapshot)
-
-    monkeypatch.setattr(stores.Store, "save", save)
 
 
 def counted_updates(monkeypatch):
