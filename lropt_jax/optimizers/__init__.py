@@ -2,10 +2,8 @@
 
 from lropt_jax.optimizers.adaptive_gradients import adadelta as adadelta
 from lropt_jax.optimizers.adaptive_gradients import adagrad as adagrad
-from lropt_jax.optimizers.adaptive_gradients import rmsprop as rmsprop
 from lropt_jax.optimizers.adaptive_gradients import scale_by_adadelta as scale_by_adadelta
 from lropt_jax.optimizers.adaptive_gradients import scale_by_adagrad as scale_by_adagrad
-from lropt_jax.optimizers.adaptive_gradients import scale_by_rmsprop as scale_by_rmsprop
 from lropt_jax.optimizers.adaptive_moments import adam as adam
 from lropt_jax.optimizers.adaptive_moments import adamw as adamw
 from lropt_jax.optimizers.adaptive_moments import scale_by_adam as scale_by_adam
@@ -31,6 +29,8 @@ from lropt_jax.optimizers.quasi_hyperbolic import qhadamw as qhadamw
 from lropt_jax.optimizers.quasi_hyperbolic import qhm as qhm
 from lropt_jax.optimizers.quasi_hyperbolic import scale_by_qhadam as scale_by_qhadam
 from lropt_jax.optimizers.quasi_hyperbolic import scale_by_qhm as scale_by_qhm
+from lropt_jax.optimizers.root_mean_square import rmsprop as rmsprop
+from lropt_jax.optimizers.root_mean_square import scale_by_rmsprop as scale_by_rmsprop
 from lropt_jax.optimizers.sign_based import local_gains as local_gains
 from lropt_jax.optimizers.sign_based import rprop as rprop
 from lropt_jax.optimizers.sign_based import scale_by_local_gains as scale_by_local_gains

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import optax
 
-from lropt_jax.optimizers.adaptive_gradients import adadelta, adagrad, rmsprop
+from lropt_jax.optimizers.adaptive_gradients import adadelta, adagrad
 from lropt_jax.optimizers.adaptive_moments import adam, adamw
 from lropt_jax.optimizers.belief import adabelief
 from lropt_jax.optimizers.gradient_descent import sgd, sgdw
@@ -14,6 +14,7 @@ from lropt_jax.optimizers.layerwise import lamb, lars
 from lropt_jax.optimizers.maxima import adamax, amsgrad
 from lropt_jax.optimizers.nesterov_moments import nadam, nadamw
 from lropt_jax.optimizers.quasi_hyperbolic import qhadam, qhadamw, qhm
+from lropt_jax.optimizers.root_mean_square import rmsprop
 from lropt_jax.optimizers.sign_based import local_gains, rprop
 from lropt_jax.optimizers.switching import swats
 

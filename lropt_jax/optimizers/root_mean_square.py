@@ -1,0 +1,165 @@
+"""The gradient over the root of its average square: RMSprop, plain, centered, with momentum."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import optax
+
+from lropt_jax.hyperparameters import tunable
+from lropt_jax.optimizers.base import (
+    Hyperparameter,
+    Mask,
+    above_zero,
+    average,
+    leafwise,
+    magnitudes_like,
+    moments_like,
+    root,
+    square,
+    weights,
+)
+from lropt_jax.optimizers.descent import descend
+
+
+class ScaleByRmspropState(NamedTuple):
+    """The state of `scale_by_rmsprop`.
+
+    Attributes:
+      nu: the average of squared gradients, or their variance when centered.
+      mu: the average gradient when centered, else None.
+      velocity: the momentum buffer, or None without momentum.
+    """
+
+    nu: optax.Updates
+    mu: optax.Updates | None
+    velocity: optax.Updates | None
+
+
+def scale_by_rmsprop(
+    decay: Any = 0.99,
+    eps: Any = 1e-8,
+    momentum: Any = None,
+    centered: bool = False,
+    factor: Any = 1.0,
+) -> optax.GradientTransformation:
+    r"""Direction $g_t / (\sqrt{v_t} + \epsilon)$, then momentum. See `rmsprop`.
+
+    Args:
+      decay: the decay of the averages.
+      eps: $\epsilon$, outside the root.
+      momentum: of the buffer that the scaled gradient goes through, or None.
+      centered: whether to divide by the standard deviation.
+      factor: multiplies the direction; in the numerator it costs less than afterwards.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import scale_by_rmsprop
+      >>> tx = scale_by_rmsprop()
+      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
+      >>> step, _ = tx.update(grads, tx.init(params), params)
+      >>> [round(float(x), 4) for x in step]
+      [10.0, -10.0]
+    """
+
+    def init(params: Any) -> ScaleByRmspropState:
+        return ScaleByRmspropState(
+            nu=magnitudes_like(params),
+            mu=moments_like(params) if centered else None,
+            velocity=None if momentum is None else moments_like(params),
+        )
+
+    def update(
+        updates: Any, state: ScaleByRmspropState, params: Any = None
+    ) -> tuple[Any, ScaleByRmspropState]:
+        del params
+
+        def plain(g: Any, v: Any, decay: Any, factor: Any, eps: Any) -> tuple[Any, Any]:
+            v = average(v, square(g), decay)
+            return factor * g / (root(v) + eps), v
+
+        def variance(g: Any, v: Any, m: Any, decay: Any, factor: Any, eps: Any) -> tuple[Any, ...]:
+            # E[g²] - E[g]² by its own recursion: never negative, never infinity less infinity.
+            v = average(v, decay[0] * square(g - m), decay)
+            m = average(m, g, decay)
+            return factor * g / (root(v) + eps), v, m
+
+        def accumulate(d: Any, buffer: Any, momentum: Any, factor: Any) -> tuple[Any, Any]:
+            buffer = momentum * buffer + d
+            return factor * buffer, buffer
+
+        # The buffer holds directions without the factor, so that one that changes acts at once.
+        numbers = [weights(decay), factor if momentum is None else 1.0, above_zero(eps)]
+        mu, velocity = None, None
+        if centered:
+            direction, nu, mu = leafwise(variance, [updates, state.nu, state.mu], numbers, 3)
+        else:
+            direction, nu = leafwise(plain, [updates, state.nu], numbers, 2)
+        if momentum is not None:
+            trees = [direction, state.velocity]
+            direction, velocity = leafwise(accumulate, trees, [momentum, factor], 2)
+        return direction, ScaleByRmspropState(nu, mu, velocity)
+
+    return optax.GradientTransformation(init, update)
+
+
+@tunable
+def rmsprop(
+    learning_rate: Hyperparameter,
+    decay: Hyperparameter = 0.99,
+    eps: Hyperparameter = 1e-8,
+    momentum: Hyperparameter | None = None,
+    centered: bool = False,
+    *,
+    l2: Hyperparameter | None = None,
+    weight_decay: Hyperparameter | None = None,
+    mask: Mask = None,
+    independent_decay: bool = False,
+) -> optax.GradientTransformation:
+    r"""RMSprop. Equal to `torch.optim.RMSprop`.
+
+    .. math::
+        v_t = \alpha v_{t-1} + (1 - \alpha) g_t^2, \qquad
+        d_t = \frac{g_t}{\sqrt{v_t} + \epsilon}, \qquad
+        b_t = \mu b_{t-1} + d_t, \qquad p_t = p_{t-1} - \eta_t b_t
+
+    Centered, $v_t - m_t^2$ with the average gradient $m_t$ stands under the root. Optax has
+    $\epsilon$ inside the root by default, and the learning rate inside the momentum buffer,
+    which differs under a schedule.
+
+    Args:
+      learning_rate: $\eta$; PyTorch's default is 0.01.
+      decay: $\alpha$ in [0, 1), PyTorch's default; Hinton's is 0.9.
+      eps: $\epsilon$, outside the root, PyTorch's default.
+      momentum: $\mu$ in [0, 1), or None for none.
+      centered: whether to divide by the standard deviation (Graves 2013).
+      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
+      weight_decay: decoupled decay, times the learning rate, or None.
+      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
+
+    Reference:
+      Tieleman and Hinton 2012, Neural networks for machine learning, lecture 6.5; Graves 2013,
+      arXiv:1308.0850 (centered).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import rmsprop
+      >>> tx = rmsprop(0.5, decay=0.75)
+      >>> params = jnp.array(1.0)
+      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+      >>> round(float(updates), 5)
+      -1.0
+    """
+    return descend(
+        scale_by_rmsprop(decay, eps, momentum, centered, -learning_rate),
+        learning_rate,
+        l2=l2,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+        scaled=True,
+    )
