@@ -19,7 +19,7 @@ from lropt_jax.schedules.base import float_type
 from lropt_jax.segment import BatchOrder, Feed, Lane
 
 
-def _ignore(model_steps: int, evaluates: bool) -> None:
+def _ignore(model_steps: int, last: bool) -> None:
     pass
 
 
@@ -103,10 +103,11 @@ class Run:
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Trains until the first lanes are at an evaluation, evaluates these, shows the schedules.
 
+        Where diverged lanes rest, it ends after the segment in which one diverges.
+
         Args:
           plan: the itinerary.
-          advance: called after each segment with its model-steps and whether an evaluation
-            follows.
+          advance: called after each segment with its model-steps and whether it is the last.
           observed: the metric that schedules are shown; by default the validation loss, or the
             training loss where there is no validation split.
 
@@ -115,6 +116,8 @@ class Run:
           (width,): NaN for the other lanes and those that have diverged.
         """
         there = self._train(plan, advance)
+        if not there.any():
+            return there, {}
         metrics = self._means(there)
         validated = self.population.task.valid is not None
         if validated:
@@ -138,7 +141,7 @@ class Run:
         return self._masked(values, which)
 
     def _train(self, plan: Itinerary, advance: Callable[[int, bool], None]) -> np.ndarray:
-        """Takes the busy lanes on until some are at their next evaluation; says which."""
+        """Takes the busy lanes on until some are at their next evaluation; which these are."""
         target = plan.next_evaluation(self.step)
         updates, feed = self._next(plan, target)
         while feed is not None:
@@ -150,21 +153,17 @@ class Run:
             bad = busy[:, None] & ~np.isfinite(values["loss"])
             self._mark(bad.any(axis=1), before + bad.argmax(axis=1))
             self.totals = {k: _added(self.totals.get(k), v) for k, v in values.items()}
-            if self._updates(plan, target) != following:  # the lanes next to theirs have diverged
-                following, feed = self._next(plan, target)
-            advance(updates * int(busy.sum()), not following)
+            if not np.array_equal(busy, self.busy):  # some have diverged: their places are free
+                following, feed = 0, None
+            advance(updates * int(busy.sum()), feed is None)
             updates = following
         there: np.ndarray = self.busy & (self.step == target)
         return there
 
-    def _updates(self, plan: Itinerary, target: np.ndarray) -> int:
-        """How many the busy lanes can take at once; 0 where one is at its evaluation."""
-        left = (target - self.step)[self.busy]
-        return min(plan.capacity, int(left.min())) if len(left) else 0
-
     def _next(self, plan: Itinerary, target: np.ndarray) -> tuple[int, Feed | None]:
-        """The updates of the next segment and what it is fed."""
-        updates = self._updates(plan, target)
+        """The updates of the next segment, and its feed; none where a lane is at its target."""
+        left = (target - self.step)[self.busy]
+        updates = min(plan.capacity, int(left.min())) if len(left) else 0
         if not updates:
             return 0, None
         # Lanes that rest are fed what the first busy one is, which is drawn already.

@@ -61,10 +61,12 @@ def test_the_lanes_come_to_what_they_come_to_alone(monkeypatch, strategy, device
     assert (refilled.status[:, 0] == "finished").nonzero()[0].tolist() == CALM
 
 
-def test_a_free_place_is_filled_at_the_next_evaluation(monkeypatch):
+@pytest.mark.parametrize("eval_every", [5, None])
+def test_a_free_place_is_filled_at_the_end_of_the_segment(monkeypatch, eval_every):
+    monkeypatch.setattr(itineraries, "LONGEST_SEGMENT", 5)
     rates = [DIVERGES, 0.1, DIVERGES, 0.1, 0.2, 0.3]
     asked = asked_updates(monkeypatch)
-    run({"learning_rate": rates}, fragile, devices=1)
+    run({"learning_rate": rates}, fragile, devices=1, eval_every=eval_every)
     # Two diverge in the first segment, and the two that wait take their places.
     assert asked == [[5] * 4, *[[5] * 4] * 3, [5, 0, 5, 0]]
 
@@ -80,10 +82,12 @@ def test_what_is_waiting_takes_no_more_time_than_it_must(monkeypatch):
     assert 20 <= with_queue <= 24
 
 
-def test_a_segment_that_ends_between_evaluations(monkeypatch):
-    refilled = run(SPACE, fragile, **UNEVEN)
-    monkeypatch.setattr(itineraries, "LONGEST_SEGMENT", 3)
-    assert_same(refilled, run(SPACE, fragile, **UNEVEN))
+@pytest.mark.parametrize("strategy", ["vmap", "map", "shared"])
+@pytest.mark.parametrize("longest", [2, 3, 4])
+def test_segments_that_end_between_evaluations(monkeypatch, longest, strategy):
+    refilled = run(SPACE, fragile, strategy=strategy, **UNEVEN)
+    monkeypatch.setattr(itineraries, "LONGEST_SEGMENT", longest)
+    assert_same(refilled, run(SPACE, fragile, strategy=strategy, **UNEVEN))
 
 
 def test_schedules_observe_at_the_evaluations_of_their_own_lane(monkeypatch):

@@ -1,7 +1,7 @@
 """Who has a place? The lanes of a piece pass through a program of fixed width.
 
-A lane leaves its place when it comes to the piece's end or diverges, and one that waits takes it
-over, so that lanes of one program may be at different steps.
+A lane leaves its place when it comes to the piece's end or, at the end of a segment, when it has
+diverged; one that waits takes it over, so that lanes of one program may be at different steps.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def run_piece(
     """
     queue = Queue(job, piece, population, begun, skip)
 
-    def segment_done(model_steps: int, evaluates: bool) -> None:
-        # A segment that an evaluation follows is saved with it.
-        if save is not None and not evaluates:
+    def segment_done(model_steps: int, last: bool) -> None:
+        # The last segment of a visit is saved with its evaluation.
+        if save is not None and not last:
             save(queue.snapshot())
         advance(model_steps)
 
@@ -111,16 +111,15 @@ class Queue:
         return bool((self._lane_in != EMPTY).any())
 
     def visit(self, segment_done: Callable[[int, bool], None]) -> None:
-        """Trains to the next evaluation of some lanes."""
+        """Trains to the next evaluation of some lanes, or the divergence of others."""
         run, plan, now = self._run, self._job.plan, self.now
         assert run is not None
 
-        def noted(model_steps: int, evaluates: bool) -> None:
+        def noted(model_steps: int, last: bool) -> None:
             self._note()
-            segment_done(model_steps, evaluates)
+            segment_done(model_steps, last)
 
         there, metrics = run.visit(plan, noted)
-        self._note()
         stops = np.array([0, *plan.evaluations])
         lanes = self._lane_in[there]
         columns = np.searchsorted(stops, run.step[there]) - 1 - self._piece.first
@@ -128,12 +127,11 @@ class Queue:
             _table(now.metrics, name, self._shape)[lanes, columns] = values[there]
         finished = there & (run.step == self._end)
         if self._end == plan.steps and finished.any():
+            lanes = self._lane_in[finished]
             for split in self._job.final_splits:
                 for name, values in run.evaluate(split, finished).items():
-                    _table(now.final, name, self._shape[:1])[self._lane_in[finished]] = values[
-                        finished
-                    ]
-            self._note()
+                    _table(now.final, name, self._shape[:1])[lanes] = values[finished]
+        self._note()
         self._leave(run.working & (finished | (run.diverged_at >= 0)))
 
     def snapshot(self) -> Snapshot:
