@@ -101,6 +101,15 @@ def test_schedules_observe_at_the_evaluations_of_their_own_lane(monkeypatch):
     assert_same(refilled, calm, CALM, range(len(CALM)))
 
 
+@pytest.mark.parametrize("prune", [None, successive_halving(eta=2, min_steps=5)])
+def test_where_all_diverge_the_metrics_are_there_and_nan(prune):
+    calm = run({"learning_rate": [0.1]}, fragile)
+    result = run({"learning_rate": [DIVERGES] * 6}, fragile, prune=prune)
+    assert list(result.values) == list(calm.values)
+    assert all(np.isnan(values).all() for values in result.values.values())
+    assert (result.diverged_at > 0).all()
+
+
 def test_whole_splits_are_evaluated_at_each_lanes_end():
     def swept(rates):
         return sweep(

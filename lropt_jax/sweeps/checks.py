@@ -120,7 +120,7 @@ def check_metric(metric: str, job: Job) -> str:
     Raises:
       ValueError: for a metric that the task does not have; it lists the known ones.
     """
-    known = metric_names(job.task)
+    known, _ = metric_names(job)
     if metric == "valid_loss" and metric not in known:
         return "train_loss"
     if metric not in known:
@@ -130,8 +130,9 @@ def check_metric(metric: str, job: Job) -> str:
     return metric
 
 
-def metric_names(task: Task) -> list[str]:
-    """The metrics of a sweep's history, by shapes alone."""
+def metric_names(job: Job) -> tuple[list[str], list[str]]:
+    """The metrics at each evaluation and those after the last update, by shapes alone."""
+    task = job.task
     batch = jax.tree.map(
         lambda a: jax.ShapeDtypeStruct((task.batch_size, *a.shape[1:]), jnp.result_type(a.dtype)),  # type: ignore[no-untyped-call]
         task.train,
@@ -144,7 +145,8 @@ def metric_names(task: Task) -> list[str]:
 
     trained, evaluated = jax.eval_shape(both, jax.random.key(0), batch)
     names = ["train_loss", *(f"train_{name}" for name in trained)]
-    return names + ([] if task.valid is None else [f"valid_{name}" for name in evaluated])
+    names += [] if task.valid is None else [f"valid_{name}" for name in evaluated]
+    return names, [f"{split}_{name}" for split in job.final_splits for name in evaluated]
 
 
 def _optimizer_state(job: Job) -> Any:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -143,6 +144,8 @@ def sweep(
         )
         checks.check_job(job, [{n: configurations[t][n] for n in job.names} for t in group.trials])
         jobs.append(job)
+    kinds = zip(*(checks.metric_names(job) for job in jobs), strict=True)
+    metrics, final = (list(dict.fromkeys(itertools.chain(*names))) for names in kinds)
     if prune is not None:
         metric = checks.check_metric(prune.metric, jobs[0])
         prune = dataclasses.replace(prune, metric=metric) if metric != prune.metric else prune  # type: ignore[type-var]
@@ -165,7 +168,7 @@ def sweep(
         if spread and jax.process_index():
             progress = False
         bar = stack.enter_context(progress_bar(progress, total, "sweep"))
-        table = Table(configurations, seeds, plan.evaluations)
+        table = Table(configurations, seeds, plan.evaluations, metrics, final)
         stack.enter_context(_says_how_to_go_on(directory))
         run, resolved = _runner(
             jobs, grouped, table, strategy, width, here, devices, executor, store, bar

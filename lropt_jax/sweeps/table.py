@@ -18,13 +18,22 @@ class Table:
       trials: the configurations.
       seeds: the seeds.
       steps: updates taken at each evaluation.
+      metrics: the names of the metrics at each evaluation.
+      final: the names of those after the last update.
     """
 
-    def __init__(self, trials: Sequence[dict[str, Any]], seeds: Sequence[int], steps: list[int]):
+    def __init__(
+        self,
+        trials: Sequence[dict[str, Any]],
+        seeds: Sequence[int],
+        steps: list[int],
+        metrics: Sequence[str],
+        final: Sequence[str],
+    ):
         self.trials, self.seeds, self.steps = list(trials), list(seeds), steps
         shape = (len(self.trials), len(self.seeds))
-        self.values: Arrays = {}
-        self.final: Arrays = {}
+        self.values: Arrays = {name: np.full((*shape, len(steps)), np.nan) for name in metrics}
+        self.final: Arrays = {name: np.full(shape, np.nan) for name in final}
         self.diverged_at = np.full(shape, -1)
         self.reached = np.zeros(shape, int)
         self.pruned = np.zeros(shape[0], bool)
@@ -32,13 +41,10 @@ class Table:
     def record(self, piece: Piece, outcome: Snapshot) -> None:
         """Enters what a piece has come to."""
         trials, seeds = self.mark(piece, outcome)
-        shape = (*self.diverged_at.shape, len(self.steps))
         for name, values in outcome.metrics.items():
-            table = self.values.setdefault(name, np.full(shape, np.nan))
-            table[trials, seeds, piece.first : piece.first + values.shape[1]] = values
+            self.values[name][trials, seeds, piece.first : piece.last] = values
         for name, values in outcome.final.items():
-            table = self.final.setdefault(name, np.full(shape[:2], np.nan))
-            table[trials, seeds] = values
+            self.final[name][trials, seeds] = values
         self.reached[trials, seeds] = piece.last
 
     def mark(self, piece: Piece, outcome: Snapshot) -> tuple[np.ndarray, np.ndarray]:
