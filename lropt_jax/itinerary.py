@@ -49,10 +49,17 @@ class Itinerary:
         for first in range(start, stop, self.capacity):
             yield first, min(first + self.capacity, stop)
 
+    def evaluations_made(self, step: np.ndarray) -> np.ndarray:
+        """How many evaluations lie behind lanes that have taken `step` updates."""
+        return np.searchsorted(self.evaluations, step, side="right")
+
     def next_evaluation(self, step: np.ndarray) -> np.ndarray:
         """After how many updates the next evaluation is, for lanes that have taken `step`."""
-        stops = np.array([*self.evaluations, self.steps])
-        return stops[np.searchsorted(stops[:-1], step, side="right")]
+        return np.take([*self.evaluations, self.steps], self.evaluations_made(step))
+
+    def last_evaluation(self, step: np.ndarray) -> np.ndarray:
+        """After how many updates the last evaluation was, 0 before the first."""
+        return np.take([0, *self.evaluations], self.evaluations_made(step))
 
     def feed(
         self, orders: list[BatchOrder], first: int | np.ndarray, last: int | np.ndarray

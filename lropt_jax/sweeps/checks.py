@@ -114,13 +114,16 @@ def check_job(job: Job, trials: Sequence[Mapping[str, Any]]) -> None:
         raise ValueError(NEEDS_EVALUATIONS)
 
 
-def check_metric(metric: str, job: Job) -> str:
-    """A rule's metric as this task has it.
+def check_metric(metric: str, known: Sequence[str]) -> str:
+    """A rule's metric as the task has it.
+
+    Args:
+      metric: its name.
+      known: the names at each evaluation, see `metric_names`.
 
     Raises:
       ValueError: for a metric that the task does not have; it lists the known ones.
     """
-    known, _ = metric_names(job)
     if metric == "valid_loss" and metric not in known:
         return "train_loss"
     if metric not in known:

@@ -144,10 +144,11 @@ def sweep(
         )
         checks.check_job(job, [{n: configurations[t][n] for n in job.names} for t in group.trials])
         jobs.append(job)
-    kinds = zip(*(checks.metric_names(job) for job in jobs), strict=True)
+    named = [checks.metric_names(job) for job in jobs]
+    kinds = zip(*named, strict=True)
     metrics, final = (list(dict.fromkeys(itertools.chain(*names))) for names in kinds)
     if prune is not None:
-        metric = checks.check_metric(prune.metric, jobs[0])
+        metric = checks.check_metric(prune.metric, named[0][0])
         prune = dataclasses.replace(prune, metric=metric) if metric != prune.metric else prune  # type: ignore[type-var]
     spread = executor is None and jax.process_count() > 1
     if spread and directory is not None:

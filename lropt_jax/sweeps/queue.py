@@ -120,9 +120,8 @@ class Queue:
             segment_done(model_steps, last)
 
         there, metrics = run.visit(plan, noted)
-        stops = np.array([0, *plan.evaluations])
         lanes = self._lane_in[there]
-        columns = np.searchsorted(stops, run.step[there]) - 1 - self._piece.first
+        columns = plan.evaluations_made(run.step[there]) - 1 - self._piece.first
         for name, values in metrics.items():
             _table(now.metrics, name, self._shape)[lanes, columns] = values[there]
         finished = there & (run.step == self._end)
@@ -217,9 +216,8 @@ class Queue:
         self._enter(places, rows.lanes, arrays)
         run, now, lanes = self._run, self.now, rows.lanes
         assert run is not None
-        stops = np.array([0, *self._job.plan.evaluations])
         run.step[places], run.diverged_at[places] = now.step[lanes], now.diverged_at[lanes]
-        run.since[places] = stops[np.searchsorted(stops, now.step[lanes], side="right") - 1]
+        run.since[places] = self._job.plan.last_evaluation(now.step[lanes])
         for name, values in now.totals.items():
             run.totals[name] = np.zeros(self._piece.width)
             run.totals[name][places] = values[lanes]
