@@ -34,11 +34,11 @@ import optax  # noqa: E402
 from flax import linen as nn  # noqa: E402
 
 from lropt_jax import Task, adam, classification_task, sweep  # noqa: E402
-from lropt_jax.itinerary import itinerary  # noqa: E402
-from lropt_jax.layout import Layout  # noqa: E402
-from lropt_jax.models import cnn, mlp  # noqa: E402
-from lropt_jax.segment import BatchOrder  # noqa: E402
 from lropt_jax.sweeps import strategy as strategies  # noqa: E402
+from lropt_jax.tasks.models import cnn, mlp  # noqa: E402
+from lropt_jax.training.layout import Layout  # noqa: E402
+from lropt_jax.training.segment import BatchOrder  # noqa: E402
+from lropt_jax.training.visits import itinerary  # noqa: E402
 
 strategies.WORTH_A_TRIAL = 0.0  # "auto" tries all strategies, however short the run
 
@@ -123,7 +123,7 @@ class Bare:
     def __call__(self, steps: int) -> int:
         lanes, rates = self.setting.lanes, np.array(RATES[: self.setting.lanes], np.float32)
         if self.population is None:
-            from lropt_jax.population import Population
+            from lropt_jax.training.population import Population
 
             layout = Layout(self.chosen.resolved, tuple(jax.local_devices()))
             numbers = {"learning_rate": RATES[0]}
@@ -264,7 +264,7 @@ class Torch:
 
 
 def _torch_cnn(nn: Any) -> Any:
-    """The layers of `lropt_jax.models.cnn`."""
+    """The layers of `lropt_jax.tasks.models.cnn`."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
         nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),

@@ -58,7 +58,8 @@ def _timed(run: Callable[[], Any]) -> float:
 
 
 def _ours(tests: int) -> tuple[Callable[[], Any], float]:
-    from lropt_jax import adam, classification_task, load_data, lr_range_test, models
+    from lropt_jax import adam, classification_task, load_data, lr_range_test
+    from lropt_jax.tasks import models
 
     task = classification_task(models.mlp((32, 10)), load_data("digits"), BATCH_SIZE)
 

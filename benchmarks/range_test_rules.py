@@ -20,8 +20,8 @@ import pandas as pd
 
 import lropt_jax
 from lropt_jax import classification_task, grid, load_data, log_grid, lr_range_test, sweep
-from lropt_jax.models import mlp
 from lropt_jax.range_tests.rules import RULES
+from lropt_jax.tasks.models import mlp
 
 LADDER = log_grid(1e-4, 10.0, 16)
 SEEDS = 3

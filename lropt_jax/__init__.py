@@ -2,19 +2,13 @@
 
 import importlib
 
-from lropt_jax.accumulation import AccumulateState as AccumulateState
-from lropt_jax.accumulation import accumulate as accumulate
-from lropt_jax.adapters import classification_task as classification_task
-from lropt_jax.citations import citation as citation
-from lropt_jax.comparison import Comparison as Comparison
-from lropt_jax.comparison import compare as compare
-from lropt_jax.data import Dataset as Dataset
-from lropt_jax.data import load_data as load_data
-from lropt_jax.hyperparameters import TunableState as TunableState
-from lropt_jax.hyperparameters import hyperparams as hyperparams
-from lropt_jax.hyperparameters import observe as observe
-from lropt_jax.hyperparameters import set_hyperparams as set_hyperparams
-from lropt_jax.hyperparameters import tunable as tunable
+from lropt_jax.comparisons.protocol import Comparison as Comparison
+from lropt_jax.comparisons.protocol import compare as compare
+from lropt_jax.hyperparameters.building import tunable as tunable
+from lropt_jax.hyperparameters.state import TunableState as TunableState
+from lropt_jax.hyperparameters.state import hyperparams as hyperparams
+from lropt_jax.hyperparameters.state import observe as observe
+from lropt_jax.hyperparameters.state import set_hyperparams as set_hyperparams
 from lropt_jax.optimizers import OPTIMIZERS as OPTIMIZERS
 from lropt_jax.optimizers import adabelief as adabelief
 from lropt_jax.optimizers import adadelta as adadelta
@@ -52,6 +46,9 @@ from lropt_jax.optimizers import scale_by_swats as scale_by_swats
 from lropt_jax.optimizers import sgd as sgd
 from lropt_jax.optimizers import sgdw as sgdw
 from lropt_jax.optimizers import swats as swats
+from lropt_jax.optimizers.accumulation import AccumulateState as AccumulateState
+from lropt_jax.optimizers.accumulation import accumulate as accumulate
+from lropt_jax.optimizers.citations import citation as citation
 from lropt_jax.range_tests import RangeTest as RangeTest
 from lropt_jax.range_tests import Suggestion as Suggestion
 from lropt_jax.range_tests import lr_range_test as lr_range_test
@@ -90,9 +87,12 @@ from lropt_jax.sweeps import search as search
 from lropt_jax.sweeps import successive_halving as successive_halving
 from lropt_jax.sweeps import sweep as sweep
 from lropt_jax.sweeps import uniform as uniform
-from lropt_jax.task import Task as Task
-from lropt_jax.training import Fit as Fit
-from lropt_jax.training import fit as fit
+from lropt_jax.tasks.adapters import classification_task as classification_task
+from lropt_jax.tasks.data import Dataset as Dataset
+from lropt_jax.tasks.data import load_data as load_data
+from lropt_jax.tasks.task import Task as Task
+from lropt_jax.training.fitting import Fit as Fit
+from lropt_jax.training.fitting import fit as fit
 
 __version__ = "0.1.0"
 
@@ -100,7 +100,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     # The models import Flax, which the rest of the package does without.
     if name in ("models", "mlp", "cnn", "vgg11", "resnet18"):
-        models = importlib.import_module("lropt_jax.models")
+        models = importlib.import_module("lropt_jax.tasks.models")
         return models if name == "models" else getattr(models, name)
     if name == "plot_schedules":
         return importlib.import_module("lropt_jax.plotting").plot_schedules

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax import Task, adam, linear, sgd, sweep
-from lropt_jax.sweeps.store import Store
+from lropt_jax.sweeps.keeping.store import Store
 
 EXAMPLES, FEATURES = 48, 4
 

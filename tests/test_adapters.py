@@ -15,8 +15,8 @@ from flax import linen as nn
 from flax import nnx
 
 from lropt_jax import Dataset, Task, classification_task
-from lropt_jax.adapters.classification import cross_entropy
-from lropt_jax.task import check_task
+from lropt_jax.tasks.adapters.classification import cross_entropy
+from lropt_jax.tasks.task import check_task
 
 CLASSES, WIDTH, BATCH = 3, 5, 8
 

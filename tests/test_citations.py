@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from lropt_jax import OPTIMIZERS, SCHEDULES, citation, citations
+from lropt_jax import OPTIMIZERS, SCHEDULES, citation
+from lropt_jax.optimizers import citations
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))

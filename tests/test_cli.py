@@ -32,7 +32,7 @@ def test_compare_writes_a_table_and_a_report(tmp_path, capsys, monkeypatch):
 
 
 def test_an_interrupted_comparison_goes_on(tmp_path, capsys, monkeypatch):
-    from lropt_jax.sweeps import store
+    from lropt_jax.sweeps.keeping import store
 
     words = ["compare", "--data", "digits", "--optimizers", "sgd", *SMALL, "--output"]
     assert main([*words, str(tmp_path / "whole")]) == 0

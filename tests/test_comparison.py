@@ -13,9 +13,9 @@ import pytest
 from scipy import stats
 
 from lropt_jax import compare, grid, log_grid, sgd
-from lropt_jax.comparison import FRESH_SEEDS
-from lropt_jax.reporting import write_report
-from lropt_jax.tables import comparison_table, paired_table, verdict
+from lropt_jax.comparisons.protocol import FRESH_SEEDS
+from lropt_jax.comparisons.report import write_report
+from lropt_jax.comparisons.tables import comparison_table, paired_table, verdict
 from tests.problems import noisy_regression, regression
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from lropt_jax import Dataset, load_data
-from lropt_jax.data import loading
+from lropt_jax.tasks.data import loading
 
 SIZES = {
     "mnist1d": (3500, 500, 1000, (40,), (40,)),

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from lropt_jax import models
-from lropt_jax.models.layers import Dropout, conv_function, dense, im2col, max_pool
+from lropt_jax.tasks import models
+from lropt_jax.tasks.models.layers import Dropout, conv_function, dense, im2col, max_pool
 
 IMAGES = {"cnn": (28, 28, 1), "vgg11": (32, 32, 3), "resnet18": (32, 32, 3)}
 

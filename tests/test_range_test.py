@@ -13,9 +13,9 @@ import pytest
 
 import lropt_jax
 from lropt_jax import Task, adam, cosine_decay, lr_range_test, sgd
-from lropt_jax.itinerary import LONGEST_SEGMENT
-from lropt_jax.segment import BatchOrder
-from lropt_jax.training import as_key
+from lropt_jax.training.fitting import as_key
+from lropt_jax.training.segment import BatchOrder
+from lropt_jax.training.visits import LONGEST_SEGMENT
 
 
 def error(w, batch):

@@ -20,10 +20,10 @@ from lropt_jax import (
     sgd,
     sweep,
 )  # fmt: skip
-from lropt_jax import itinerary as itineraries
-from lropt_jax.layout import Layout
-from lropt_jax.population import Population, on_host
-from lropt_jax.segment import BatchOrder
+from lropt_jax.training import visits as itineraries
+from lropt_jax.training.layout import Layout
+from lropt_jax.training.population import Population, on_host
+from lropt_jax.training.segment import BatchOrder
 from tests import sweep_problems
 from tests.sweep_problems import DIVERGES, assert_same, fragile, run, task
 

@@ -20,8 +20,8 @@ def _compiles_nothing(monkeypatch):
     def refuse(*arguments, **keywords):
         raise AssertionError("a program was made")
 
-    monkeypatch.setattr("lropt_jax.population.Population.run", refuse)
-    monkeypatch.setattr("lropt_jax.population.Population.start", refuse)
+    monkeypatch.setattr("lropt_jax.training.population.Population.run", refuse)
+    monkeypatch.setattr("lropt_jax.training.population.Population.start", refuse)
 
 
 def sgd_of(learning_rate, momentum=0.0):

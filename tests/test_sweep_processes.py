@@ -20,7 +20,7 @@ port, index, folder, directory = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys
 jax.distributed.initialize(f"127.0.0.1:{port}", 2, index, heartbeat_timeout_seconds=20)
 import numpy as np
 from lropt_jax import log_grid, successive_halving
-from lropt_jax.population import Population
+from lropt_jax.training.population import Population
 from tests.sweep_problems import run
 trained = []
 real = Population.run

@@ -77,7 +77,7 @@ def test_without_validation_the_training_loss_decides():
 
 
 def test_less_than_half_the_work_for_the_same_winner_on_digits():
-    from lropt_jax.models import mlp
+    from lropt_jax.tasks.models import mlp
 
     problem = classification_task(mlp((16, 10)), load_data("digits"), batch_size=64)
     space = {"learning_rate": log_grid(1e-4, 1.0, 9)}

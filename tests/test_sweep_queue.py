@@ -9,9 +9,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from lropt_jax import adam, pbt, reduce_on_plateau, sgd, successive_halving, sweep
-from lropt_jax import itinerary as itineraries
-from lropt_jax.population import Population
-from lropt_jax.sweeps.runners import InProcess
+from lropt_jax.sweeps.running.runners import InProcess
+from lropt_jax.training import visits as itineraries
+from lropt_jax.training.population import Population
 from tests.sweep_problems import (
     DIVERGES,
     QUIET,

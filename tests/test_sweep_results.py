@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lropt_jax import SweepResult, adam, sgd
-from lropt_jax.sweeps.stats import expected_best
+from lropt_jax.sweeps.results.statistics import expected_best
 from tests.sweep_problems import run
 
 NAN = np.nan

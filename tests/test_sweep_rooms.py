@@ -14,10 +14,10 @@ from lropt_jax import (
     successive_halving,
     uniform,
 )
-from lropt_jax.itinerary import itinerary
-from lropt_jax.sweeps.plan import chunks, chunks_by_seed, groups, padded, placed
-from lropt_jax.sweeps.prune import Standing, ranked
-from lropt_jax.sweeps.space import draw
+from lropt_jax.sweeps.deciding.rules import Standing, ranked
+from lropt_jax.sweeps.planning.groups import chunks, chunks_by_seed, groups, padded, placed
+from lropt_jax.sweeps.planning.space import draw
+from lropt_jax.training.visits import itinerary
 
 
 def test_the_full_grid_runs_its_last_name_fastest():

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from lropt_jax import adam, grid, log_grid, successive_halving
-from lropt_jax.sweeps.lock import Lock
+from lropt_jax.sweeps.keeping.lock import Lock
 from tests.sweep_problems import Stopped, assert_same, run, stop_after
 
 SPACE = {"learning_rate": log_grid(0.003, 1.0, 6)}  # two chunks of four lanes
@@ -30,7 +30,7 @@ def contents(directory):
 
 def counted_updates(monkeypatch):
     """The updates of each segment that is trained from here on."""
-    from lropt_jax.population import Population
+    from lropt_jax.training.population import Population
 
     real, count = Population.run, []
 
@@ -76,7 +76,7 @@ def test_a_killed_pruned_sweep_goes_on_bit_identically(tmp_path, monkeypatch, wh
 
 
 def test_in_the_middle_between_two_evaluations(tmp_path, monkeypatch):
-    monkeypatch.setattr("lropt_jax.itinerary.LONGEST_SEGMENT", 4)
+    monkeypatch.setattr("lropt_jax.training.visits.LONGEST_SEGMENT", 4)
     plain = run(SPACE, eval_every=10)
     with monkeypatch.context() as patch:
         stop_after(patch, 2)  # after 8 of 10 updates
@@ -206,7 +206,7 @@ def test_other_data_code_and_versions_are_refused(finished, monkeypatch):
     with pytest.raises(ValueError, match=r"what differs: task \("):
         sweep(other, adam, SPACE, **arguments)
     with monkeypatch.context() as patch:
-        patch.setattr("lropt_jax.sweeps.identity.versions", lambda: "jax 99")
+        patch.setattr("lropt_jax.sweeps.keeping.identity.versions", lambda: "jax 99")
         with pytest.raises(ValueError, match=r"what differs: versions \(.*jax 99"):
             run(SPACE, adam, directory=finished)
     with jax.enable_x64(True), pytest.raises(ValueError, match=r"what differs: .*settings"):
@@ -233,9 +233,9 @@ def test_a_directory_that_is_not_ours_is_refused(tmp_path):
 
 
 def test_auto_is_resolved_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("lropt_jax.sweeps.strategy._fastest", lambda *a: "map")
+    monkeypatch.setattr("lropt_jax.sweeps.running.strategy._fastest", lambda *a: "map")
     first = run(SPACE, directory=tmp_path, strategy="auto")
-    monkeypatch.setattr("lropt_jax.sweeps.strategy._fastest", lambda *a: "vmap")
+    monkeypatch.setattr("lropt_jax.sweeps.running.strategy._fastest", lambda *a: "vmap")
     again = run(SPACE, directory=tmp_path, strategy="auto")
     assert first.strategy == again.strategy == ["map"]
 
@@ -245,7 +245,7 @@ def test_the_second_on_a_directory_is_refused(tmp_path):
     try:
         with pytest.raises(ValueError, match="is being worked on"):
             Lock(tmp_path / "lock")
-        code = "import sys, pathlib; from lropt_jax.sweeps.lock import Lock\n"
+        code = "import sys, pathlib; from lropt_jax.sweeps.keeping.lock import Lock\n"
         code += "Lock(pathlib.Path(sys.argv[1]))"
         command = [sys.executable, "-c", code, str(tmp_path / "lock")]
         other = subprocess.run(command, capture_output=True, timeout=120, check=False)

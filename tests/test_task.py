@@ -14,7 +14,7 @@ import pytest
 
 import lropt_jax
 from lropt_jax import Task
-from lropt_jax.task import check_task
+from lropt_jax.tasks.task import check_task
 
 
 def _error(w: Any, batch: Any) -> Any:
@@ -149,7 +149,7 @@ def test_importing_the_package_loads_no_optional_package() -> None:
 
 
 def test_the_models_are_an_attribute_that_is_loaded_when_asked_for() -> None:
-    assert lropt_jax.mlp is lropt_jax.models.mlp
-    assert lropt_jax.resnet18 is lropt_jax.models.resnet18
+    assert lropt_jax.mlp is lropt_jax.tasks.models.mlp
+    assert lropt_jax.resnet18 is lropt_jax.tasks.models.resnet18
     with pytest.raises(AttributeError, match="nonsense"):
         lropt_jax.nonsense  # noqa: B018

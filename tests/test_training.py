@@ -9,8 +9,8 @@ import optax
 import pytest
 
 from lropt_jax import constant, fit, hyperparams, linear, reduce_on_plateau, sgd, tunable
-from lropt_jax.segment import BatchOrder, Feed, evaluation
-from lropt_jax.training import itinerary
+from lropt_jax.training.fitting import itinerary
+from lropt_jax.training.segment import BatchOrder, Feed, evaluation
 from tests.problems import BATCH, EXAMPLES, noisy_regression, regression
 
 SGD = tunable(optax.sgd)
@@ -86,7 +86,7 @@ def test_a_growing_batch_takes_its_microbatches_in_the_epochs_order():
 def test_evaluations_and_segments_change_no_bit(monkeypatch):
     task = noisy_regression()
     whole = fit(task, optax.adam(0.05), 12, key=1)
-    monkeypatch.setattr("lropt_jax.itinerary.LONGEST_SEGMENT", 5)
+    monkeypatch.setattr("lropt_jax.training.visits.LONGEST_SEGMENT", 5)
     parts = fit(task, optax.adam(0.05), 12, key=1, eval_every=7)
     for a, b in zip(*map(jax.tree.leaves, (whole[:3], parts[:3])), strict=True):
         assert np.array_equal(a, b)
@@ -166,7 +166,7 @@ def test_evaluation_averages_every_example_once(examples):
 
 
 def test_settings_are_set_before_their_update():
-    from lropt_jax.segment import Lane, segment
+    from lropt_jax.training.segment import Lane, segment
 
     task, tx = regression(), SGD(1.0)
     params, state = task.init(jax.random.key(0))

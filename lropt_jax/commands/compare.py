@@ -21,7 +21,7 @@ QUICK = {"epochs": 8, "seeds": 4, "tuning_seeds": 1}
 
 def add_parsers(subparsers: Any) -> None:
     """Registers the subcommand."""
-    from lropt_jax.recipes import DEFAULT_OPTIMIZERS, SHAPES
+    from lropt_jax.comparisons.recipes import DEFAULT_OPTIMIZERS, SHAPES
 
     parser = subparsers.add_parser(
         "compare",
@@ -64,7 +64,7 @@ def add_parsers(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the comparison, prints its table and writes its report."""
-    from lropt_jax import recipes
+    from lropt_jax.comparisons import recipes
 
     defaults = (
         QUICK if options.quick else {"epochs": EPOCHS, "seeds": SEEDS, "tuning_seeds": TUNING_SEEDS}
@@ -82,8 +82,8 @@ def run(options: argparse.Namespace) -> None:
     found = {name: recipes.recipe(name) for name in names}
     output = writable(options.output or Path("runs") / _folder_name(options))
 
-    from lropt_jax.comparison import compare
-    from lropt_jax.reporting import require_report, write_report
+    from lropt_jax.comparisons.protocol import compare
+    from lropt_jax.comparisons.report import require_report, write_report
 
     require_report()
     given = problem(options)
@@ -143,7 +143,7 @@ def _command(
 
 
 def _print(comparison: Any, setting: dict[str, str]) -> None:
-    from lropt_jax.tables import comparison_table, verdict
+    from lropt_jax.comparisons.tables import comparison_table, verdict
 
     table = comparison_table(comparison)
     from rich.console import Console

@@ -52,7 +52,7 @@ def add_parsers(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the test, prints its summary and writes its figure, rows and summary."""
-    from lropt_jax import recipes
+    from lropt_jax.comparisons import recipes
     from lropt_jax.range_tests import lr_range_test
 
     found = recipes.recipe(options.optimizer)

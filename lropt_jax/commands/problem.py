@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.recipes import unknown
-from lropt_jax.task import Task
+from lropt_jax.comparisons.recipes import unknown
+from lropt_jax.tasks.task import Task
 
 BATCH_SIZES = {"mnist1d": 64, "digits": 32, "mnist5k": 64}
 HIDDEN = {"mnist1d": (100, 100), "digits": (32,), "mnist5k": (100,)}
@@ -50,7 +50,8 @@ def problem(options: argparse.Namespace) -> Problem:
         if options.batch_size:
             task = dataclasses.replace(task, batch_size=options.batch_size)
         return Problem(task, {"task": options.task, **_sizes(task)})
-    from lropt_jax import classification_task, load_data
+    from lropt_jax.tasks.adapters import classification_task
+    from lropt_jax.tasks.data import load_data
 
     if options.model not in MODELS:
         raise ValueError(unknown("model", options.model, MODELS))
@@ -66,7 +67,7 @@ def problem(options: argparse.Namespace) -> Problem:
 
 
 def _model(options: argparse.Namespace, classes: int) -> tuple[Any, str]:
-    from lropt_jax import models
+    from lropt_jax.tasks import models
 
     if options.model == "mlp":
         layers = (*HIDDEN.get(options.data, (256,)), classes)

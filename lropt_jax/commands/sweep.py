@@ -66,8 +66,8 @@ def _print(result: Any, metric: str | None, top: int) -> None:
     """The best trials, and how the lanes ended."""
     import numpy as np
 
-    from lropt_jax.sweeps.stats import mean_interval
-    from lropt_jax.tables import mean_and_interval, number
+    from lropt_jax.comparisons.tables import mean_and_interval, number
+    from lropt_jax.sweeps.results.statistics import mean_interval
 
     metric, mode = result.metric_and_mode(metric, None)
     means = result.means(metric)
@@ -113,7 +113,7 @@ def _draw(result: Any, metric: str | None, directory: Path) -> int:
         or not np.isfinite(result.means(result.metric_and_mode(metric, None)[0])).any()
     ):
         return 0
-    from lropt_jax.sweeps.space import is_lane_number
+    from lropt_jax.sweeps.planning.space import is_lane_number
 
     varied = [
         name

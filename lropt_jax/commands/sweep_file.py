@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.problem import imported, problem
-from lropt_jax.recipes import recipe, shape, unknown
+from lropt_jax.comparisons.recipes import recipe, shape, unknown
 from lropt_jax.sweeps import (
     choice,
     grid,
@@ -21,7 +21,7 @@ from lropt_jax.sweeps import (
     successive_halving,
     uniform,
 )
-from lropt_jax.task import Task
+from lropt_jax.tasks.task import Task
 
 DIMENSIONS: dict[str, Callable[..., Any]] = {
     "grid": lambda *values: grid(list(values)),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from lropt_jax.hyperparameters import tunable
+from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.base import (
     Hyperparameter,
     Mask,

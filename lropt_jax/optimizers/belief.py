@@ -6,7 +6,7 @@ from typing import Any
 
 import optax
 
-from lropt_jax.hyperparameters import tunable
+from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, folded
 from lropt_jax.optimizers.base import (
     Hyperparameter,

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from lropt_jax.hyperparameters import tunable
+from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, scale_by_adam
 from lropt_jax.optimizers.base import Hyperparameter, Mask, leafwise, norm, scalar
 from lropt_jax.optimizers.descent import add_decay, decay_mask, descend, require_params

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import optax
 
-from lropt_jax.hyperparameters import tunable
+from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.base import (
     Hyperparameter,
     Mask,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lropt_jax.hyperparameters import tunable
+from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.base import (
     Hyperparameter,
     Mask,

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.comparison import Comparison, Contestant
+from lropt_jax.comparisons.protocol import Comparison, Contestant
 from lropt_jax.plotting.style import colours, style
-from lropt_jax.sweeps.stats import mean_interval
+from lropt_jax.sweeps.results.statistics import mean_interval
 
 
 def learning_curves(comparison: Comparison, steps_per_epoch: int | None = None) -> Any:

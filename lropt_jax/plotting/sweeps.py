@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.plotting.style import PALETTE, style
-from lropt_jax.sweeps.results import SweepResult
-from lropt_jax.sweeps.space import is_lane_number
+from lropt_jax.sweeps.planning.space import is_lane_number
+from lropt_jax.sweeps.results.result import SweepResult
 
 DIVERGED = "#B00020"
 MAPS = {"min": "viridis_r", "max": "viridis"}  # bright is good

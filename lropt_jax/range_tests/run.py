@@ -13,17 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.hyperparameters import tunable
-from lropt_jax.itinerary import Itinerary, itinerary
-from lropt_jax.layout import Layout
-from lropt_jax.population import Population
+from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.range_tests.curve import RangeTest
 from lropt_jax.range_tests.width import lanes_at_once
-from lropt_jax.segment import BatchOrder, Feed
-from lropt_jax.sweeps.plan import Group, chunks, groups, padded
-from lropt_jax.task import Task, check_task
-from lropt_jax.training import as_key
+from lropt_jax.sweeps.planning.groups import Group, chunks, groups, padded
+from lropt_jax.tasks.task import Task, check_task
+from lropt_jax.training.fitting import as_key
+from lropt_jax.training.layout import Layout
+from lropt_jax.training.population import Population
+from lropt_jax.training.segment import BatchOrder, Feed
+from lropt_jax.training.visits import Itinerary, itinerary
 from lropt_jax.validation import whole_number
 
 LEARNING_RATE = "learning_rate"

@@ -15,25 +15,25 @@ import jax
 import numpy as np
 import optax
 
-from lropt_jax.hyperparameters import tunable
-from lropt_jax.itinerary import itinerary
+from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.schedules import Schedule
-from lropt_jax.sweeps import checks
-from lropt_jax.sweeps.conduct import Conductor
-from lropt_jax.sweeps.identity import of_sweep
-from lropt_jax.sweeps.plan import Group, groups
-from lropt_jax.sweeps.processes import AcrossProcesses, exchanged, own_directory
-from lropt_jax.sweeps.prune import Rule
-from lropt_jax.sweeps.results import SweepResult
-from lropt_jax.sweeps.runners import InProcess, OnExecutor
-from lropt_jax.sweeps.space import Space, draw
-from lropt_jax.sweeps.store import Store
-from lropt_jax.sweeps.strategy import Resolved, check_strategy, resolve
-from lropt_jax.sweeps.table import Table
-from lropt_jax.sweeps.work import Job, RunPieces
-from lropt_jax.task import Task
-from lropt_jax.training import as_key
+from lropt_jax.sweeps.deciding.rules import Rule
+from lropt_jax.sweeps.keeping.identity import of_sweep
+from lropt_jax.sweeps.keeping.store import Store
+from lropt_jax.sweeps.planning import checks
+from lropt_jax.sweeps.planning.groups import Group, groups
+from lropt_jax.sweeps.planning.space import Space, draw
+from lropt_jax.sweeps.results.result import SweepResult
+from lropt_jax.sweeps.results.table import Table
+from lropt_jax.sweeps.running.conductor import Conductor
+from lropt_jax.sweeps.running.pieces import Job, RunPieces
+from lropt_jax.sweeps.running.processes import AcrossProcesses, exchanged, own_directory
+from lropt_jax.sweeps.running.runners import InProcess, OnExecutor
+from lropt_jax.sweeps.running.strategy import Resolved, check_strategy, resolve
+from lropt_jax.tasks.task import Task
+from lropt_jax.training.fitting import as_key
+from lropt_jax.training.visits import itinerary
 
 
 def sweep(

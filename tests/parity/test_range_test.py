@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from lropt_jax import adam, classification_task, load_data, lr_range_test, models, sgd
+from lropt_jax import adam, classification_task, load_data, lr_range_test, sgd
+from lropt_jax.tasks import models
 from tests.golden.range_test_case import lane_order
 
 pytest.importorskip("torch_lr_finder")

@@ -1,3 +1,0 @@
-"""Tasks out of models: what turns a module of a neural-network library into a `Task`."""
-
-from lropt_jax.adapters.classification import classification_task as classification_task

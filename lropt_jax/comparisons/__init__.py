@@ -1,0 +1,1 @@
+"""Which is better? The tuned comparison, its words, tables and report."""

@@ -1,4 +1,0 @@
-"""Data sets with fixed splits."""
-
-from lropt_jax.data.loading import Dataset as Dataset
-from lropt_jax.data.loading import load_data as load_data

@@ -1,0 +1,1 @@
+"""Who goes on: rules that prune or replace, and searches that propose."""

@@ -1,0 +1,159 @@
+"""`search`: Optuna proposes, a population trains, batch after batch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.sweeps.engine import sweep
+from lropt_jax.sweeps.planning.checks import check_count
+from lropt_jax.sweeps.planning.space import Grid, Range, Space
+from lropt_jax.sweeps.results.result import SweepResult
+from lropt_jax.tasks.task import Task
+
+DEFAULT_BATCH = 16
+
+
+def search(
+    task: Task | Callable[..., Task],
+    optimizer: Callable[..., Any],
+    space: Space,
+    trials: int,
+    study: Any = None,
+    batch: int = DEFAULT_BATCH,
+    metric: str | None = None,
+    mode: str | None = None,
+    key: int = 0,
+    **arguments: Any,
+) -> SweepResult:
+    """Searches a space with an Optuna study: it proposes a batch, which trains as one program.
+
+    A configuration is told by its metric's mean over seeds; one that diverged on any seed is told
+    as the worst possible (+inf where less is better), so that the study learns from it; one that
+    was pruned is told as pruned. Processes that share a study's storage (a journal file, a
+    database) share what it has learned.
+
+    Args:
+      task, optimizer: as in `sweep`.
+      space: as in `sweep`; ranges, grids and choices are the study's.
+      trials: configurations to train in this call.
+      study: an Optuna study; by default a new one with a TPE sampler, seeded by `key`, that
+        spreads the proposals of a batch.
+      batch: configurations that train at once.
+      metric: to search by; by default the validation loss, or the training loss.
+      mode: "min" or "max"; by default "max" for an accuracy. Must be the study's direction.
+      key: as in `sweep`, an int.
+      **arguments: further arguments of `sweep`.
+
+    Returns:
+      All trainings of this call, as one `SweepResult`.
+
+    Raises:
+      ValueError: for a study of the other direction or of several objectives, or bad arguments.
+      ImportError: when Optuna is not installed.
+
+    Example:
+      >>> import optuna
+      >>> from lropt_jax import search
+      >>> storage = optuna.storages.JournalStorage(
+      ...     optuna.storages.journal.JournalFileBackend("study.log")
+      ... )  # doctest: +SKIP
+      >>> study = optuna.create_study(storage=storage)  # doctest: +SKIP
+      >>> result = search(task, adam, space, trials=64, study=study)  # doctest: +SKIP
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise ImportError("search needs optuna: pip install 'lropt-jax[search]'") from error
+    left, batch = check_count("trials", trials) or 0, check_count("batch", batch) or 0
+    if not left or not batch:
+        raise ValueError(f"trials and batch must be given, got {trials!r} and {batch!r}")
+    if "directory" in arguments:
+        raise ValueError("search keeps its progress in the study: give it a storage instead")
+    if mode is None:
+        mode = "max" if (metric or "").endswith("accuracy") else "min"
+    if study is None:
+        study = _new_study(optuna, mode, key)
+    _check_direction(study, mode)
+    asked_of = _distributions(optuna, space)
+    worst = np.inf if mode == "min" else -np.inf
+    results: list[SweepResult] = []
+    # One width for all batches, so that the program is compiled once.
+    seeds = arguments.get("seeds", 1)
+    lanes = min(batch, left) * (seeds if isinstance(seeds, int) else len(seeds))
+    arguments = {"width": lanes, **arguments}
+    while left:
+        asked = [study.ask(asked_of) for _ in range(min(batch, left))]
+        try:
+            proposed = [{**_fixed(space), **_values(trial, space)} for trial in asked]
+            result = sweep(task, optimizer, proposed, key=key, **arguments)
+        except BaseException:
+            for trial in asked:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            raise
+        name, _ = result.metric_and_mode(metric, mode)
+        for trial, mean, status in zip(asked, result.means(name), result.status, strict=True):
+            if (status == "diverged").any() or (status == "finished").all():
+                study.tell(trial, float(mean) if np.isfinite(mean) else worst)
+            else:
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        results.append(result)
+        left -= len(asked)
+    return functools.reduce(SweepResult.joined, results)
+
+
+def _new_study(optuna: Any, mode: str, key: int) -> Any:
+    sampler = optuna.samplers.TPESampler(seed=int(key), constant_liar=True, multivariate=False)
+    direction = "minimize" if mode == "min" else "maximize"
+    return optuna.create_study(sampler=sampler, direction=direction)
+
+
+def _check_direction(study: Any, mode: str) -> None:
+    directions = [d.name.lower() for d in study.directions]
+    expected = {"min": "minimize", "max": "maximize"}
+    if mode not in expected:
+        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+    if directions != [expected[mode]]:
+        raise ValueError(
+            f"the study's direction must be {expected[mode]} for mode={mode!r}, "
+            f"got {', '.join(directions)}"
+        )
+
+
+def _distributions(optuna: Any, space: Space) -> dict[str, Any]:
+    if not isinstance(space, Mapping) or not space:
+        raise ValueError(f"space must map names to ranges, grids and choices, got {space!r}")
+    found = {}
+    for name, dimension in space.items():
+        if isinstance(dimension, Range):
+            log = dimension.scale == "log"
+            found[name] = optuna.distributions.FloatDistribution(
+                dimension.low, dimension.high, log=log
+            )
+        elif isinstance(dimension, Grid):
+            # By place: Optuna's categories must be plain values, ours may be functions.
+            places = optuna.distributions.IntDistribution(0, len(dimension.values) - 1)
+            plain = all(isinstance(v, (str, bool, type(None))) for v in dimension.values)
+            found[name] = (
+                optuna.distributions.CategoricalDistribution(dimension.values) if plain else places
+            )
+    if not found:
+        raise ValueError("every value of the space is fixed: there is nothing to search")
+    return found
+
+
+def _values(trial: Any, space: Space) -> dict[str, Any]:
+    def value(name: str, given: Any) -> Any:
+        dimension = space[name]
+        if isinstance(dimension, Grid) and isinstance(given, int) and not isinstance(given, bool):
+            return dimension.values[given]
+        return given
+
+    return {name: value(name, given) for name, given in trial.params.items()}
+
+
+def _fixed(space: Space) -> dict[str, Any]:
+    return {k: v for k, v in space.items() if not isinstance(v, (Grid, Range))}

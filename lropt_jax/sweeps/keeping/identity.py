@@ -1,0 +1,223 @@
+"""Is it the same sweep? What a directory's values depend on, in words and digests.
+
+A digest is the same in every process. Functions are compared by their code, their defaults, what
+they close over and the globals that they name, on and on into the user's own modules; what comes
+from an installed library stands for itself by its name, and by its version elsewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import pickle
+import platform
+import site
+import sys
+import sysconfig
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from lropt_jax.sweeps.running.worker import flags
+from lropt_jax.tasks.task import Task
+from lropt_jax.training.population import is_key
+
+LIBRARIES = ("lropt_jax", "jax", "jaxlib", "optax", "flax", "chex", "numpy", "scipy")
+PLAIN = (int, float, complex, str, bytes, type(None), type(Ellipsis))
+RECORDED = ("lropt_jax", "jax", "jaxlib", "optax", "flax", "numpy")
+
+
+def digest(value: Any) -> str:
+    """A short digest of a value: data, functions, objects, and containers of them."""
+    return hashlib.blake2b(_Digest().of(value).encode(), digest_size=8).hexdigest()
+
+
+def versions() -> str:
+    """The versions that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in RECORDED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(f"{name} {version}" for name, version in found.items())
+
+
+def of_sweep(
+    task: Any,
+    optimizer: Any,
+    configurations: Any,
+    seeds: Sequence[int],
+    plan: Any,
+    words: np.ndarray,
+    prune: Any,
+    final_splits: Sequence[str],
+    strategy: str,
+    width: int | None,
+    devices: Any,
+) -> dict[str, str]:
+    """What a sweep's values depend on, in words, by names that its caller knows."""
+    is_task = isinstance(task, Task)
+    kinds = sorted({d.device_kind for d in devices}) if isinstance(devices, list) else ["workers'"]
+    count = len(devices) if isinstance(devices, list) else devices
+    return {
+        "space": f"{len(configurations)} trials, {digest(configurations)}",
+        "seeds": str(list(seeds)),
+        "steps": str(plan.steps),
+        "eval_every": str(plan.eval_every),
+        "key": str(words.tolist()),
+        "strategy": strategy,
+        "width": str(width),
+        "devices": f"{count} {', '.join(kinds)}",
+        "processes": f"{jax.process_index()} of {jax.process_count()}",
+        "prune": repr(prune),
+        "final_splits": str(list(final_splits)),
+        "data": digest(task.splits) if is_task else "made by the task function",
+        "batch_size": str(task.batch_size) if is_task else "made by the task function",
+        "task": digest([task.init, task.loss, task.evaluate] if is_task else task),
+        "optimizer": digest(optimizer),
+        "versions": versions(),
+        "settings": str(flags()),
+    }
+
+
+class _Digest:
+    """One walk over a value, that meets each object once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+        self._kept: list[Any] = []  # so that no identity is used twice during the walk
+
+    def of(self, value: Any) -> str:
+        if isinstance(value, PLAIN):
+            return f"{type(value).__name__}:{value!r}"
+        if id(value) not in self._known:
+            self._known[id(value)] = "recursive"
+            self._kept.append(value)
+            self._known[id(value)] = self._of_new(value)
+        return self._known[id(value)]
+
+    def _of_new(self, value: Any) -> str:
+        library = _library_name(value)
+        if library is not None:
+            return f"library:{library}"
+        hashed = hashlib.blake2b(digest_size=12)
+        hashed.update(f"{type(value).__module__}.{type(value).__qualname__};".encode())
+        if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+            _add_array(hashed, value)
+        else:
+            parts = [self.of(part) for part in _parts(value)]
+            hashed.update(";".join(parts).encode(errors="surrogatepass"))
+        return hashed.hexdigest()
+
+
+def _add_array(hashed: Any, value: Any) -> None:
+    if is_key(value):
+        value = jax.random.key_data(value)
+    array = np.ascontiguousarray(value)
+    hashed.update(f"{array.dtype}{array.shape}".encode())
+    hashed.update(pickle.dumps(array.tolist()) if array.dtype.hasobject else array.tobytes())
+
+
+def _parts(value: Any) -> list[Any]:
+    """What a value is made of."""
+    if isinstance(value, types.FunctionType):
+        return _function_parts(value)
+    if isinstance(value, types.CodeType):
+        return [value.co_code, value.co_consts, value.co_names, value.co_varnames]
+    if isinstance(value, types.MethodType):
+        return [value.__func__, value.__self__]
+    if isinstance(value, functools.partial):
+        return [value.func, value.args, value.keywords]
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)
+    if isinstance(value, Mapping):
+        return [part for item in value.items() for part in item]
+    if isinstance(value, types.ModuleType):
+        file = getattr(value, "__file__", None)
+        return [value.__name__, Path(file).read_bytes() if file else None]
+    if isinstance(value, type):
+        return _class_parts(value)
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: getattr(value, f.name, None) for f in dataclasses.fields(value)}
+        return [type(value), *fields.items()]
+    if hasattr(value, "__wrapped__"):  # a jitted function, a cached one
+        return [value.__wrapped__]
+    if getattr(value, "__dict__", None):
+        return [type(value), *vars(value).items()]
+    try:
+        return [type(value), pickle.dumps(value)]
+    except Exception:
+        return [type(value)]
+
+
+def _function_parts(function: types.FunctionType) -> list[Any]:
+    cells = []
+    for cell in function.__closure__ or ():
+        try:
+            cells.append(cell.cell_contents)
+        except ValueError:  # not yet filled
+            cells.append(None)
+    names = sorted(_names(function.__code__) & function.__globals__.keys())
+    named = [(name, function.__globals__[name]) for name in names]
+    return [function.__code__, function.__defaults__, function.__kwdefaults__, cells, named]
+
+
+def _class_parts(cls: type) -> list[Any]:
+    own = {
+        name: value
+        for name, value in vars(cls).items()
+        if isinstance(
+            value, (types.FunctionType, staticmethod, classmethod, property, int, float, str)
+        )
+        and name not in ("__module__", "__doc__", "__firstlineno__")
+    }
+    functions = [
+        (name, getattr(value, "fget", None) or getattr(value, "__func__", value))
+        for name, value in sorted(own.items())
+    ]
+    return [cls.__qualname__, cls.__bases__, functions]
+
+
+def _names(code: types.CodeType) -> set[str]:
+    nested = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return set(code.co_names).union(*(_names(c) for c in nested))
+
+
+@functools.cache
+def _library_roots() -> tuple[Path, ...]:
+    paths = {sysconfig.get_paths()[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return tuple(Path(p).resolve() for p in {*paths, *site.getsitepackages()})
+
+
+def _library_name(value: Any) -> str | None:
+    """The name that a library defines a thing by; None for the user's own and for the rest."""
+    if isinstance(value, types.ModuleType):
+        return value.__name__ if _is_library(value.__name__) else None
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if not (isinstance(module, str) and isinstance(name, str) and _is_library(module)):
+        return None
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return f"{module}.{name}" if found is value else None
+
+
+@functools.cache
+def _is_library(module_name: str) -> bool:
+    top = module_name.partition(".")[0]
+    if top in LIBRARIES or top in sys.builtin_module_names or top in sys.stdlib_module_names:
+        return top != "__main__"
+    file = getattr(sys.modules.get(module_name), "__file__", None)
+    if file is None:
+        return False
+    path = Path(file).resolve()
+    return any(root in path.parents for root in _library_roots())

@@ -1,0 +1,200 @@
+"""Is it a sensible sweep? Everything that can be refused before anything is compiled."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lropt_jax.hyperparameters.state import wants_observation
+from lropt_jax.sweeps.running.pieces import Job
+from lropt_jax.tasks.task import SPLITS, Task, check_task
+from lropt_jax.training.fitting import NEEDS_EVALUATIONS
+from lropt_jax.training.visits import Itinerary
+
+
+def check_seeds(seeds: int | Sequence[int]) -> list[int]:
+    """The seeds as a list.
+
+    Raises:
+      ValueError: for none, a negative one, one that is no whole number, or one given twice.
+    """
+    try:
+        if isinstance(seeds, bool):
+            raise TypeError
+        found = list(range(operator.index(seeds)))  # type: ignore[arg-type]
+    except TypeError:
+        try:
+            found = [operator.index(s) for s in seeds]  # type: ignore[union-attr]
+        except TypeError:
+            raise ValueError(
+                f"seeds must be a number of seeds or a sequence of whole numbers, got {seeds!r}"
+            ) from None
+    if not found or len(set(found)) < len(found) or not all(0 <= s < 2**32 for s in found):
+        raise ValueError(
+            f"seeds must be at least one, different, and each in [0, 2**32), got {seeds!r}"
+        )
+    return found
+
+
+def check_count(name: str, value: Any) -> int | None:
+    """`value` as a whole number of at least 1, or None.
+
+    Raises:
+      ValueError: for anything else.
+    """
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, bool) and operator.index(value) >= 1:
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise ValueError(f"{name} must be a whole number >= 1 or None, got {value!r}")
+
+
+def check_names(
+    optimizer: Callable[..., Any],
+    task: Any,
+    trials: Sequence[Mapping[str, Any]],
+) -> None:
+    """Raises `ValueError` for names that nothing takes, and for arguments that have no value."""
+    takes, required, open_ended = _parameters(optimizer)
+    of_task: list[str] = []
+    if not isinstance(task, Task):
+        if not callable(task):
+            raise ValueError(f"task must be a Task or a function that returns one, got {task!r}")
+        of_task, task_required, task_open = _parameters(task)
+        required, open_ended = required | task_required, open_ended or task_open
+    known = [*takes, *of_task, *([] if "batch_size" in takes + of_task else ["batch_size"])]
+    names = list(dict.fromkeys(name for trial in trials for name in trial))
+    for name in names:
+        if name not in known and not open_ended:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"space: unknown hyperparameter {name!r}{hint} "
+                f"The optimizer and the task take {', '.join(known)}"
+            )
+    for trial in trials:
+        missing = sorted(required - set(trial))
+        if missing:
+            raise ValueError(f"space must give a value to {', '.join(missing)}")
+
+
+def check_job(job: Job, trials: Sequence[Mapping[str, Any]]) -> None:
+    """Checks a group's task and optimizer, on shapes alone but for the numbers themselves.
+
+    Args:
+      job: the group's.
+      trials: the numbers of each of its trials.
+
+    Raises:
+      ValueError: for a task whose functions do not fit, a number that the optimizer refuses, or
+        an optimizer that cannot take its numbers as data.
+    """
+    check_task(job.task)
+    for split in job.final_splits:
+        if split not in SPLITS or getattr(job.task, split) is None:
+            raise ValueError(f"final_splits: the task has no split {split!r}")
+    for trial in trials:
+        try:
+            job.optimizer(**trial)
+        except ValueError as error:
+            words = ", ".join(f"{k}={v!r}" for k, v in trial.items())
+            raise ValueError(f"space: the optimizer refuses {words}: {error}") from error
+    state = _optimizer_state(job)
+    if wants_observation(state) and job.plan.eval_every >= job.plan.steps:
+        raise ValueError(NEEDS_EVALUATIONS)
+
+
+def check_metric(metric: str, known: Sequence[str]) -> str:
+    """A rule's metric as the task has it.
+
+    Args:
+      metric: its name.
+      known: the names at each evaluation, see `metric_names`.
+
+    Raises:
+      ValueError: for a metric that the task does not have; it lists the known ones.
+    """
+    if metric == "valid_loss" and metric not in known:
+        return "train_loss"
+    if metric not in known:
+        near = difflib.get_close_matches(metric, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"metric must be one of {', '.join(known)}, got {metric!r}{hint}")
+    return metric
+
+
+def metric_names(job: Job) -> tuple[list[str], list[str]]:
+    """The metrics at each evaluation and those after the last update, by shapes alone."""
+    task = job.task
+    batch = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct((task.batch_size, *a.shape[1:]), jnp.result_type(a.dtype)),  # type: ignore[no-untyped-call]
+        task.train,
+    )
+
+    def both(key: Any, batch: Any) -> Any:
+        params, model_state = task.init(key)
+        metrics = task.loss(params, model_state, batch, key)[1][1]
+        return metrics, task.evaluate(params, model_state, batch)
+
+    trained, evaluated = jax.eval_shape(both, jax.random.key(0), batch)
+    names = ["train_loss", *(f"train_{name}" for name in trained)]
+    names += [] if task.valid is None else [f"valid_{name}" for name in evaluated]
+    return names, [f"{split}_{name}" for split in job.final_splits for name in evaluated]
+
+
+def _optimizer_state(job: Job) -> Any:
+    def start(key: Any, numbers: Any) -> Any:
+        return job.optimizer(**numbers).init(job.task.init(key)[0])
+
+    numbers = {name: np.result_type(np.float32).type(0) for name in job.names}
+    try:
+        return jax.eval_shape(start, jax.random.key(0), numbers)
+    except Exception as error:
+        raise ValueError(
+            f"the optimizer fails when {', '.join(job.names) or 'nothing'} is data (a traced "
+            f"number): {type(error).__name__}: {str(error).splitlines()[0]} Schedules of "
+            "lropt_jax accept traced numbers; a name with non-numbers is compiled in"
+        ) from error
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[list[str], set[str], bool]:
+    """The names that a function takes, those it needs, and whether it takes any name."""
+    positional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY)
+    parameters = [
+        p for p in inspect.signature(function).parameters.values() if p.kind not in positional
+    ]
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    named = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    required = {p.name for p in named if p.default is inspect.Parameter.empty}
+    return [p.name for p in named], required, open_ended
+
+
+def check_devices(devices: Any, executor: Any) -> None:
+    """Raises `ValueError` for devices that are neither a count nor a sequence of devices."""
+    if devices is None:
+        return
+    if isinstance(devices, (int, np.integer)):
+        check_count("devices", devices)
+    elif executor is not None:
+        raise ValueError(f"devices must be a count with an executor, got {devices!r}")
+    elif not isinstance(devices, Collection) or not len(devices):
+        raise ValueError(f"devices must be a count or a sequence of devices, got {devices!r}")
+
+
+def check_rule(rule: Any, plan: Itinerary) -> None:
+    """Raises `ValueError` for something that is no rule, or does not fit the evaluations."""
+    if not all(hasattr(rule, name) for name in ("rungs", "decide", "metric")):
+        raise ValueError(
+            f"prune must be successive_halving(...), pbt(...) or another rule, got {rule!r}"
+        )
+    rule.rungs(plan)

@@ -1,0 +1,1 @@
+"""What came out: the table as it fills, the result, and what can be read from it."""

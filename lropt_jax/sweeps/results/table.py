@@ -1,0 +1,82 @@
+"""Where do the values go? One table of all trials, seeds and evaluations, filled as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.sweeps.results.result import SweepResult
+from lropt_jax.sweeps.running.pieces import Arrays, Piece, Snapshot
+
+
+class Table:
+    """The values as they come in.
+
+    Args:
+      trials: the configurations.
+      seeds: the seeds.
+      steps: updates taken at each evaluation.
+      metrics: the names of the metrics at each evaluation.
+      final: the names of those after the last update.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[dict[str, Any]],
+        seeds: Sequence[int],
+        steps: list[int],
+        metrics: Sequence[str],
+        final: Sequence[str],
+    ):
+        self.trials, self.seeds, self.steps = list(trials), list(seeds), steps
+        shape = (len(self.trials), len(self.seeds))
+        self.values: Arrays = {name: np.full((*shape, len(steps)), np.nan) for name in metrics}
+        self.final: Arrays = {name: np.full(shape, np.nan) for name in final}
+        self.diverged_at = np.full(shape, -1)
+        self.reached = np.zeros(shape, int)
+        self.pruned = np.zeros(shape[0], bool)
+
+    def record(self, piece: Piece, outcome: Snapshot) -> None:
+        """Enters what a piece has come to."""
+        trials, seeds = self.mark(piece, outcome)
+        for name, values in outcome.metrics.items():
+            self.values[name][trials, seeds, piece.first : piece.last] = values
+        for name, values in outcome.final.items():
+            self.final[name][trials, seeds] = values
+        self.reached[trials, seeds] = piece.last
+
+    def mark(self, piece: Piece, outcome: Snapshot) -> tuple[np.ndarray, np.ndarray]:
+        """Enters which lanes of a piece have diverged so far; its trials and seeds."""
+        trials, seeds = (np.array(column) for column in zip(*piece.lanes, strict=True))
+        self.diverged_at[trials, seeds] = outcome.diverged_at
+        return trials, seeds
+
+    def at(self, metric: str, evaluation: int) -> np.ndarray:
+        """A metric at an evaluation, (trials, seeds).
+
+        Raises:
+          ValueError: for an unknown metric; it lists the known ones.
+        """
+        if metric not in self.values:
+            raise ValueError(f"metric must be one of {sorted(self.values)}, got {metric!r}")
+        column: np.ndarray = self.values[metric][:, :, evaluation]
+        return column
+
+    def finish(self, **about: Any) -> SweepResult:
+        """The result: what is in the table, and what else is known about the sweep."""
+        status = np.full(self.diverged_at.shape, "finished", object)
+        status[self.pruned] = "pruned"
+        status[self.diverged_at >= 0] = "diverged"
+        return SweepResult(
+            self.trials,
+            self.seeds,
+            np.asarray(self.steps),
+            self.values,
+            self.final,
+            status,
+            self.diverged_at,
+            self.reached,
+            **about,
+        )

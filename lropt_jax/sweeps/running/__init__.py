@@ -1,0 +1,1 @@
+"""Where it is trained: strategies, widths, devices, processes and executors."""

@@ -1,0 +1,193 @@
+"""Who trains when? From rung to rung: pieces out, outcomes in, the rule decides, lanes repacked."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from lropt_jax.progress import Progress
+from lropt_jax.sweeps.deciding.rules import Decision, Rule, Standing
+from lropt_jax.sweeps.planning.groups import Group, chunks, chunks_by_seed
+from lropt_jax.sweeps.results.table import Table
+from lropt_jax.sweeps.running.pieces import Job, Piece, RunPieces, Snapshot, State
+from lropt_jax.sweeps.running.strategy import Resolved
+
+Lane = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """A copy that population-based training made.
+
+    Attributes:
+      step: updates taken before it.
+      trial: who copied.
+      source: from whom.
+      numbers: the copy's hyperparameters from then on.
+    """
+
+    step: int
+    trial: int
+    source: int
+    numbers: dict[str, float]
+
+
+class Conductor:
+    """A sweep from its first rung to its last.
+
+    Args:
+      jobs: one a group.
+      groups: the groups.
+      resolved: how each runs.
+      table: where outcomes go; it knows trials and seeds.
+      rule: who goes on, or None when all do.
+      run: runs pieces, in any order, here or elsewhere.
+      bar: what a person sees.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        groups: Sequence[Group],
+        resolved: Sequence[Resolved],
+        table: Table,
+        rule: Rule | None,
+        run: RunPieces,
+        bar: Progress,
+    ):
+        self._jobs, self._groups, self._resolved = jobs, groups, resolved
+        self._table, self._rule, self._run, self._bar = table, rule, run, bar
+        self._plan = jobs[0].plan
+        self._numbers = [dict(trial) for trial in table.trials]
+        self._group_of = {t: g for g, group in enumerate(groups) for t in group.trials}
+        self._bank: dict[Lane, tuple[State, int]] = {}
+        self.lineage: list[Event] = []
+        self.model_steps = 0
+
+    def conduct(self) -> None:
+        """Trains everything; the outcomes are in the table then."""
+        decisions = [] if self._rule is None else self._rule.rungs(self._plan)
+        stops = [*decisions, len(self._plan.evaluations)]
+        alive: tuple[int, ...] = tuple(range(len(self._table.trials)))
+        copied: set[int] = set()
+        first = 0
+        for rung, last in enumerate(stops):
+            keep = last < stops[-1]
+            pieces = self._pieces(rung, alive, copied, first, last, keep)
+            arrived: dict[Lane, tuple[State, int]] = {}
+            for piece, outcome in self._run(pieces, functools.partial(self._watch, alive)):
+                self._table.record(piece, outcome)
+                self.model_steps += piece.updates(self._plan) * len(piece.lanes)
+                if keep:
+                    state = outcome.state
+                    arrived |= {lane: (state, i) for i, lane in enumerate(piece.lanes)}
+                self._note(alive)
+            if not keep:
+                break
+            decision = self._decide(rung, alive, last)
+            self._release(alive, decision, last)
+            alive, copied = decision.alive, {c.trial for c in decision.copies}
+            self._bank = self._survivors(arrived, decision)
+            first = last
+
+    def _pieces(
+        self,
+        rung: int,
+        alive: Sequence[int],
+        copied: set[int],
+        first: int,
+        last: int,
+        keep: bool,
+    ) -> Iterator[Piece]:
+        """The pieces of a rung, each made when it is asked for."""
+        seeds = self._table.seeds
+        for g, group in enumerate(self._groups):
+            pack = chunks_by_seed if self._resolved[g].strategy == "shared" else chunks
+            lanes = [(t, s) for t in group.trials if t in set(alive) for s in range(len(seeds))]
+            width = self._resolved[g].width
+            for i, chunk in enumerate(pack(lanes, width * self._run.chunks)):
+                yield Piece(
+                    name=f"rung{rung}-group{g}-piece{i}",
+                    group=g,
+                    lanes=chunk,
+                    seeds=np.array([seeds[s] for _, s in chunk], np.uint32),
+                    numbers={
+                        name: np.array([self._numbers[t][name] for t, _ in chunk], float)
+                        for name in group.numbers
+                    },
+                    first=first,
+                    last=last,
+                    width=width,
+                    state=self._gathered(chunk) if first else None,
+                    replaced=any(t in copied for t, _ in chunk),
+                    keep=keep,
+                )
+
+    def _gathered(self, lanes: Sequence[Lane]) -> State:
+        rows = [self._bank[lane] for lane in lanes]
+        leaves = [
+            np.stack([state.leaves[i][row] for state, row in rows])
+            for i in range(len(rows[0][0].leaves))
+        ]
+        return State(leaves, np.array([state.diverged_at[row] for state, row in rows]))
+
+    def _decide(self, rung: int, alive: tuple[int, ...], last: int) -> Decision:
+        assert self._rule is not None
+        columns = [
+            {k: float(self._numbers[t][k]) for k in self._groups[self._group_of[t]].numbers}
+            for t in range(len(self._numbers))
+        ]
+        initial: dict[str, list[float]] = {}
+        for t, trial in enumerate(self._table.trials):
+            for name in columns[t]:
+                initial.setdefault(name, []).append(float(trial[name]))
+        standing = Standing(
+            rung,
+            alive,
+            self._table.at(self._rule.metric, last - 1),
+            [self._group_of[t] for t in range(len(columns))],
+            columns,
+            {name: (min(values), max(values)) for name, values in initial.items()},
+            tuple(int(word) for word in self._jobs[0].key.ravel()),
+        )
+        return self._rule.decide(standing)
+
+    def _release(self, alive: Sequence[int], decision: Decision, last: int) -> None:
+        """Marks who was pruned, and takes over the numbers of copies."""
+        pruned = sorted(set(alive) - set(decision.alive))
+        self._table.pruned[pruned] = True
+        step = self._plan.evaluations[last - 1]
+        seeds = len(self._table.seeds)
+        self._bar.skip(len(pruned) * seeds * (self._plan.steps - step))
+        for copy in decision.copies:
+            self._numbers[copy.trial] = {**self._numbers[copy.trial], **copy.numbers}
+            self.lineage.append(Event(step, copy.trial, copy.source, copy.numbers))
+
+    def _survivors(
+        self, arrived: dict[Lane, tuple[State, int]], decision: Decision
+    ) -> dict[Lane, tuple[State, int]]:
+        """The lanes that go on, copied out of their chunks, so that the others' are free."""
+        source = {t: t for t in decision.alive} | {c.trial: c.source for c in decision.copies}
+        bank = {}
+        for trial in decision.alive:
+            for s in range(len(self._table.seeds)):
+                state, row = arrived[source[trial], s]
+                bank[trial, s] = (state.rows([row]), 0)
+        return bank
+
+    def _watch(self, alive: Sequence[int], piece: Piece, snapshot: Snapshot) -> None:
+        self._table.mark(piece, snapshot)
+        self._note(alive)
+
+    def _note(self, alive: Sequence[int]) -> None:
+        diverged = self._table.diverged_at >= 0
+        lanes = len(alive) * len(self._table.seeds) - int(diverged[list(alive)].sum())
+        words = [f"{lanes} lanes alive"]
+        if diverged.any():
+            words.append(f"{diverged.sum()} diverged")
+        if self._table.pruned.any():
+            words.append(f"{self._table.pruned.sum()} trials pruned")
+        self._bar.note(", ".join(words))

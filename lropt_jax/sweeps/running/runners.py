@@ -1,0 +1,230 @@
+"""Where does a piece run? In this process, or on whatever an executor reaches."""
+
+from __future__ import annotations
+
+import functools
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.progress import Progress
+from lropt_jax.sweeps.keeping.store import Store
+from lropt_jax.sweeps.running.pieces import Job, Piece, Seen, Snapshot, unseen
+from lropt_jax.sweeps.running.queue import run_piece
+from lropt_jax.sweeps.running.strategy import Resolved
+from lropt_jax.sweeps.running.worker import flags, on_worker, resolve_there, run_there
+from lropt_jax.training.layout import Layout
+from lropt_jax.training.population import Population
+
+ATTEMPTS = 3  # of a piece whose worker is lost, before this process runs it
+POLL = 0.02  # seconds between two looks at what has arrived
+
+
+class InProcess:
+    """Runs pieces one after another on this process's devices.
+
+    Args:
+      jobs: one a group.
+      resolved: how each runs.
+      devices: to run on.
+      store: where progress is kept, or None.
+      bar: what a person sees.
+
+    Attributes:
+      chunks: widths of a piece's queue of lanes; those that wait take the places of those that
+        have diverged.
+    """
+
+    chunks = 8
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        resolved: Sequence[Resolved],
+        devices: Sequence[Any],
+        store: Store | None,
+        bar: Progress,
+    ):
+        self._jobs, self._resolved, self._devices = jobs, resolved, tuple(devices)
+        self._store, self._bar = store, bar
+        self._populations: dict[int, Population] = {}
+
+    def __call__(
+        self, pieces: Iterable[Piece], seen: Seen = unseen
+    ) -> Iterator[tuple[Piece, Snapshot]]:
+        for piece in pieces:
+            job = self._jobs[piece.group]
+            begun = None if self._store is None else self._store.load(piece.name)
+            if begun is not None:
+                stops = [0, *job.plan.evaluations]
+                step = np.where(begun.ended, stops[piece.last], begun.step)
+                self._bar.skip(int((step - stops[piece.first]).sum()))
+            if begun is not None and begun.done:
+                yield piece, begun
+                continue
+            save = None
+            if self._store is not None:
+                save = functools.partial(self._store.save, piece.name)
+            population = self._population(piece)
+            bar, told = self._bar, functools.partial(seen, piece)
+            yield (
+                piece,
+                run_piece(job, piece, population, begun, save, bar.advance, bar.skip, told),
+            )
+
+    def _population(self, piece: Piece) -> Population:
+        if piece.group not in self._populations:
+            layout = Layout(self._resolved[piece.group].strategy, self._devices)
+            population = self._jobs[piece.group].population(layout, piece.numbers)
+            self._populations[piece.group] = population
+        return self._populations[piece.group]
+
+
+class OnExecutor:
+    """Sends each piece to an executor as one pure task.
+
+    A task that raises because of the user's code raises here. A piece whose worker is lost is
+    sent again; when the pool takes no more, this process runs the rest, with a warning.
+
+    Attributes:
+      chunks: one width a piece, so that there are many tasks.
+
+    Args:
+      executor: anything with `submit` whose results have `done` and `result`.
+      jobs: one a group.
+      devices: how many of its own first devices each worker uses.
+      store: where outcomes are kept, or None.
+      bar: what a person sees.
+    """
+
+    chunks = 1
+
+    def __init__(
+        self,
+        executor: Any,
+        jobs: Sequence[Job],
+        devices: int,
+        store: Store | None,
+        bar: Progress,
+    ):
+        try:
+            import cloudpickle
+        except ImportError as error:
+            raise ImportError(
+                "executor= needs cloudpickle: pip install 'lropt-jax[sweeps]'"
+            ) from error
+        self._executor, self._jobs, self._devices = executor, jobs, devices
+        self._store, self._bar = store, bar
+        self._packed = [cloudpickle.dumps((job, flags())) for job in jobs]
+        self.resolved: list[Resolved] = []
+        self._broken = False
+
+    def resolve(
+        self,
+        group: int,
+        numbers: dict[str, np.ndarray],
+        lanes: int,
+        seeds: int,
+        strategy: str,
+        width: int | None,
+    ) -> Resolved:
+        """The strategy and width of a group, found where it will run."""
+        task = functools.partial(resolve_there, numbers, lanes, seeds, strategy, width)
+        return next(self._all([(task, group, self._devices)]))[1]  # type: ignore[no-any-return]
+
+    def __call__(
+        self, pieces: Iterable[Piece], seen: Seen = unseen
+    ) -> Iterator[tuple[Piece, Snapshot]]:
+        waiting = []
+        for piece in pieces:
+            kept = None if self._store is None else self._store.load(piece.name)
+            updates = piece.updates(self._jobs[piece.group].plan) * len(piece.lanes)
+            if kept is not None and kept.done:
+                self._bar.skip(updates)
+                yield piece, kept
+            else:
+                waiting.append((piece, updates))
+        tasks = [
+            (functools.partial(run_there, p, self.resolved[p.group]), p.group, self._devices)
+            for p, _ in waiting
+        ]
+        for number, outcome in self._all(tasks):
+            piece, updates = waiting[number]
+            if self._store is not None:
+                self._store.save(piece.name, outcome)
+            self._bar.advance(updates)
+            yield piece, outcome
+
+    def _all(self, tasks: Sequence[tuple[Any, int, int]]) -> Iterator[tuple[int, Any]]:
+        """The results of tasks by their number, as they arrive."""
+        attempts = dict.fromkeys(range(len(tasks)), 0)
+        here: list[int] = []
+        sent: dict[int, Any] = {}
+        for number in attempts:
+            self._send(number, tasks, sent, here)
+        try:
+            while sent:
+                arrived = [n for n, future in sent.items() if future.done()]
+                if not arrived:
+                    time.sleep(POLL)
+                for number in arrived:
+                    lost, result = _result(sent.pop(number))
+                    if not lost:
+                        yield number, _checked(result)
+                        continue
+                    attempts[number] += 1
+                    if attempts[number] < ATTEMPTS:
+                        self._send(number, tasks, sent, here)
+                    else:
+                        here.append(number)
+        finally:
+            for future in sent.values():
+                future.cancel()
+        if here:
+            warnings.warn(
+                f"the executor lost {len(here)} task{'s' * (len(here) > 1)} for good: "
+                "this process runs the rest",
+                stacklevel=2,
+            )
+        for number in here:
+            task, group, devices = tasks[number]
+            yield number, _checked(on_worker(self._packed[group], task, devices))
+
+    def _send(
+        self, number: int, tasks: Sequence[Any], sent: dict[int, Any], here: list[int]
+    ) -> None:
+        import cloudpickle
+
+        task, group, devices = tasks[number]
+        if not self._broken:
+            try:
+                packed = cloudpickle.dumps(task)
+                sent[number] = self._executor.submit(
+                    on_worker, self._packed[group], packed, devices
+                )
+                return
+            except Exception as error:
+                if not isinstance(error, RuntimeError):  # a broken or closed pool is one
+                    raise
+                self._broken = True
+        here.append(number)
+
+
+def _result(future: Any) -> tuple[bool, Any]:
+    """Whether a task was lost, and what it returned. A task returns its own errors."""
+    try:
+        return False, future.result()
+    except (Exception, CancelledError):
+        return True, None
+
+
+def _checked(result: Any) -> Any:
+    kind, value, words = result
+    if kind == "error":
+        value.add_note(f"On the worker:\n{words}")
+        raise value
+    return value

@@ -1,0 +1,227 @@
+"""How wide, and by which strategy? What fits the memory, and what this machine does fastest."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lropt_jax.sweeps.running.pieces import Job
+from lropt_jax.tasks.task import Task
+from lropt_jax.training.fingerprint import Fingerprint
+from lropt_jax.training.layout import Layout
+from lropt_jax.training.population import is_key
+from lropt_jax.training.segment import EVALUATION_CHUNK, Lane
+
+WIDEST = {"cpu": 32}  # lanes; more bring nothing on a CPU, whose cache they leave
+WIDEST_ACCELERATOR = 256  # lanes on each device
+MEMORY_SHARE = 0.5  # of a device's memory, for lanes
+BLOCK = 8  # lanes of a block between "vmap" and "map"
+WORTH_A_TRIAL = 6.0  # a sweep shorter than so many compilations is not worth trying strategies
+TIMING = 0.1  # seconds of a timed run, about
+ROUNDS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolved:
+    """How a group runs: "auto" and None replaced by what was found."""
+
+    strategy: str
+    width: int
+
+
+def check_strategy(strategy: str) -> None:
+    """Raises `ValueError` for anything but "auto", "vmap", "map", "map:k" and "shared"."""
+    name, _, block = str(strategy).partition(":")
+    whole = block.isdecimal() and int(block) >= 1
+    if strategy not in ("auto", "vmap", "map", "shared") and not (name == "map" and whole):
+        raise ValueError(
+            'strategy must be "auto", "vmap", "map", "map:k" (blocks of k lanes) or "shared", '
+            f"got {strategy!r}"
+        )
+
+
+def resolve(
+    job: Job,
+    numbers: Mapping[str, np.ndarray],
+    lanes: int,
+    seeds: int,
+    strategy: str,
+    width: int | None,
+    devices: Sequence[Any],
+) -> Resolved:
+    """The strategy and width of a group.
+
+    Args:
+      job: the group's.
+      numbers: the hyperparameters of some of its lanes.
+      lanes: their number in the group.
+      seeds: the number of seeds; lanes of one seed see the same batches.
+      strategy: as in `sweep`.
+      width: as in `sweep`.
+      devices: to run on.
+    """
+    count = len(devices)
+    if width is None:
+        widest = max(1, min(_most_lanes(job, numbers, devices), lanes))
+        width = -(-lanes // -(-lanes // widest))  # chunks of equal fullness
+    width = -(-width // count) * count
+    if strategy == "auto":
+        strategy = _fastest(job, numbers, lanes, seeds == 1, width, tuple(devices))
+    return Resolved(strategy, width)
+
+
+def lane_bytes(task: Task, lane: Lane) -> int:
+    """About the bytes that a lane needs while it trains or is evaluated.
+
+    Its arrays twice (old and new), a gradient, and what the backward pass keeps of the batch; in
+    evaluation, as much of each example of a chunk.
+
+    Args:
+      task: what it trains.
+      lane: its shapes.
+    """
+
+    def batch(examples: int) -> Any:
+        return jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct((examples, *a.shape[1:]), jnp.result_type(a.dtype)),  # type: ignore[no-untyped-call]
+            task.train,
+        )
+
+    def kept(lane: Lane, batch: Any) -> Any:
+        def loss(params: Any) -> Any:
+            return task.loss(params, lane.model_state, batch, lane.key)[0]
+
+        return jax.vjp(loss, lane.params)[1]
+
+    size = task.batch_size
+    backward = _bytes(jax.eval_shape(kept, lane, batch(size)))
+    examples = max([min(EVALUATION_CHUNK, n) for n in task.num_examples.values()])
+    return (
+        2 * _bytes(lane)
+        + _bytes(lane.params)
+        + max(backward + _bytes(batch(size)), backward * examples // size)
+    )
+
+
+def _bytes(tree: Any) -> int:
+    def size(x: Any) -> int:
+        itemsize = 8 if is_key(x) else int(x.dtype.itemsize)
+        return int(math.prod(x.shape)) * itemsize
+
+    return sum(size(x) for x in jax.tree.leaves(tree))
+
+
+def _most_lanes(job: Job, numbers: Mapping[str, np.ndarray], devices: Sequence[Any]) -> int:
+    """As many lanes as are useful and fit."""
+    population = job.population(Layout("vmap", tuple(devices[:1])), numbers)
+    shapes = population.shapes(dict(_first(numbers, 1)), 1, job.key_type)
+    lane = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), shapes)  # type: ignore[no-untyped-call]
+    fits = len(devices) * int(_device_memory(devices) * MEMORY_SHARE // lane_bytes(job.task, lane))
+    useful = WIDEST.get(devices[0].platform, WIDEST_ACCELERATOR * len(devices))
+    return max(len(devices), min(useful, fits))
+
+
+def _device_memory(devices: Sequence[Any]) -> float:
+    stats = devices[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return float(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    try:
+        pages = os.sysconf("SC_AVPHYS_PAGES")
+        return pages * os.sysconf("SC_PAGE_SIZE") / len(devices)
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        return 4e9 / len(devices)
+
+
+# What was found in this process, so that a second sweep of the same programs runs alike.
+_FOUND: dict[Any, str] = {}
+
+
+def _fastest(
+    job: Job,
+    numbers: Mapping[str, np.ndarray],
+    lanes: int,
+    one_seed: bool,
+    width: int,
+    devices: tuple[Any, ...],
+) -> str:
+    local = width // len(devices)
+    if local == 1:
+        return "vmap"  # one lane alone on a device runs as it is
+    shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(job.task.train))
+    functions = Fingerprint(job.task.loss), Fingerprint(job.optimizer)
+    problem = (*functions, job.names, shapes, job.task.batch_size, one_seed, width, devices)
+    updates = job.plan.steps * -(-lanes // width)
+    if problem not in _FOUND and (problem, updates) not in _FOUND:
+        names = ["vmap", "map", *([f"map:{BLOCK}"] if local > BLOCK else [])]
+        names += ["shared"] if one_seed else []
+        candidates = {c: _Timed(job, numbers, width, Layout(c, devices)) for c in names}
+        first = candidates[names[0]]
+        if first.seconds() * updates < WORTH_A_TRIAL * first.compiling:
+            _FOUND[problem, updates] = names[0]  # a longer sweep may still try the others
+        else:
+            _FOUND[problem] = _try(candidates)
+    return _FOUND.get(problem) or _FOUND[problem, updates]
+
+
+def _try(candidates: dict[str, _Timed]) -> str:
+    """The fastest candidate."""
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(ROUNDS):  # in turns, so that a busy moment hits them all
+        for name, candidate in candidates.items():
+            times[name].append(candidate.seconds())
+    return min(times, key=lambda name: min(times[name]))
+
+
+class _Timed:
+    """A strategy on trial."""
+
+    def __init__(
+        self, job: Job, numbers: Mapping[str, np.ndarray], width: int, layout: Layout
+    ) -> None:
+        self.job, self.compiling = job, 0.0
+        self._population = job.population(layout, numbers)
+        self._numbers, self._width = dict(_first(numbers, width)), width
+        self._feed: Any = None
+        self._updates = 1
+
+    def seconds(self) -> float:
+        """The time of one update of all lanes."""
+        if self._feed is None:
+            self._prepare()
+        return self._run(self._updates) / self._updates
+
+    def _prepare(self) -> None:
+        plan, population = self.job.plan, self._population
+        lanes = self._start()
+        self._feed = plan.feed(population.orders(lanes), 0, plan.capacity)
+        began = time.perf_counter()
+        self._run(1)
+        self.compiling = time.perf_counter() - began
+        once = max(self._run(1), 1e-6)
+        self._updates = max(1, min(plan.capacity, int(TIMING / once)))
+
+    def _start(self) -> Lane:
+        keys = jax.random.split(jax.random.key(0), self._width)
+        return self._population.start(keys, self._numbers)
+
+    def _run(self, updates: int) -> float:
+        lanes: Any = _ready(self._start())
+        began = time.perf_counter()
+        _ready(self._population.run(lanes, self._feed, updates))
+        return time.perf_counter() - began
+
+
+def _ready(x: Any) -> Any:
+    return jax.block_until_ready(x)  # type: ignore[no-untyped-call]
+
+
+def _first(numbers: Mapping[str, np.ndarray], width: int) -> Mapping[str, np.ndarray]:
+    return {k: np.resize(v, width).astype(np.result_type(float)) for k, v in numbers.items()}

@@ -1,0 +1,111 @@
+"""What happens on a worker? A task arrives, runs on the worker's own devices, and goes back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from lropt_jax.sweeps.running.pieces import Job, Piece, Snapshot
+from lropt_jax.sweeps.running.queue import run_piece
+from lropt_jax.sweeps.running.strategy import Resolved, resolve
+from lropt_jax.training.layout import Layout
+
+FLAGS = (
+    "jax_enable_x64",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_default_matmul_precision",
+)
+
+
+def flags() -> dict[str, Any]:
+    """JAX's settings that results depend on."""
+    return {name: getattr(jax.config, name) for name in FLAGS}
+
+
+def on_worker(packed_job: bytes, task: Any, devices: int) -> tuple[str, Any, str]:
+    """Runs a task where it arrives; its errors are returned, so that only a lost worker raises."""
+    try:
+        job, settings = _unpacked(packed_job)
+        if isinstance(task, bytes):
+            import cloudpickle
+
+            task = cloudpickle.loads(task)
+        return "done", _with_flags(settings, lambda: task(job, _own_devices(devices))), ""
+    except Exception as error:
+        words = traceback.format_exc()
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        return "error", error, words
+
+
+def run_there(piece: Piece, resolved: Resolved, job: Job, devices: Sequence[Any]) -> Snapshot:
+    """A piece, trained."""
+    population = job.population(Layout(resolved.strategy, tuple(devices)), piece.numbers)
+    return run_piece(job, piece, population)
+
+
+def resolve_there(
+    numbers: dict[str, np.ndarray],
+    lanes: int,
+    seeds: int,
+    strategy: str,
+    width: int | None,
+    job: Job,
+    devices: Sequence[Any],
+) -> Resolved:
+    """A group's strategy and width, found on the worker."""
+    return resolve(job, numbers, lanes, seeds, strategy, width, devices)
+
+
+# Unpacked once on a worker, with the data of the task. The digest also tells when to let go.
+_JOBS: dict[bytes, Any] = {}
+_JOBS_KEPT = 4
+
+
+def _unpacked(packed: bytes) -> Any:
+    name = hashlib.blake2b(packed).digest()
+    if name not in _JOBS:
+        import cloudpickle
+
+        while len(_JOBS) >= _JOBS_KEPT:
+            _JOBS.pop(next(iter(_JOBS)))
+        _JOBS[name] = cloudpickle.loads(packed)
+    return _JOBS[name]
+
+
+def _own_devices(count: int) -> list[Any]:
+    """The first devices of this process; a fresh CPU process makes as many as it needs."""
+    try:
+        if jax.config.jax_num_cpu_devices < count:  # type: ignore[attr-defined]
+            jax.config.update("jax_num_cpu_devices", count)  # type: ignore[no-untyped-call]
+    except RuntimeError:  # a computation has run: the devices stay as they are
+        pass
+    devices = jax.local_devices()
+    if len(devices) < count:
+        raise ValueError(
+            f"devices={count}, but the worker (process {os.getpid()}) has {len(devices)}"
+        )
+    return list(devices[:count])
+
+
+def _with_flags(settings: dict[str, Any], function: Callable[[], Any]) -> Any:
+    """Runs under the settings of the calling process."""
+    before = flags()
+    changed = {k: v for k, v in settings.items() if before[k] != v}
+    try:
+        for name, value in changed.items():
+            jax.config.update(name, value)  # type: ignore[no-untyped-call]
+        return function()
+    finally:
+        for name in changed:
+            jax.config.update(name, before[name])  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""How it is trained: lanes through one compiled segment, from visit to visit of the host."""

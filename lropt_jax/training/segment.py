@@ -1,0 +1,187 @@
+"""The one training segment: what happens in a lane between two visits of the host.
+
+A lane is one model in training. A segment takes it through a number of updates with the data on
+the device; the number is data, so one compilation serves segments of every length.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lropt_jax.hyperparameters.state import set_hyperparams, wants_observation
+from lropt_jax.schedules.base import float_type
+
+EVALUATION_CHUNK = 1000  # examples that one evaluation step holds at once
+
+
+class Lane(NamedTuple):
+    """One model in training.
+
+    Attributes:
+      params: the parameters.
+      model_state: what else the model carries (batch statistics), or an empty tree.
+      opt_state: the optimizer's state.
+      key: the lane's random key; step t draws from it folded with t.
+      step: updates taken so far, int32.
+    """
+
+    params: Any
+    model_state: Any
+    opt_state: Any
+    key: jax.Array
+    step: jax.Array
+
+
+class Feed(NamedTuple):
+    """What a segment is fed, for at most `capacity` updates.
+
+    Attributes:
+      order: the examples of each microbatch, int32 (microbatches, batch size).
+      starts: the first microbatch of each update, int32 (capacity + 1,), or None when every
+        update takes one; update i takes microbatches `starts[i]` to `starts[i + 1] - 1`.
+      settings: hyperparameters to set before each update, by name, (capacity,).
+    """
+
+    order: Any
+    starts: Any = None
+    settings: Mapping[str, Any] = {}  # a NamedTuple default, never mutated
+
+
+def segment(
+    loss: Callable[[Any, Any, Any, Any], Any], tx: optax.GradientTransformation
+) -> Callable[[Lane, Feed, Any, Any], tuple[Lane, dict[str, jax.Array]]]:
+    """The function that trains a lane: `(lane, feed, data, updates) -> (lane, metrics)`.
+
+    `updates`, at most the feed's capacity, may be a tracer. Metrics, the loss among them, are
+    recorded for each update, (capacity,); entries from `updates` on are NaN.
+
+    Args:
+      loss: as in `Task`.
+      tx: the transformation that updates the parameters.
+    """
+    tx = optax.with_extra_args_support(tx)
+    loss_and_grad = jax.value_and_grad(loss, has_aux=True)
+
+    def gradient(lane: Lane, data: Any, indices: Any, key: Any, model_state: Any) -> Any:
+        batch = jax.tree.map(lambda a: a.at[indices].get(mode="promise_in_bounds"), data)
+        (value, (model_state, metrics)), grads = loss_and_grad(lane.params, model_state, batch, key)
+        return {"loss": value, **metrics}, grads, model_state
+
+    def step_gradient(lane: Lane, feed: Feed, data: Any, i: Any) -> Any:
+        key = jax.random.fold_in(lane.key, lane.step)
+        if feed.starts is None:
+            return gradient(lane, data, feed.order[i], key, lane.model_state)
+
+        first, last = feed.starts[i], feed.starts[i + 1]
+
+        def micro(j: Any, total: Any) -> Any:
+            metrics, grads, state = gradient(
+                lane, data, feed.order[j], jax.random.fold_in(key, j - first), total[2]
+            )
+            return (*jax.tree.map(jnp.add, total[:2], (metrics, grads)), state)
+
+        shapes = jax.eval_shape(gradient, lane, data, feed.order[0], key, lane.model_state)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[:2])
+        *sums, state = jax.lax.fori_loop(first, last, micro, (*zeros, lane.model_state))
+        metrics, grads = jax.tree.map(lambda x: x / (last - first).astype(x.dtype), sums)
+        return metrics, grads, state
+
+    def update(lane: Lane, feed: Feed, data: Any, i: Any) -> tuple[Lane, Any]:
+        if feed.settings:
+            now = {name: values[i] for name, values in feed.settings.items()}
+            lane = lane._replace(opt_state=set_hyperparams(lane.opt_state, **now))
+        metrics, grads, model_state = step_gradient(lane, feed, data, i)
+        # A schedule that waits for the evaluation must not see the minibatch's loss.
+        extra = {} if wants_observation(lane.opt_state) else {"value": metrics["loss"]}
+        updates, opt_state = tx.update(grads, lane.opt_state, lane.params, **extra)
+        params = optax.apply_updates(lane.params, updates)
+        return Lane(params, model_state, opt_state, lane.key, lane.step + 1), metrics
+
+    def run(lane: Lane, feed: Feed, data: Any, updates: Any) -> tuple[Lane, Any]:
+        capacity = len(feed.order) if feed.starts is None else len(feed.starts) - 1
+        _, shapes = jax.eval_shape(update, lane, feed, data, 0)
+        records = jax.tree.map(lambda s: jnp.full((capacity,), jnp.nan, float_type()), shapes)
+
+        def body(i: Any, carry: Any) -> Any:
+            lane, records = carry
+            lane, metrics = update(lane, feed, data, i)
+            records = jax.tree.map(lambda r, m: r.at[i].set(m.astype(r.dtype)), records, metrics)
+            return lane, records
+
+        lane, records = jax.lax.fori_loop(0, updates, body, (lane, records))
+        return lane, records
+
+    return run
+
+
+def evaluation(
+    evaluate: Callable[[Any, Any, Any], Mapping[str, Any]],
+) -> Callable[[Any, Any, Any], dict[str, jax.Array]]:
+    """The function that evaluates a model: `(params, model_state, split) -> means by name`.
+
+    Args:
+      evaluate: as in `Task`.
+    """
+
+    def totals(params: Any, model_state: Any, batch: Any) -> dict[str, jax.Array]:
+        values = evaluate(params, model_state, batch)
+        return {name: jnp.sum(v.astype(float_type()), axis=0) for name, v in values.items()}
+
+    def run(params: Any, model_state: Any, split: Any) -> dict[str, jax.Array]:
+        examples = len(jax.tree.leaves(split)[0])
+        chunks, rest = divmod(examples, EVALUATION_CHUNK)
+        parts = []
+        if chunks > 1 or (chunks and rest):
+            whole = jax.tree.map(
+                lambda a: a[: chunks * EVALUATION_CHUNK].reshape(chunks, -1, *a.shape[1:]), split
+            )
+            mapped = jax.lax.map(functools.partial(totals, params, model_state), whole)
+            parts.append({name: jnp.sum(v, axis=0) for name, v in mapped.items()})
+            split = jax.tree.map(lambda a: a[chunks * EVALUATION_CHUNK :], split)
+        if not parts or rest:
+            parts.append(totals(params, model_state, split))
+        summed = jax.tree.map(lambda *x: sum(x) / examples, *parts)
+        return dict(summed)
+
+    return run
+
+
+class BatchOrder:
+    """In which order a lane sees its training examples.
+
+    A fresh permutation each epoch, the last partial batch dropped, drawn on the host from the
+    lane's key: on a CPU NumPy permutes thirty times faster than JAX.
+
+    Args:
+      words: the key's words (`jax.random.key_data`).
+      examples: in the training split.
+      batch_size: of a microbatch.
+    """
+
+    def __init__(self, words: np.ndarray, examples: int, batch_size: int):
+        self.words = tuple(int(w) for w in words)
+        self._examples, self._batch_size = examples, batch_size
+        self._per_epoch = examples // batch_size
+        self._epoch = functools.lru_cache(maxsize=4)(self._draw)
+
+    def _draw(self, epoch: int) -> np.ndarray:
+        order = np.random.default_rng([*self.words, epoch]).permutation(self._examples)
+        whole = order[: self._per_epoch * self._batch_size]
+        return whole.reshape(self._per_epoch, self._batch_size).astype(np.int32)
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        """The examples of microbatches `start` to `stop - 1`, (stop - start, batch size)."""
+        parts = []
+        while start < stop:
+            epoch, first = divmod(start, self._per_epoch)
+            last = min(self._per_epoch, first + stop - start)
+            parts.append(self._epoch(epoch)[first:last])
+            start += last - first
+        return np.concatenate(parts) if parts else np.zeros((0, self._batch_size), np.int32)
