@@ -119,6 +119,19 @@ def _raises(*args: Any) -> Any:
             {"evaluate": lambda w, s, b: {"loss": _error(w, b).mean()}},
             ["'loss'", "(4,)", "float32[]"],
         ),
+        (
+            {"evaluate": lambda w, s, b: {"loss": b["y"] + 1j}},
+            ["'loss'", "complex64[4]"],
+        ),
+        (
+            {"loss": lambda w, s, b, k: (jnp.sum(w), (s, {"loss": jnp.sum(w)}))},
+            ["metric named 'loss'", "another name"],
+        ),
+        (
+            {"loss": lambda w, s, b, k: (jnp.sum(w), (s, {"norms": jnp.abs(w)}))},
+            ["one real number", "'norms'", "float32[3]"],
+        ),
+        ({"loss": lambda w, s, b, k: (jnp.sum(w), (s, [1.0]))}, ["dict of metrics"]),
     ],
 )
 def test_functions_that_do_not_fit_are_one_clear_error(

@@ -26,7 +26,8 @@ class Task:
       init: `init(key) -> (params, model_state)`. `model_state` is whatever the model carries
         from step to step that no gradient reaches (batch-norm statistics), `{}` for most.
       loss: `loss(params, model_state, batch, key) -> (loss, (model_state, metrics))`, the scalar
-        to be minimised, the state after the step, and a dict of further numbers (may be `{}`).
+        to be minimised, the state after the step, and a dict of further numbers (may be `{}`;
+        none of them named "loss").
         All randomness, of dropout for example, comes from `key`.
       evaluate: `evaluate(params, model_state, batch) -> dict` of arrays of shape (batch,), one
         number per example; the loops average them over a split.
@@ -128,7 +129,7 @@ def check_task(task: Task) -> None:
 
 def _check_loss(result: Any, state: Any) -> None:
     try:
-        loss, (new_state, _) = result
+        loss, (new_state, metrics) = result
     except (TypeError, ValueError):
         raise ValueError(
             f"loss must return (loss, (model_state, metrics)), got {_shapes(result)}"
@@ -142,13 +143,32 @@ def _check_loss(result: Any, state: Any) -> None:
             "loss must return a model_state of the structure, shapes and dtypes that init made: "
             f"init made {old}, loss returned {new}"
         )
+    if not isinstance(metrics, Mapping):
+        raise ValueError(f"loss must return a dict of metrics last, got {_shapes(metrics)}")
+    for name, value in metrics.items():
+        if name == "loss":
+            raise ValueError(
+                "loss must not return a metric named 'loss': train_loss is what it returns first. "
+                "Give it another name ('data_loss')"
+            )
+        if not isinstance(name, str) or np.shape(value) != () or not _is_real(value):
+            raise ValueError(
+                f"loss must return one real number under each metric's name: {name!r} is "
+                f"{_shapes(value)}"
+            )
+
+
+def _is_real(value: Any) -> bool:
+    kinds = (jnp.floating, jnp.integer, jnp.bool_)
+    return any(jnp.issubdtype(jnp.result_type(value), kind) for kind in kinds)
 
 
 def _check_evaluation(metrics: Any, batch_size: int) -> None:
     if not isinstance(metrics, Mapping) or not metrics:
         raise ValueError(f"evaluate must return a dict of arrays, got {_shapes(metrics)}")
     for name, value in metrics.items():
-        if not isinstance(name, str) or getattr(value, "shape", None) != (batch_size,):
+        fits = getattr(value, "shape", None) == (batch_size,) and _is_real(value)
+        if not isinstance(name, str) or not fits:
             raise ValueError(
                 f"evaluate must return one number per example under each name: {name!r} must have "
                 f"shape ({batch_size},), got {_shapes(value)}"

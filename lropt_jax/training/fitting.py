@@ -71,7 +71,8 @@ def fit(
 
     Returns:
       A `Fit`. `train_loss` in its history is the mean batch loss since the last evaluation.
-      Where training diverged the metrics are NaN from there on.
+      From where the training loss or the parameters are not finite, all metrics are NaN; another
+      metric that is not finite is just that value at that evaluation.
 
     Raises:
       ValueError: for bad arguments, before anything is compiled.

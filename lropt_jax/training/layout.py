@@ -107,7 +107,7 @@ class Layout:
     def resting(self, function: Any) -> Any:
         """`function` of one lane with a last argument more, a number of rounds (see `over_lanes`).
 
-        Its result is NaN, and takes no time, where that is 0 in a block that runs in turn. A block
+        Its result is 0, and takes no time, where that is 0 in a block that runs in turn. A block
         that is all of a device's lanes always has work, and XLA:CPU is slower in a conditional.
         """
 
@@ -116,8 +116,9 @@ class Layout:
             if self._all_at_once:
                 return function(*given)
             shapes = jax.eval_shape(function, *given)
-            nan = jax.tree.map(lambda s: jax.numpy.full(s.shape, jax.numpy.nan, s.dtype), shapes)
-            return jax.lax.cond(rounds > 0, lambda: function(*given), lambda: nan)
+            # Not NaN, which would stop a user who hunts for theirs (JAX_DEBUG_NANS).
+            nothing = jax.tree.map(lambda s: jax.numpy.zeros(s.shape, s.dtype), shapes)
+            return jax.lax.cond(rounds > 0, lambda: function(*given), lambda: nothing)
 
         return run
 

@@ -83,13 +83,17 @@ class Population:
         Args:
           lanes: the lanes.
           split: its name.
-          wanted: (width,), the lanes that need it; NaN where a block has none that does.
+          wanted: (width,), the lanes that need it; the values of the others mean nothing.
         """
         rounds = jax.device_put(
             np.broadcast_to(np.asarray(wanted, np.int32), lanes.step.shape), self.layout.lanes
         )
         values = self._evaluate(lanes.params, lanes.model_state, self.split(split), rounds)
         return {f"{split}_{name}": value for name, value in values.items()}
+
+    def finite(self, lanes: Lane) -> jax.Array:
+        """Whether all parameters of a lane are finite, (width,)."""
+        return _finite_program(self.layout)(lanes.params)  # type: ignore[no-any-return]
 
     def observe(self, lanes: Lane, values: jax.Array, which: np.ndarray) -> Lane:
         """Shows the schedules of some lanes, (width,), a value each, (width,)."""
@@ -232,6 +236,16 @@ def _evaluate_program(evaluate: Fingerprint[Any], layout: Layout) -> Any:
     axes = (True, True, False, True)
     lane = layout.resting(evaluation(evaluate.function))
     return layout.compiled(layout.over_lanes(lane, axes), axes)
+
+
+@functools.lru_cache(CACHED)
+def _finite_program(layout: Layout) -> Any:
+    def lane(params: Any) -> jax.Array:
+        numbers = [x for x in jax.tree.leaves(params) if jax.numpy.issubdtype(x.dtype, np.inexact)]
+        finite = [jax.numpy.isfinite(x).all() for x in numbers]
+        return functools.reduce(jax.numpy.logical_and, finite, jax.numpy.array(True))
+
+    return layout.compiled(jax.vmap(lane), (True,))
 
 
 @functools.lru_cache(CACHED)

@@ -32,7 +32,8 @@ class Run:
       lanes: the lanes as they stand.
       step: updates taken by each lane, (width,).
       since: the update after which each lane's `totals` begin, (width,).
-      diverged_at: updates taken before the first non-finite value, or -1, (width,).
+      diverged_at: updates taken before the training loss or the parameters were first not finite,
+        or -1, (width,); parameters are looked at with each evaluation.
       totals: the sum of each training metric since `since`, (width,), float64.
       working: the lanes that are trained; the others may rest, (width,).
       diverged_rest: whether lanes that have diverged are not trained either.
@@ -118,6 +119,7 @@ class Run:
         there = self._train(plan, advance)
         if not there.any():
             return there, {}
+        self._mark(there & ~np.asarray(self.population.finite(self.lanes)), self.step)
         metrics = self._means(there)
         validated = self.population.task.valid is not None
         if validated:
@@ -126,7 +128,8 @@ class Run:
             name = observed or ("valid_loss" if validated else "train_loss")
             if name not in metrics:
                 raise ValueError(f"observe must be one of {sorted(metrics)}, got {name!r}")
-            values = jnp.asarray(metrics[name], float_type())
+            # The others' places hold nothing, and a NaN of ours would stop who hunts for theirs.
+            values = jnp.asarray(np.where(there, metrics[name], 0.0), float_type())
             self.lanes = self.population.observe(self.lanes, values, there)
         return there, metrics
 
@@ -136,8 +139,6 @@ class Run:
             k: np.asarray(v, float)
             for k, v in self.population.evaluate(self.lanes, split, which).items()
         }
-        bad = np.any([~np.isfinite(v) for v in values.values()], axis=0)
-        self._mark(which & bad, self.step)
         return self._masked(values, which)
 
     def _train(self, plan: Itinerary, advance: Callable[[int, bool], None]) -> np.ndarray:

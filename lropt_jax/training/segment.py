@@ -60,7 +60,7 @@ def segment(
     """The function that trains a lane: `(lane, feed, data, updates) -> (lane, metrics)`.
 
     `updates`, at most the feed's capacity, may be a tracer. Metrics, the loss among them, are
-    recorded for each update, (capacity,); entries from `updates` on are NaN.
+    recorded for each update, (capacity,); entries from `updates` on are 0 and mean nothing.
 
     Args:
       loss: as in `Task`.
@@ -107,7 +107,7 @@ def segment(
     def run(lane: Lane, feed: Feed, data: Any, updates: Any) -> tuple[Lane, Any]:
         capacity = len(feed.order) if feed.starts is None else len(feed.starts) - 1
         _, shapes = jax.eval_shape(update, lane, feed, data, 0)
-        records = jax.tree.map(lambda s: jnp.full((capacity,), jnp.nan, float_type()), shapes)
+        records = jax.tree.map(lambda s: jnp.zeros((capacity,), float_type()), shapes)
 
         def body(i: Any, carry: Any) -> Any:
             lane, records = carry

@@ -21,11 +21,13 @@ class SweepResult:
       trials: the configurations, a dict each.
       seeds: the seeds, the same for every trial.
       steps: updates taken at each evaluation, (evaluations,).
-      values: each metric, (trials, seeds, evaluations); NaN from where a lane diverged.
+      values: each metric, (trials, seeds, evaluations); NaN from where a lane diverged. A metric
+        may be NaN or infinite on its own, which makes no lane diverged.
       final: each metric over whole splits after the last update, (trials, seeds), where asked
         for.
       status: "finished", "pruned" or "diverged", (trials, seeds).
-      diverged_at: updates taken before the first non-finite value, or -1, (trials, seeds).
+      diverged_at: updates taken before the training loss or the parameters were first not finite,
+        or -1, (trials, seeds).
       reached: evaluations made, (trials, seeds); a pruned trial makes fewer.
       strategy: how each compiled group ran.
       width: the lanes of each group's program.
@@ -166,9 +168,10 @@ class SweepResult:
 
     def means(self, metric: str) -> np.ndarray:
         """A metric's mean over seeds after the last update, (trials,); NaN for configurations
-        that did not finish on all of them."""
-        finished = (self.status == "finished").all(axis=1)
-        means: np.ndarray = np.where(finished, self.last(metric).mean(axis=1), np.nan)
+        that did not finish on all of them with a finite value."""
+        last = self.last(metric)
+        usable = (self.status == "finished") & np.isfinite(last)
+        means: np.ndarray = np.where(usable, last, np.nan).mean(axis=1)
         return means
 
     def metric_and_mode(self, metric: str | None, mode: str | None) -> tuple[str, str]:
