@@ -1,10 +1,15 @@
-"""What a number may be: checked when it is concrete, passed on when it is traced."""
+"""What may be given: numbers checked when concrete and passed on when traced, names, packages.
+
+Every refusal of the package is worded with what stands here.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import importlib.util
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import jax
@@ -90,3 +95,40 @@ def whole_number(name: str, value: Any, least: int = 1, allowed: str = "") -> in
     except (TypeError, ValueError, OverflowError):
         pass
     raise ValueError(f"{name} must be a whole number >= {least}{allowed}, got {value!r}")
+
+
+def unknown(what: str, name: Any, known: Iterable[str]) -> str:
+    """The words of an error about a name that nobody knows: the nearest one, and all there are.
+
+    Args:
+      what: what it should name ("optimizer").
+      name: what was given.
+      known: the names there are.
+    """
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"unknown {what} {name!r}{hint} Known: {', '.join(known) or 'none'}"
+
+
+def require(what: str, extra: str, *packages: str) -> None:
+    """Finds out, before any work, whether the packages are installed that it needs.
+
+    Args:
+      what: what needs them ("a figure").
+      extra: the extra of this package that installs them.
+      packages: by the names that they are imported by.
+
+    Raises:
+      ImportError: for the first that is missing; it says what to install.
+    """
+    for package in packages:
+        if not _installed(package):
+            raise ImportError(f"{what} needs {package}: pip install 'lropt-jax[{extra}]'")
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):  # a finder that refuses; a module without a spec
+        return False

@@ -65,7 +65,7 @@ def test_every_name_alone_is_drawn(name):
     ("arguments", "error", "message"),
     [
         (["one_cycel"], KeyError, "did you mean 'one_cycle'"),
-        (["zzz"], KeyError, "there are constant, linear"),
+        (["zzz"], KeyError, "unknown schedule 'zzz'. Known: constant, linear"),
         (["linear", "--set", "peak=1"], KeyError, "linear has no 'peak'; it takes init_value"),
         (["linear", "--set", "init_value"], ValueError, "--set takes ARGUMENT=VALUE"),
         (["linear", "--set", "init_value=x"], TypeError, "init_value must be a number, got 'x'"),

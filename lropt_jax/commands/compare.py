@@ -65,7 +65,10 @@ def add_parsers(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Runs the comparison, prints its table and writes its report."""
     from lropt_jax.comparisons import recipes
+    from lropt_jax.comparisons.protocol import compare
+    from lropt_jax.comparisons.report import require_report, write_report
 
+    require_report()
     defaults = (
         QUICK if options.quick else {"epochs": EPOCHS, "seeds": SEEDS, "tuning_seeds": TUNING_SEEDS}
     )
@@ -82,10 +85,6 @@ def run(options: argparse.Namespace) -> None:
     found = {name: recipes.recipe(name) for name in names}
     output = writable(options.output or Path("runs") / _folder_name(options))
 
-    from lropt_jax.comparisons.protocol import compare
-    from lropt_jax.comparisons.report import require_report, write_report
-
-    require_report()
     given = problem(options)
     per_epoch = given.task.steps_per_epoch
     steps = chosen["epochs"] * per_epoch

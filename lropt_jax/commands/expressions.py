@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from lropt_jax.schedules import SCHEDULES, Schedule
+from lropt_jax.validation import unknown
 
 # What a required argument is when nothing was said, so that every name alone draws something.
 EXAMPLES: dict[str, str] = {
@@ -90,9 +90,7 @@ def _from_name(name: str, settings: Mapping[str, str]) -> Schedule:
 
 def _constructor(name: str) -> Any:
     if name not in SCHEDULES:
-        near = difflib.get_close_matches(name, SCHEDULES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(SCHEDULES)}"
-        raise KeyError(f"unknown schedule {name!r}; {hint}")
+        raise KeyError(unknown("schedule", name, SCHEDULES))
     return SCHEDULES[name]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import writable
 from lropt_jax.commands.problem import add_arguments, problem
+from lropt_jax.validation import require
 
 CONSTANTS = {"true": True, "false": False, "none": None}
 
@@ -52,6 +53,7 @@ def add_parsers(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the test, prints its summary and writes its figure, rows and summary."""
+    require("lropt find-lr", "report", "pandas", "matplotlib")
     from lropt_jax.comparisons import recipes
     from lropt_jax.range_tests import lr_range_test
 

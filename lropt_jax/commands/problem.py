@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.comparisons.recipes import unknown
 from lropt_jax.tasks.task import Task
+from lropt_jax.validation import unknown
 
 BATCH_SIZES = {"mnist1d": 64, "digits": 32, "mnist5k": 64}
 HIDDEN = {"mnist1d": (100, 100), "digits": (32,), "mnist5k": (100,)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.problem import imported, problem
-from lropt_jax.comparisons.recipes import recipe, shape, unknown
+from lropt_jax.comparisons.recipes import recipe, shape
 from lropt_jax.sweeps import (
     choice,
     grid,
@@ -22,6 +22,7 @@ from lropt_jax.sweeps import (
     uniform,
 )
 from lropt_jax.tasks.task import Task
+from lropt_jax.validation import unknown
 
 DIMENSIONS: dict[str, Callable[..., Any]] = {
     "grid": lambda *values: grid(list(values)),

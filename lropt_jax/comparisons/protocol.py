@@ -20,7 +20,7 @@ from lropt_jax.sweeps.planning.space import Grid, Space, grid
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.results.statistics import PairedTest, mean_interval, paired_tests
 from lropt_jax.tasks.task import Task, check_task
-from lropt_jax.validation import whole_number
+from lropt_jax.validation import require, whole_number
 
 FRESH_SEEDS = 1_000_000  # the first seed of the retraining, far from those of the tuning
 WIDENINGS = 6  # times that a grid may grow before its edge is accepted
@@ -214,6 +214,7 @@ def compare(
     for split in ("valid", "test"):
         if getattr(task, split) is None:
             raise ValueError(f"compare needs a task with a {split} split, this one has none")
+    require("a comparison", "report", "pandas", "scipy")
     if not optimizers:
         raise ValueError("optimizers must name at least one optimizer, got none")
     if seeds < 2:

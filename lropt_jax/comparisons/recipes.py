@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lropt_jax import schedules
 from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.sweeps.planning.space import Grid, log_grid
+from lropt_jax.validation import unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,10 +102,3 @@ def shape(name: str) -> Callable[[Any, int], Any]:
     if name not in SHAPES:
         raise ValueError(unknown("schedule", name, SHAPES))
     return SHAPES[name]
-
-
-def unknown(what: str, name: str, known: Any) -> str:
-    """The words of an error about a name: the nearest known one, and all of them."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {name!r}{hint} Known: {', '.join(known)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import importlib.metadata
-import importlib.util
 import io
 import os
 import pathlib
@@ -15,6 +14,7 @@ from typing import Any
 from lropt_jax.comparisons.protocol import Comparison
 from lropt_jax.comparisons.tables import comparison_table, paired_table, verdict
 from lropt_jax.plotting import comparisons as figures
+from lropt_jax.validation import require
 
 NEEDED = ("matplotlib", "pandas", "scipy", "jinja2", "rich")
 PACKAGES = ("lropt-jax", "jax", "jaxlib", "optax", "flax", "numpy")
@@ -26,9 +26,7 @@ def require_report() -> None:
     Raises:
       ImportError: naming the missing package and the extra that installs it.
     """
-    for package in NEEDED:
-        if importlib.util.find_spec(package) is None:
-            raise ImportError(f"reports need {package}: pip install 'lropt-jax[report]'")
+    require("a report", "report", *NEEDED)
 
 
 def write_report(

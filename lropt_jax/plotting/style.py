@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from lropt_jax.validation import require
+
 # Okabe and Ito 2008, the yellow darkened for white paper, then four more of like lightness.
 PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#4D4D4D",
@@ -36,11 +38,10 @@ def style() -> Iterator[Any]:
     Raises:
       ImportError: when matplotlib is not installed; it names the extra that installs it.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("figures need matplotlib: pip install 'lropt-jax[report]'") from error
+    require("a figure", "report", "matplotlib")
+    import matplotlib
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(RC):
         yield Figure
 

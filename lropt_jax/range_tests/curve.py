@@ -14,6 +14,7 @@ from lropt_jax.range_tests import smoothing
 from lropt_jax.range_tests.reading import Suggestion, pool, read
 from lropt_jax.range_tests.rules import BOUNDS, RULES
 from lropt_jax.range_tests.summary import summary
+from lropt_jax.validation import require
 
 Array = np.ndarray[Any, Any]
 
@@ -151,6 +152,7 @@ class RangeTest:
     def to_pandas(self) -> Any:
         """A tidy frame: the names of `over`, seed, step, learning_rate, loss, smoothed and
         counted (False from where the lane diverged)."""
+        require("a table", "report", "pandas")
         import pandas as pd
 
         *outer, seed, step = (i.ravel() for i in np.indices(self.losses.shape))

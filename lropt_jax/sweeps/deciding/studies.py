@@ -13,6 +13,7 @@ from lropt_jax.sweeps.planning.checks import check_count
 from lropt_jax.sweeps.planning.space import Grid, Range, Space
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.tasks.task import Task
+from lropt_jax.validation import require
 
 DEFAULT_BATCH = 16
 
@@ -64,10 +65,9 @@ def search(
       >>> study = optuna.create_study(storage=storage)  # doctest: +SKIP
       >>> result = search(task, adam, space, trials=64, study=study)  # doctest: +SKIP
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise ImportError("search needs optuna: pip install 'lropt-jax[search]'") from error
+    require("search", "search", "optuna")
+    import optuna
+
     left, batch = check_count("trials", trials) or 0, check_count("batch", batch) or 0
     if not left or not batch:
         raise ValueError(f"trials and batch must be given, got {trials!r} and {batch!r}")

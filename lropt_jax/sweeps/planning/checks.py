@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,6 +16,7 @@ from lropt_jax.sweeps.running.pieces import Job
 from lropt_jax.tasks.task import SPLITS, Task, check_task
 from lropt_jax.training.fitting import NEEDS_EVALUATIONS
 from lropt_jax.training.visits import Itinerary
+from lropt_jax.validation import unknown
 
 
 def check_seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -76,12 +76,7 @@ def check_names(
     names = list(dict.fromkeys(name for trial in trials for name in trial))
     for name in names:
         if name not in known and not open_ended:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
-                f"space: unknown hyperparameter {name!r}{hint} "
-                f"The optimizer and the task take {', '.join(known)}"
-            )
+            raise ValueError(f"space: {unknown('hyperparameter', name, known)}")
     for trial in trials:
         missing = sorted(required - set(trial))
         if missing:
@@ -127,9 +122,7 @@ def check_metric(metric: str, known: Sequence[str]) -> str:
     if metric == "valid_loss" and metric not in known:
         return "train_loss"
     if metric not in known:
-        near = difflib.get_close_matches(metric, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"metric must be one of {', '.join(known)}, got {metric!r}{hint}")
+        raise ValueError(unknown("metric", metric, known))
     return metric
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from lropt_jax.sweeps.planning.space import is_lane_number
 from lropt_jax.sweeps.results.statistics import expected_best, mean_interval
+from lropt_jax.validation import require
 
 if TYPE_CHECKING:
     from lropt_jax.sweeps.results.result import SweepResult
@@ -51,6 +52,7 @@ class Sensitivity:
 
     def to_pandas(self) -> Any:
         """A frame with a row for each value."""
+        require("a table", "sweeps", "pandas")
         import pandas as pd
 
         return pd.DataFrame(
@@ -115,6 +117,7 @@ def budget_curve(
     trials: int | None = None,
 ) -> Any:
     """See `SweepResult.budget_curve`."""
+    require("a table", "sweeps", "pandas")
     import pandas as pd
 
     metric, mode = result.metric_and_mode(metric, mode)

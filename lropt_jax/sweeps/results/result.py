@@ -11,6 +11,7 @@ import numpy as np
 
 from lropt_jax.sweeps.results import analysis
 from lropt_jax.sweeps.results.analysis import Sensitivity
+from lropt_jax.validation import require
 
 
 @dataclasses.dataclass
@@ -84,10 +85,9 @@ class SweepResult:
         Raises:
           ImportError: when xarray is not installed.
         """
-        try:
-            import xarray
-        except ImportError as error:
-            raise ImportError("to_xarray needs xarray: pip install 'lropt-jax[sweeps]'") from error
+        require("to_xarray", "sweeps", "xarray", "pandas")
+        import xarray
+
         lanes = ("trial", "seed")
         names = dict.fromkeys(name for trial in self.trials for name in trial)
         columns = {
@@ -279,10 +279,9 @@ class SweepResult:
 
 
 def _pandas() -> Any:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError("tables need pandas: pip install 'lropt-jax[sweeps]'") from error
+    require("a table", "sweeps", "pandas")
+    import pandas as pd
+
     return pd
 
 

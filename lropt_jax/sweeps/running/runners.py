@@ -19,6 +19,7 @@ from lropt_jax.sweeps.running.strategy import Resolved
 from lropt_jax.sweeps.running.worker import flags, on_worker, resolve_there, run_there
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.population import Population
+from lropt_jax.validation import require
 
 ATTEMPTS = 3  # of a piece whose worker is lost, before this process runs it
 POLL = 0.02  # seconds between two looks at what has arrived
@@ -111,12 +112,9 @@ class OnExecutor:
         store: Store | None,
         bar: Progress,
     ):
-        try:
-            import cloudpickle
-        except ImportError as error:
-            raise ImportError(
-                "executor= needs cloudpickle: pip install 'lropt-jax[sweeps]'"
-            ) from error
+        require("executor=", "sweeps", "cloudpickle")
+        import cloudpickle
+
         self._executor, self._jobs, self._devices = executor, jobs, devices
         self._store, self._bar = store, bar
         self._packed = [cloudpickle.dumps((job, flags())) for job in jobs]

