@@ -10,10 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 import lropt_jax
-from lropt_jax import Task
+from lropt_jax import Task, fit, log_grid, lr_range_test, sgd, sweep
 from lropt_jax.tasks.task import check_task
 
 
@@ -77,6 +78,13 @@ def test_jax_and_numpy_data_of_any_structure_are_taken() -> None:
         ({"valid": {"x": np.ones((5, 3), np.float32)}}, ["valid", "structure"]),
         ({"test": {"x": np.ones((5, 4)), "y": np.ones(5)}}, ["test", "float32[4]", "float32[3]"]),
         ({"test": {"x": np.ones((5, 3)), "y": np.ones(5, int)}}, ["test", "int32", "float32"]),
+        ({"train": np.array([[1, 2**31]])}, ["train", "2147483648", "int32", "enable_x64"]),
+        ({"train": np.array([[1, -(2**31) - 1]])}, ["train", "-2147483649"]),
+        ({"train": np.array([2**32], np.uint64)}, ["train", "4294967296", "uint32"]),
+        ({"train": np.array([[1e40]])}, ["train", "1e+40", "float32"]),
+        ({"train": np.array(["cat", "dog"])}, ["train", "numbers", "numpy.unique"]),
+        ({"train": np.array([[1, 2], [3]], object)}, ["train", "numbers", "object"]),
+        ({"train": np.array(["2020-01-01"], "datetime64[D]")}, ["train", "datetime64"]),
     ],
 )
 def test_bad_data_are_one_clear_error(changes: dict[str, Any], words: list[str]) -> None:
@@ -86,8 +94,103 @@ def test_bad_data_are_one_clear_error(changes: dict[str, Any], words: list[str])
 
 
 def test_functions_must_be_functions() -> None:
-    with pytest.raises(TypeError, match="loss must be a function"):
-        _task(loss=3)
+    for name in ("loss", "summarize", "predict"):
+        with pytest.raises(TypeError, match=f"{name} must be a function"):
+            _task(**{name: 3})
+
+
+@pytest.mark.filterwarnings("error")
+def test_numpy_of_64_bits_trains_without_a_warning() -> None:
+    train = {"x": np.ones((10, 3)), "y": np.arange(10)}
+    task = _task(train=train, valid=train)
+    assert {k: v.dtype for k, v in task.train.items()} == {"x": np.float32, "y": np.int32}
+    fit(task, sgd(0.01), 2)
+    sweep(task, sgd, {"learning_rate": log_grid(0.01, 0.1, 2)}, steps=2, progress=False)
+    lr_range_test(task, sgd, steps=3, seeds=2)
+
+
+def test_numpy_of_64_bits_stays_so_where_jax_has_them(x64: None) -> None:
+    ids = np.array([2**40, 3])
+    task = _task(train={"x": np.ones((2, 3)), "y": ids}, batch_size=2)
+    assert task.train["y"] is ids
+    assert task.train["x"].dtype == np.float64
+
+
+def test_arrays_that_need_no_change_are_not_copied() -> None:
+    split = _split(10)
+    task = _task(train=split, valid={"x": jnp.ones((5, 3)), "y": np.zeros(5, np.float32)})
+    assert all(task.train[k] is split[k] for k in split)
+
+
+def test_frames_are_taken_with_columns_of_several_kinds() -> None:
+    frame = pd.DataFrame({"a": [1, 2, 3], "b": [0.5, 1, 2], "c": [True, False, True]})
+    whole = pd.array([1, 2, 3], dtype="Int64")
+    task = _task(train={"x": frame, "y": pd.Series(whole)}, batch_size=2)
+    np.testing.assert_array_equal(task.train["x"], [[1, 0.5, 1], [2, 1, 0], [3, 2, 1]])
+    assert (task.train["x"].dtype, task.train["y"].dtype) == (np.float32, np.int32)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (pd.DataFrame({"a": [1], "name": ["Ada"]}), ["columns name", "get_dummies"]),
+        (pd.DataFrame({"a": [1], "day": pd.to_datetime(["2020-01-01"])}), ["columns day"]),
+        (pd.Series(["cat", "dog"]), ["pandas.Series", "numpy.unique"]),
+        (pd.Series([1, None], dtype="Int64"), ["train"]),
+    ],
+)
+def test_frames_without_numbers_name_their_columns(x: Any, words: list[str]) -> None:
+    with pytest.raises(ValueError) as caught:
+        _task(train={"x": x})
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_summaries_are_of_the_whole_split_and_hide_their_inputs() -> None:
+    """2,500 examples: two chunks and a half. Perplexity is no mean of perplexities."""
+    rng = np.random.default_rng(0)
+    valid = {"x": rng.normal(size=(2500, 3)), "y": rng.normal(size=2500)}
+
+    def evaluate(w: Any, state: Any, batch: Any) -> Any:
+        return {"loss": _error(w, batch), "_x": batch["x"]}
+
+    def summarize(means: Any) -> Any:
+        variance = jnp.sum(means["_x"] ** 2)
+        return {"perplexity": jnp.exp(means["loss"]), "spread": variance, "_hidden": variance}
+
+    task = _task(valid=valid, evaluate=evaluate, summarize=summarize)
+    check_task(task)
+    assert task.metric_names == ["loss", "perplexity", "spread"]
+    space = {"learning_rate": log_grid(1e-3, 1e-2, 3)}
+    result = sweep(task, sgd, space, seeds=2, steps=2, progress=False, strategy="vmap")
+    shown = {"train_loss", "valid_loss", "valid_perplexity", "valid_spread"}
+    assert set(result.to_pandas()["metric"]) == shown
+    history = fit(task, sgd(0.0), 1, key=3).history
+    w = task.init(jax.random.split(jax.random.key(3))[0])[0]
+    loss = np.mean((valid["x"] @ np.asarray(w, float) - valid["y"]) ** 2)
+    np.testing.assert_allclose(history["valid_loss"], loss, rtol=1e-5)
+    np.testing.assert_allclose(history["valid_perplexity"], np.exp(loss), rtol=1e-4)
+    spread = np.sum(valid["x"].mean(0) ** 2)
+    np.testing.assert_allclose(history["valid_spread"], spread, rtol=1e-3)
+    assert "valid__x" not in history
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"summarize": lambda m: 1.0}, ["summarize must return a dict"]),
+        ({"summarize": lambda m: {"loss": m["loss"]}}, ["summarize", "'loss'", "too"]),
+        ({"summarize": lambda m: {"a": jnp.ones(2)}}, ["summarize", "'a'", "[2]"]),
+        ({"summarize": lambda m: {"a": m["nothing"]}}, ["summarize failed", "nothing"]),
+        ({"evaluate": lambda w, s, b: {"_loss": _error(w, b)}}, ["does not begin", "_loss"]),
+        ({"evaluate": lambda w, s, b: {"_loss": jnp.ones(3)}}, ["'_loss'", "(4,)", "[3]"]),
+    ],
+)
+def test_summaries_that_do_not_fit_are_one_clear_error(
+    changes: dict[str, Any], words: list[str]
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        check_task(_task(**changes))
+    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 def _raises(*args: Any) -> Any:

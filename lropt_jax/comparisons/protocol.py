@@ -221,7 +221,7 @@ def compare(
         raise ValueError(f"seeds must be at least 2 for an interval, got {seeds!r}")
     tuning_seeds = whole_number("tuning_seeds", tuning_seeds)
     check_task(task)
-    metric_names = _evaluation_metrics(task)
+    metric_names = task.metric_names
     select = select or ("valid_accuracy" if "accuracy" in metric_names else "valid_loss")
     mode = mode or ("max" if select.endswith("accuracy") else "min")
     selectable = ["train_loss", *(f"valid_{name}" for name in metric_names)]
@@ -273,14 +273,6 @@ def _folder(directory: Any, place: int, name: str, phase: str) -> pathlib.Path |
     if directory is None:
         return None
     return pathlib.Path(directory) / f"{place:02d}-{re.sub(r'[^A-Za-z0-9]+', '-', name)}" / phase
-
-
-def _evaluation_metrics(task: Task) -> list[str]:
-    def evaluate(key: jax.Array) -> Any:
-        params, model_state = task.init(key)
-        return task.evaluate(params, model_state, task.valid)
-
-    return list(jax.eval_shape(evaluate, jax.random.key(0)))
 
 
 def _trials(space: Space, trials: int | None) -> int:

@@ -11,6 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lropt_jax.tasks.arrays import (
+    as_split,
+    batch_of,
+    check_same_examples,
+    number_of_examples,
+    shape_of,
+    shapes,
+)
+
 SPLITS = ("train", "valid", "test")
 
 
@@ -30,16 +39,25 @@ class Task:
         none of them named "loss").
         All randomness, of dropout for example, comes from `key`.
       evaluate: `evaluate(params, model_state, batch) -> dict` of arrays of shape (batch,), one
-        number per example; the loops average them over a split.
-      train: a pytree of arrays with one leading axis of examples.
+        number per example; the loops average them over a split. Under a name that begins with
+        "_", which is for `summarize` alone, they may have further axes.
+      train: a pytree of arrays with one leading axis of examples. Arrays that are no NumPy's or
+        JAX's (tensors on the host, pandas' frames) are turned into NumPy's.
       valid: the same for validation, or None.
       test: the same for testing, or None.
       batch_size: examples in a step's batch; an epoch has `N // batch_size` steps, its last
         partial batch is dropped.
+      summarize: `summarize(means) -> dict` of further metrics of a split, from the means of
+        `evaluate`'s arrays over all of it: a perplexity is the exponential of the mean loss,
+        not the mean of exponentials. Names that begin with "_" are not shown. What needs all
+        predictions at once (the area under a ROC curve) cannot be had this way.
+      predict: `predict(params, model_state, x) -> outputs`, the model's for inputs `x`; None
+        where there is no such thing.
 
     Raises:
-      ValueError: for an empty split, arrays that disagree in their number of examples, splits
-        that disagree in structure or shape, or a batch size that does not fit.
+      ValueError: for an empty split, arrays that hold no numbers or numbers that 32 bits cannot,
+        arrays that disagree in their number of examples, splits that disagree in structure or
+        shape, or a batch size that does not fit.
       TypeError: for functions that are not callable.
 
     Example:
@@ -58,6 +76,15 @@ class Task:
       ... )
       >>> task.num_examples, task.steps_per_epoch
       ({'train': 10}, 2)
+
+      Its root mean square error, too.
+
+      >>> import dataclasses
+      >>> task = dataclasses.replace(
+      ...     task, summarize=lambda means: {"rmse": jnp.sqrt(means["loss"])}
+      ... )
+      >>> task.metric_names
+      ['loss', 'rmse']
     """
 
     init: Callable[[Any], tuple[Any, Any]]
@@ -67,20 +94,26 @@ class Task:
     valid: Any = None
     test: Any = None
     batch_size: int = 128
+    summarize: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None
+    predict: Callable[[Any, Any, Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("init", "loss", "evaluate"):
-            if not callable(getattr(self, name)):
-                raise TypeError(f"{name} must be a function, got {getattr(self, name)!r}")
+        for name in ("init", "loss", "evaluate", "summarize", "predict"):
+            function = getattr(self, name)
+            optional = name in ("summarize", "predict")
+            if not (callable(function) or (optional and function is None)):
+                raise TypeError(f"{name} must be a function, got {function!r}")
         if self.train is None:
             raise ValueError("train must be a pytree of arrays with examples, got None")
-        sizes = {name: _leading_axis(name, split) for name, split in self.splits.items()}
-        for name in self.splits:
-            _check_same_examples(name, self.splits[name], self.train)
+        for name, split in self.splits.items():
+            object.__setattr__(self, name, as_split(name, split))
+        for name, split in self.splits.items():
+            check_same_examples(name, split, self.train)
         object.__setattr__(self, "batch_size", _whole_number(self.batch_size))
-        if not 1 <= self.batch_size <= sizes["train"]:
+        examples = self.num_examples["train"]
+        if not 1 <= self.batch_size <= examples:
             raise ValueError(
-                f"batch_size must be between 1 and the {sizes['train']} training examples, "
+                f"batch_size must be between 1 and the {examples} training examples, "
                 f"got {self.batch_size}"
             )
 
@@ -92,12 +125,36 @@ class Task:
     @property
     def num_examples(self) -> dict[str, int]:
         """The number of examples in each split that there is."""
-        return {name: _leading_axis(name, split) for name, split in self.splits.items()}
+        return {name: number_of_examples(split) for name, split in self.splits.items()}
 
     @property
     def steps_per_epoch(self) -> int:
         """Full batches in the training set."""
         return self.num_examples["train"] // self.batch_size
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The metrics of a split, without its prefix; found on shapes, nothing is computed."""
+
+        def metrics(key: Any, batch: Any) -> Any:
+            params, model_state = self.init(key)
+            means = self.evaluate(params, model_state, batch)
+            return summarized({k: v.mean(0) for k, v in means.items()}, self.summarize)
+
+        return list(jax.eval_shape(metrics, jax.random.key(0), batch_of(self.train, 1)))
+
+
+def summarized(
+    means: Mapping[str, Any], summarize: Callable[[dict[str, Any]], Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    """The metrics that are shown of a split.
+
+    Args:
+      means: of `evaluate`'s arrays over the whole split.
+      summarize: as in `Task`.
+    """
+    further = {} if summarize is None else summarize(dict(means))
+    return {k: v for k, v in {**means, **further}.items() if not k.startswith("_")}
 
 
 def check_task(task: Task) -> None:
@@ -113,18 +170,16 @@ def check_task(task: Task) -> None:
         function's own exception, if it raised one, is the cause.
     """
     key = jax.random.key(0)
-    batch = jax.tree.map(
-        lambda x: shape_of((task.batch_size, *x.shape[1:]), x.dtype),
-        task.train,
-    )
+    batch = batch_of(task.train, task.batch_size)
     made = _abstract("init", "a key", task.init, key)
     if not (isinstance(made, tuple) and len(made) == 2):
-        raise ValueError(f"init must return (params, model_state), got {_shapes(made)}")
+        raise ValueError(f"init must return (params, model_state), got {shapes(made)}")
     params, state = made
-    given = f"a batch of {_shapes(batch)}"
+    given = f"a batch of {shapes(batch)}"
     _check_loss(_abstract("loss", given, task.loss, params, state, batch, key), state)
     metrics = _abstract("evaluate", given, task.evaluate, params, state, batch)
     _check_evaluation(metrics, task.batch_size)
+    _check_summary(task.summarize, metrics)
 
 
 def _check_loss(result: Any, state: Any) -> None:
@@ -132,11 +187,11 @@ def _check_loss(result: Any, state: Any) -> None:
         loss, (new_state, metrics) = result
     except (TypeError, ValueError):
         raise ValueError(
-            f"loss must return (loss, (model_state, metrics)), got {_shapes(result)}"
+            f"loss must return (loss, (model_state, metrics)), got {shapes(result)}"
         ) from None
     if getattr(loss, "shape", None) != () or not jnp.issubdtype(loss.dtype, jnp.floating):
-        raise ValueError(f"loss must return a real scalar first, got {_shapes(loss)}")
-    old, new = _shapes(state), _shapes(new_state)
+        raise ValueError(f"loss must return a real scalar first, got {shapes(loss)}")
+    old, new = shapes(state), shapes(new_state)
     same_tree = jax.tree.structure(state) == jax.tree.structure(new_state)  # type: ignore[operator]
     if not same_tree or old != new:
         raise ValueError(
@@ -144,7 +199,7 @@ def _check_loss(result: Any, state: Any) -> None:
             f"init made {old}, loss returned {new}"
         )
     if not isinstance(metrics, Mapping):
-        raise ValueError(f"loss must return a dict of metrics last, got {_shapes(metrics)}")
+        raise ValueError(f"loss must return a dict of metrics last, got {shapes(metrics)}")
     for name, value in metrics.items():
         if name == "loss":
             raise ValueError(
@@ -154,7 +209,7 @@ def _check_loss(result: Any, state: Any) -> None:
         if not isinstance(name, str) or np.shape(value) != () or not _is_real(value):
             raise ValueError(
                 f"loss must return one real number under each metric's name: {name!r} is "
-                f"{_shapes(value)}"
+                f"{shapes(value)}"
             )
 
 
@@ -165,14 +220,38 @@ def _is_real(value: Any) -> bool:
 
 def _check_evaluation(metrics: Any, batch_size: int) -> None:
     if not isinstance(metrics, Mapping) or not metrics:
-        raise ValueError(f"evaluate must return a dict of arrays, got {_shapes(metrics)}")
+        raise ValueError(f"evaluate must return a dict of arrays, got {shapes(metrics)}")
     for name, value in metrics.items():
-        fits = getattr(value, "shape", None) == (batch_size,) and _is_real(value)
+        shape = getattr(value, "shape", ())
+        hidden = isinstance(name, str) and name.startswith("_")
+        fits = (shape[:1] if hidden else shape) == (batch_size,) and _is_real(value)
         if not isinstance(name, str) or not fits:
             raise ValueError(
                 f"evaluate must return one number per example under each name: {name!r} must have "
-                f"shape ({batch_size},), got {_shapes(value)}"
+                f"shape ({batch_size},), got {shapes(value)}"
             )
+
+
+def _check_summary(summarize: Callable[..., Any] | None, metrics: Mapping[str, Any]) -> None:
+    means = {name: shape_of(value.shape[1:], value.dtype) for name, value in metrics.items()}
+    further: Any = {}
+    if summarize is not None:
+        further = _abstract("summarize", f"means {shapes(means)}", summarize, means)
+        if not isinstance(further, Mapping):
+            raise ValueError(f"summarize must return a dict of metrics, got {shapes(further)}")
+    for name, value in further.items():
+        if name in means:
+            raise ValueError(f"summarize must not return {name!r}, which evaluate returns too")
+        if not isinstance(name, str) or np.shape(value) != () or not _is_real(value):
+            raise ValueError(
+                "summarize must return one real number under each metric's name: "
+                f"{name!r} is {shapes(value)}"
+            )
+    if all(name.startswith("_") for name in (*means, *further)):
+        raise ValueError(
+            'evaluate or summarize must return a metric whose name does not begin with "_", '
+            f"got {', '.join(means)}"
+        )
 
 
 def _abstract(name: str, given: str, function: Callable[..., Any], *args: Any) -> Any:
@@ -189,56 +268,3 @@ def _whole_number(batch_size: Any) -> int:
         return operator.index(batch_size)
     except TypeError:
         raise ValueError(f"batch_size must be a whole number, got {batch_size!r}") from None
-
-
-def _leading_axis(name: str, split: Any) -> int:
-    leaves = jax.tree.leaves(split)
-    if not leaves:
-        raise ValueError(f"{name} holds no arrays, got {split!r}")
-    if not all(np.ndim(x) and hasattr(x, "dtype") for x in leaves):
-        raise ValueError(
-            f"{name} must be a pytree of arrays with a leading axis of examples, "
-            f"got {_shapes(split)}"
-        )
-    sizes = {len(x) for x in leaves}
-    if len(sizes) > 1:
-        raise ValueError(
-            f"the arrays of {name} must have the same number of examples, got {_shapes(split)}"
-        )
-    if sizes == {0}:
-        raise ValueError(f"{name} is empty: it must hold at least one example")
-    return int(sizes.pop())
-
-
-def _check_same_examples(name: str, split: Any, train: Any) -> None:
-    """An example of a split must look like an example of the training set."""
-
-    def example(x: Any) -> str:
-        return f"{_jax_dtype(x.dtype)}[{','.join(map(str, x.shape[1:]))}]"
-
-    ours, theirs = jax.tree.map(example, split), jax.tree.map(example, train)
-    if ours != theirs:
-        raise ValueError(
-            f"an example of {name} must have the structure, shapes and dtypes of one of train: "
-            f"{ours} against {theirs}"
-        )
-
-
-def shape_of(shape: tuple[int, ...], dtype: Any) -> Any:
-    """An abstract array, of the dtype that JAX gives to data of `dtype`."""
-    return jax.ShapeDtypeStruct(shape, _jax_dtype(dtype))  # type: ignore[no-untyped-call]
-
-
-def _jax_dtype(dtype: Any) -> Any:
-    return jnp.dtype(jax.dtypes.canonicalize_dtype(dtype))
-
-
-def _shapes(tree: Any) -> Any:
-    """A tree's shapes and dtypes, for error messages and for comparing."""
-
-    def describe(x: Any) -> str:
-        if not hasattr(x, "shape"):
-            return repr(x)
-        return f"{x.dtype}[{','.join(map(str, x.shape))}]"
-
-    return jax.tree.map(describe, tree)

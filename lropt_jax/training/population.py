@@ -44,7 +44,9 @@ class Population:
         self._init = _init_program(Fingerprint(task.init), layout)
         self._start = _start_program(make, layout)
         self._run = _run_program(loss, make, _Numbers(numbers), layout)
-        self._evaluate = _evaluate_program(Fingerprint(task.evaluate), layout)
+        self._evaluate = _evaluate_program(
+            Fingerprint(task.evaluate), Fingerprint(task.summarize or _nothing_more), layout
+        )
         self._splits: dict[str, _Placed] = {}
 
     def start(self, keys: jax.Array, numbers: dict[str, Any]) -> Lane:
@@ -151,6 +153,10 @@ class Population:
         return found
 
 
+def _nothing_more(means: dict[str, Any]) -> dict[str, Any]:
+    return {}
+
+
 def is_key(x: Any) -> bool:
     """Whether an array, or its shape, is one of typed random keys."""
     return bool(jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key))
@@ -232,9 +238,11 @@ def _run_program(
 
 
 @functools.lru_cache(CACHED)
-def _evaluate_program(evaluate: Fingerprint[Any], layout: Layout) -> Any:
+def _evaluate_program(
+    evaluate: Fingerprint[Any], summarize: Fingerprint[Any], layout: Layout
+) -> Any:
     axes = (True, True, False, True)
-    lane = layout.resting(evaluation(evaluate.function))
+    lane = layout.resting(evaluation(evaluate.function, summarize.function))
     return layout.compiled(layout.over_lanes(lane, axes), axes)
 
 

@@ -17,6 +17,7 @@ import optax
 
 from lropt_jax.hyperparameters.state import set_hyperparams, wants_observation
 from lropt_jax.schedules.base import float_type
+from lropt_jax.tasks.task import summarized
 
 EVALUATION_CHUNK = 1000  # examples that one evaluation step holds at once
 
@@ -123,11 +124,12 @@ def segment(
 
 def evaluation(
     evaluate: Callable[[Any, Any, Any], Mapping[str, Any]],
+    summarize: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
 ) -> Callable[[Any, Any, Any], dict[str, jax.Array]]:
-    """The function that evaluates a model: `(params, model_state, split) -> means by name`.
+    """The function that evaluates a model: `(params, model_state, split) -> metrics by name`.
 
     Args:
-      evaluate: as in `Task`.
+      evaluate, summarize: as in `Task`.
     """
 
     def totals(params: Any, model_state: Any, batch: Any) -> dict[str, jax.Array]:
@@ -147,8 +149,9 @@ def evaluation(
             split = jax.tree.map(lambda a: a[chunks * EVALUATION_CHUNK :], split)
         if not parts or rest:
             parts.append(totals(params, model_state, split))
-        summed = jax.tree.map(lambda *x: sum(x) / examples, *parts)
-        return dict(summed)
+        means = jax.tree.map(lambda *x: sum(x) / examples, *parts)
+        metrics = summarized(means, summarize)
+        return {name: jnp.asarray(value, float_type()) for name, value in metrics.items()}
 
     return run
 

@@ -80,7 +80,7 @@ def of_sweep(
         "final_splits": str(list(final_splits)),
         "data": digest(task.splits) if is_task else "made by the task function",
         "batch_size": str(task.batch_size) if is_task else "made by the task function",
-        "task": digest([task.init, task.loss, task.evaluate] if is_task else task),
+        "task": digest([task.init, task.loss, task.evaluate, task.summarize] if is_task else task),
         "optimizer": digest(optimizer),
         "versions": versions(),
         "settings": str(flags()),

@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.hyperparameters.state import wants_observation
 from lropt_jax.sweeps.running.pieces import Job
+from lropt_jax.tasks.arrays import batch_of
 from lropt_jax.tasks.task import SPLITS, Task, check_task
 from lropt_jax.training.fitting import NEEDS_EVALUATIONS
 from lropt_jax.training.visits import Itinerary
@@ -129,18 +129,15 @@ def check_metric(metric: str, known: Sequence[str]) -> str:
 def metric_names(job: Job) -> tuple[list[str], list[str]]:
     """The metrics at each evaluation and those after the last update, by shapes alone."""
     task = job.task
-    batch = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct((task.batch_size, *a.shape[1:]), jnp.result_type(a.dtype)),  # type: ignore[no-untyped-call]
-        task.train,
-    )
 
-    def both(key: Any, batch: Any) -> Any:
+    def trained(key: Any, batch: Any) -> Any:
         params, model_state = task.init(key)
-        metrics = task.loss(params, model_state, batch, key)[1][1]
-        return metrics, task.evaluate(params, model_state, batch)
+        return task.loss(params, model_state, batch, key)[1][1]
 
-    trained, evaluated = jax.eval_shape(both, jax.random.key(0), batch)
-    names = ["train_loss", *(f"train_{name}" for name in trained)]
+    batch = batch_of(task.train, task.batch_size)
+    evaluated = task.metric_names
+    names = ["train_loss"]
+    names += [f"train_{name}" for name in jax.eval_shape(trained, jax.random.key(0), batch)]
     names += [] if task.valid is None else [f"valid_{name}" for name in evaluated]
     return names, [f"{split}_{name}" for split in job.final_splits for name in evaluated]
 

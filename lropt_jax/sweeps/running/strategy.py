@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.sweeps.running.pieces import Job
+from lropt_jax.tasks.arrays import batch_of
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fingerprint import Fingerprint
 from lropt_jax.training.layout import Layout
@@ -89,12 +89,6 @@ def lane_bytes(task: Task, lane: Lane) -> int:
       lane: its shapes.
     """
 
-    def batch(examples: int) -> Any:
-        return jax.tree.map(
-            lambda a: jax.ShapeDtypeStruct((examples, *a.shape[1:]), jnp.result_type(a.dtype)),  # type: ignore[no-untyped-call]
-            task.train,
-        )
-
     def kept(lane: Lane, batch: Any) -> Any:
         def loss(params: Any) -> Any:
             return task.loss(params, lane.model_state, batch, lane.key)[0]
@@ -102,12 +96,12 @@ def lane_bytes(task: Task, lane: Lane) -> int:
         return jax.vjp(loss, lane.params)[1]
 
     size = task.batch_size
-    backward = _bytes(jax.eval_shape(kept, lane, batch(size)))
+    backward = _bytes(jax.eval_shape(kept, lane, batch_of(task.train, size)))
     examples = max([min(EVALUATION_CHUNK, n) for n in task.num_examples.values()])
     return (
         2 * _bytes(lane)
         + _bytes(lane.params)
-        + max(backward + _bytes(batch(size)), backward * examples // size)
+        + max(backward + _bytes(batch_of(task.train, size)), backward * examples // size)
     )
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from lropt_jax.tasks.adapters.base import Network
 from lropt_jax.tasks.adapters.registry import adapt
-from lropt_jax.tasks.task import SPLITS, Task, shape_of
+from lropt_jax.tasks.arrays import shape_of
+from lropt_jax.tasks.task import SPLITS, Task
 
 
 def classification_task(model: Any, data: Any, batch_size: int = 128) -> Task:
@@ -63,8 +64,10 @@ def classification_task(model: Any, data: Any, batch_size: int = 128) -> Task:
         init=_Init(network, example.shape, example.dtype.name),
         loss=_Loss(network),
         evaluate=_Evaluate(network),
+        train=splits["train"],
+        valid=splits["valid"],
+        test=splits["test"],
         batch_size=batch_size,
-        **splits,
     )
     _check_classes(network, task, example)
     return task
