@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax import Task, adam, linear, sgd, sweep
-from lropt_jax.sweeps.keeping.store import Store
+from lropt_jax.sweeps.keeping.store import Directory
 
 EXAMPLES, FEATURES = 48, 4
 
@@ -96,12 +96,12 @@ class Stopped(Exception):
 
 def stop_after(monkeypatch: Any, saves: int) -> None:
     """The process dies after so many saves."""
-    real, left = Store.save, [saves]
+    real, left = Directory.save, [saves]
 
-    def save(self: Store, name: str, snapshot: Any) -> None:
+    def save(self: Directory, name: str, snapshot: Any) -> None:
         if not left[0]:
             raise Stopped
         left[0] -= 1
         real(self, name, snapshot)
 
-    monkeypatch.setattr(Store, "save", save)
+    monkeypatch.setattr(Directory, "save", save)

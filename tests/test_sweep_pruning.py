@@ -124,12 +124,12 @@ def test_a_diverged_trial_is_saved_by_a_copy():
 
 
 def test_population_based_training_resumes(tmp_path, monkeypatch):
-    from lropt_jax.sweeps import store as stores
+    from lropt_jax.sweeps.keeping import store as stores
 
     arguments = {"prune": pbt(every=5), "seeds": 2}
     space = {"learning_rate": log_grid(0.001, 1.0, 6)}
     whole = run(space, **arguments)
-    real, left = stores.Store.save, [7]
+    real, left = stores.Directory.save, [7]
 
     def save(self, name, snapshot):
         left[0] -= 1
@@ -138,7 +138,7 @@ def test_population_based_training_resumes(tmp_path, monkeypatch):
         real(self, name, snapshot)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stores.Store, "save", save)
+        patch.setattr(stores.Directory, "save", save)
         with pytest.raises(KeyboardInterrupt):
             run(space, directory=tmp_path, **arguments)
     resumed = run(space, directory=tmp_path, **arguments)

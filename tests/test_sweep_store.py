@@ -206,7 +206,7 @@ def test_other_data_code_and_versions_are_refused(finished, monkeypatch):
     with pytest.raises(ValueError, match=r"what differs: task \("):
         sweep(other, adam, SPACE, **arguments)
     with monkeypatch.context() as patch:
-        patch.setattr("lropt_jax.sweeps.keeping.identity.versions", lambda: "jax 99")
+        patch.setattr("lropt_jax.sweeps.planning.plan.versions", lambda: "jax 99")
         with pytest.raises(ValueError, match=r"what differs: versions \(.*jax 99"):
             run(SPACE, adam, directory=finished)
     with jax.enable_x64(True), pytest.raises(ValueError, match=r"what differs: .*settings"):

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
-import inspect
-import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.progress import Progress, progress_bar
-from lropt_jax.schedules import Schedule
 from lropt_jax.sweeps.deciding.rules import Rule
-from lropt_jax.sweeps.keeping.identity import of_sweep
-from lropt_jax.sweeps.keeping.store import Store
-from lropt_jax.sweeps.planning import checks
-from lropt_jax.sweeps.planning.groups import Group, groups
-from lropt_jax.sweeps.planning.space import Space, draw
+from lropt_jax.sweeps.keeping.store import opened
+from lropt_jax.sweeps.planning.plan import Plan, planned
+from lropt_jax.sweeps.planning.space import Space
 from lropt_jax.sweeps.results.result import SweepResult
-from lropt_jax.sweeps.results.table import Table
 from lropt_jax.sweeps.running.conductor import Conductor
-from lropt_jax.sweeps.running.pieces import Job, RunPieces
-from lropt_jax.sweeps.running.processes import AcrossProcesses, exchanged, own_directory
-from lropt_jax.sweeps.running.runners import InProcess, OnExecutor
-from lropt_jax.sweeps.running.strategy import Resolved, check_strategy, resolve
+from lropt_jax.sweeps.running.placement import Placement
+from lropt_jax.sweeps.running.processes import own_directory
 from lropt_jax.tasks.task import Task
-from lropt_jax.training.fitting import as_key
 from lropt_jax.training.visits import itinerary
 
 
@@ -118,162 +105,40 @@ def sweep(
       >>> result.best()["learning_rate"], str(result.status[-1, 0])
       (1.0, 'diverged')
     """
-    plan = itinerary(steps, eval_every)
-    seeds = checks.check_seeds(seeds)
-    width = checks.check_count("width", width)
-    check_strategy(strategy)
-    checks.check_devices(devices, executor)
-    if prune is not None:
-        checks.check_rule(prune, plan)
-    root = as_key(key)
-    words = np.asarray(jax.random.key_data(root))
-    configurations = draw(space, trials, words.ravel().tolist())
-    checks.check_names(optimizer, task, configurations)
-    of_task = [] if isinstance(task, Task) else list(inspect.signature(task).parameters)
-    grouped = groups(configurations, static=(*of_task, "batch_size"))
-    jobs = []
-    for group in grouped:
-        job = Job(
-            _task_of(task, of_task, group),
-            _optimizer_of(optimizer, group),
-            group.numbers,
-            plan,
-            words,
-            str(jax.random.key_impl(root)),
-            tuple(final_splits),
-        )
-        checks.check_job(job, [{n: configurations[t][n] for n in job.names} for t in group.trials])
-        jobs.append(job)
-    named = [checks.metric_names(job) for job in jobs]
-    kinds = zip(*named, strict=True)
-    metrics, final = (list(dict.fromkeys(itertools.chain(*names))) for names in kinds)
-    if prune is not None:
-        metric = checks.check_metric(prune.metric, named[0][0])
-        prune = dataclasses.replace(prune, metric=metric) if metric != prune.metric else prune  # type: ignore[type-var]
-    spread = executor is None and jax.process_count() > 1
-    if spread and directory is not None:
+    when = itinerary(steps, eval_every)
+    placement = Placement(strategy, width, devices, executor)
+    plan = planned(
+        task, optimizer, space, trials, seeds,
+        itinerary=when, key=key, rule=prune, splits=final_splits,
+    )  # fmt: skip
+    return trained(plan, placement, directory, progress)
+
+
+def trained(
+    plan: Plan,
+    placement: Placement,
+    directory: str | os.PathLike[str] | None = None,
+    progress: bool | Progress = True,
+) -> SweepResult:
+    """Trains a plan: what is trained, where, and where it is kept. See `sweep`.
+
+    Raises:
+      ValueError: for devices that there are not, and for a directory that holds another sweep.
+    """
+    if placement.spread and directory is not None:
         directory = own_directory(directory)
-    here = _devices_here(devices, executor, width, max(len(g.trials) for g in grouped) * len(seeds))
-
-    identity = {}
-    if directory is not None:
-        identity = of_sweep(
-            task, optimizer, configurations, seeds, plan, words, prune, final_splits,
-            strategy, width, here if executor is None else _count(devices),
-        )  # fmt: skip
-    with contextlib.ExitStack() as stack:
-        store = None
-        if directory is not None:
-            store = stack.enter_context(contextlib.closing(Store(directory, identity)))
-        total = len(configurations) * len(seeds) * plan.steps
-        if spread and jax.process_index():
-            progress = False
-        bar = stack.enter_context(progress_bar(progress, total, "sweep"))
-        table = Table(configurations, seeds, plan.evaluations, metrics, final)
-        stack.enter_context(_says_how_to_go_on(directory))
-        run, resolved = _runner(
-            jobs, grouped, table, strategy, width, here, devices, executor, store, bar
-        )
-        if spread:
-            resolved[:] = exchanged(resolved)[0]
-            run = AcrossProcesses(run)
-        if store is not None:
-            store.begin(resolved)
-        conductor = Conductor(jobs, grouped, resolved, table, prune, run, bar)
-        conductor.conduct()
-        result = table.finish(
-            strategy=[r.strategy for r in resolved],
-            width=[r.width for r in resolved],
-            model_steps=conductor.model_steps,
-            lineage=conductor.lineage,
-        )
-        if store is not None:
-            store.write_table(*result.table_file())
+    if placement.spread and jax.process_index():
+        progress = False
+    with (
+        opened(directory, lambda: {**plan.identity, **placement.identity(plan)}) as store,
+        progress_bar(progress, plan.model_steps, "sweep") as bar,
+        _says_how_to_go_on(directory),
+    ):
+        run = placement.runner(plan, store, bar)
+        store.begin(run.resolved)
+        result = Conductor(plan, run, bar).conduct()
+        store.finish(result)
     return result
-
-
-def _task_of(task: Task | Callable[..., Task], names: Sequence[str], group: Group) -> Task:
-    if not isinstance(task, Task):
-        made = task(**{name: group.fixed[name] for name in names if name in group.fixed})
-        if not isinstance(made, Task):
-            raise ValueError(f"task must return a Task, got {type(made).__name__}")
-        return made
-    if "batch_size" in group.fixed:
-        return dataclasses.replace(task, batch_size=group.fixed["batch_size"])
-    return task
-
-
-def _optimizer_of(
-    optimizer: Callable[..., optax.GradientTransformation], group: Group
-) -> Callable[..., optax.GradientTransformation]:
-    """The optimizer as a function of the group's numbers, which live in its state."""
-    parameters = inspect.signature(optimizer).parameters
-    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    fixed = {k: v for k, v in group.fixed.items() if k in parameters or anything}
-    # A schedule is a hyperparameter like a number; another callable is a choice of code.
-    code = tuple(k for k, v in fixed.items() if not isinstance(v, Schedule))
-    return functools.partial(_tuned, optimizer, code, fixed)
-
-
-def _tuned(
-    optimizer: Callable[..., Any], code: tuple[str, ...], fixed: dict[str, Any], /, **numbers: Any
-) -> optax.GradientTransformation:
-    # Made anew each time, since what tunable returns cannot be sent to another process.
-    return tunable(optimizer, static=code)(**fixed, **numbers)
-
-
-def _devices_here(devices: Any, executor: Any, width: int | None, lanes: int) -> list[Any]:
-    if executor is not None:
-        return []
-    if devices is None:
-        # More devices than lanes would train padding.
-        return list(jax.local_devices()[: width or lanes])
-    if isinstance(devices, (int, np.integer)):
-        found = jax.local_devices()
-        if devices > len(found):
-            raise ValueError(f"devices={devices}, but there are {len(found)}")
-        return list(found[: int(devices)])
-    return list(devices)
-
-
-def _count(devices: Any) -> int:
-    return 1 if devices is None else int(devices)
-
-
-def _runner(
-    jobs: Sequence[Job],
-    grouped: Sequence[Group],
-    table: Table,
-    strategy: str,
-    width: int | None,
-    here: Sequence[Any],
-    devices: Any,
-    executor: Any,
-    store: Store | None,
-    bar: Progress,
-) -> tuple[RunPieces, list[Resolved]]:
-    """What runs the pieces, and how each group runs: as the directory says, or found now."""
-    elsewhere = None
-    if executor is not None:
-        elsewhere = OnExecutor(executor, jobs, _count(devices), store, bar)
-    resolved = None if store is None else store.resolved
-    if resolved is None:
-        resolved = []
-        for g, group in enumerate(grouped):
-            seeds = len(table.seeds)
-            lanes = len(group.trials) * seeds
-            numbers = {
-                name: np.array([table.trials[t][name] for t in group.trials], float)
-                for name in group.numbers
-            }
-            if elsewhere is not None:
-                resolved.append(elsewhere.resolve(g, numbers, lanes, seeds, strategy, width))
-            else:
-                resolved.append(resolve(jobs[g], numbers, lanes, seeds, strategy, width, here))
-    if elsewhere is not None:
-        elsewhere.resolved = resolved
-        return elsewhere, resolved
-    return InProcess(jobs, resolved, here, store, bar), resolved
 
 
 @contextlib.contextmanager

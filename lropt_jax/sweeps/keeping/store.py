@@ -13,16 +13,18 @@ the newest be damaged after all, the one before still stands.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from lropt_jax.sweeps.keeping.lock import Lock
+from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.running.pieces import Arrays, Rows, Snapshot
 from lropt_jax.sweeps.running.strategy import Resolved
 
@@ -32,7 +34,65 @@ _COLUMNS = ("step", "ended", "diverged_at")
 _FILE = re.compile(r"(?P<name>.+)\.(?P<number>\d+)\.npz")
 
 
-class Store:
+class Store(Protocol):
+    """Where a sweep's progress is kept.
+
+    Attributes:
+      keeps: whether anything is.
+      resolved: how each group runs, where that is settled already.
+    """
+
+    keeps: bool
+    resolved: list[Resolved] | None
+
+    def begin(self, resolved: list[Resolved]) -> None:
+        """Settles how each group runs."""
+
+    def load(self, name: str) -> Snapshot | None:
+        """The newest whole snapshot of a piece, or None."""
+
+    def save(self, name: str, snapshot: Snapshot) -> None:
+        """Keeps a snapshot of a piece."""
+
+    def finish(self, result: SweepResult) -> None:
+        """Keeps what came out."""
+
+
+class Nowhere:
+    """Keeps nothing."""
+
+    keeps = False
+    resolved: list[Resolved] | None = None
+
+    def begin(self, resolved: list[Resolved]) -> None:
+        pass
+
+    def load(self, name: str) -> None:
+        return None
+
+    def save(self, name: str, snapshot: Snapshot) -> None:
+        pass
+
+    def finish(self, result: SweepResult) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def opened(
+    directory: str | os.PathLike[str] | None, identity: Callable[[], Mapping[str, str]]
+) -> Iterator[Store]:
+    """A `Directory`, locked until the end, or `Nowhere` for None. See `Directory`."""
+    if directory is None:
+        yield Nowhere()
+        return
+    store = Directory(directory, identity())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+class Directory:
     """A sweep's directory.
 
     Args:
@@ -43,6 +103,8 @@ class Store:
       ValueError: when the directory holds something else, another sweep (it says what
         differs), or is being worked on; it is left untouched then.
     """
+
+    keeps = True
 
     def __init__(self, directory: str | os.PathLike[str], identity: Mapping[str, str]):
         self.path = Path(directory)
@@ -97,8 +159,9 @@ class Store:
         self._superseded = [self._file(name, n) for n in before]
         self._numbers[name] = [number]
 
-    def write_table(self, file_name: str, content: bytes) -> None:
+    def finish(self, result: SweepResult) -> None:
         """Writes the table, unless it is there already."""
+        file_name, content = result.table_file()
         path = self.path / file_name
         if not path.exists() or path.read_bytes() != content:
             write(path, content)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from lropt_jax.hyperparameters.state import wants_observation
-from lropt_jax.sweeps.running.pieces import Job
+from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.tasks.arrays import batch_of
 from lropt_jax.tasks.task import SPLITS, Task, check_task
 from lropt_jax.training.fitting import NEEDS_EVALUATIONS
@@ -95,7 +95,7 @@ def check_job(job: Job, trials: Sequence[Mapping[str, Any]]) -> None:
         an optimizer that cannot take its numbers as data.
     """
     check_task(job.task)
-    for split in job.final_splits:
+    for split in job.splits:
         if split not in SPLITS or getattr(job.task, split) is None:
             raise ValueError(f"final_splits: the task has no split {split!r}")
     for trial in trials:
@@ -105,7 +105,7 @@ def check_job(job: Job, trials: Sequence[Mapping[str, Any]]) -> None:
             words = ", ".join(f"{k}={v!r}" for k, v in trial.items())
             raise ValueError(f"space: the optimizer refuses {words}: {error}") from error
     state = _optimizer_state(job)
-    if wants_observation(state) and job.plan.eval_every >= job.plan.steps:
+    if wants_observation(state) and job.itinerary.eval_every >= job.itinerary.steps:
         raise ValueError(NEEDS_EVALUATIONS)
 
 
@@ -139,7 +139,7 @@ def metric_names(job: Job) -> tuple[list[str], list[str]]:
     names = ["train_loss"]
     names += [f"train_{name}" for name in jax.eval_shape(trained, jax.random.key(0), batch)]
     names += [] if task.valid is None else [f"valid_{name}" for name in evaluated]
-    return names, [f"{split}_{name}" for split in job.final_splits for name in evaluated]
+    return names, [f"{split}_{name}" for split in job.splits for name in evaluated]
 
 
 def _optimizer_state(job: Job) -> Any:

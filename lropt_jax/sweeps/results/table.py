@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.running.pieces import Arrays, Piece, Snapshot
 
@@ -15,25 +15,15 @@ class Table:
     """The values as they come in.
 
     Args:
-      trials: the configurations.
-      seeds: the seeds.
-      steps: updates taken at each evaluation.
-      metrics: the names of the metrics at each evaluation.
-      final: the names of those after the last update.
+      plan: what is trained.
     """
 
-    def __init__(
-        self,
-        trials: Sequence[dict[str, Any]],
-        seeds: Sequence[int],
-        steps: list[int],
-        metrics: Sequence[str],
-        final: Sequence[str],
-    ):
-        self.trials, self.seeds, self.steps = list(trials), list(seeds), steps
-        shape = (len(self.trials), len(self.seeds))
-        self.values: Arrays = {name: np.full((*shape, len(steps)), np.nan) for name in metrics}
-        self.final: Arrays = {name: np.full(shape, np.nan) for name in final}
+    def __init__(self, plan: Plan):
+        self._plan = plan
+        shape = (len(plan.configurations), len(plan.seeds))
+        evaluations = len(plan.itinerary.evaluations)
+        self.values: Arrays = {m: np.full((*shape, evaluations), np.nan) for m in plan.metrics}
+        self.final: Arrays = {name: np.full(shape, np.nan) for name in plan.final}
         self.diverged_at = np.full(shape, -1)
         self.reached = np.zeros(shape, int)
         self.pruned = np.zeros(shape[0], bool)
@@ -70,9 +60,9 @@ class Table:
         status[self.pruned] = "pruned"
         status[self.diverged_at >= 0] = "diverged"
         return SweepResult(
-            self.trials,
-            self.seeds,
-            np.asarray(self.steps),
+            list(self._plan.configurations),
+            list(self._plan.seeds),
+            np.asarray(self._plan.itinerary.evaluations),
             self.values,
             self.final,
             status,

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lropt_jax.progress import Progress
-from lropt_jax.sweeps.deciding.rules import Decision, Rule, Standing
-from lropt_jax.sweeps.planning.groups import Group, chunks, chunks_by_seed
+from lropt_jax.sweeps.deciding.rules import Decision, Standing
+from lropt_jax.sweeps.planning.groups import chunks, chunks_by_seed
+from lropt_jax.sweeps.planning.plan import Plan
+from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.results.table import Table
-from lropt_jax.sweeps.running.pieces import Job, Piece, RunPieces, Snapshot, State
-from lropt_jax.sweeps.running.strategy import Resolved
+from lropt_jax.sweeps.running.pieces import Piece, Runner, Snapshot, State
 
 Lane = tuple[int, int]
 
@@ -39,39 +40,25 @@ class Conductor:
     """A sweep from its first rung to its last.
 
     Args:
-      jobs: one a group.
-      groups: the groups.
-      resolved: how each runs.
-      table: where outcomes go; it knows trials and seeds.
-      rule: who goes on, or None when all do.
+      plan: what is trained.
       run: runs pieces, in any order, here or elsewhere.
       bar: what a person sees.
     """
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        groups: Sequence[Group],
-        resolved: Sequence[Resolved],
-        table: Table,
-        rule: Rule | None,
-        run: RunPieces,
-        bar: Progress,
-    ):
-        self._jobs, self._groups, self._resolved = jobs, groups, resolved
-        self._table, self._rule, self._run, self._bar = table, rule, run, bar
-        self._plan = jobs[0].plan
-        self._numbers = [dict(trial) for trial in table.trials]
-        self._group_of = {t: g for g, group in enumerate(groups) for t in group.trials}
+    def __init__(self, plan: Plan, run: Runner, bar: Progress):
+        self._plan, self._run, self._bar = plan, run, bar
+        self._table = Table(plan)
+        self._numbers = [dict(trial) for trial in plan.configurations]
+        self._group_of = {t: g for g, group in enumerate(plan.groups) for t in group.trials}
         self._bank: dict[Lane, tuple[State, int]] = {}
-        self.lineage: list[Event] = []
-        self.model_steps = 0
+        self._lineage: list[Event] = []
+        self._model_steps = 0
 
-    def conduct(self) -> None:
-        """Trains everything; the outcomes are in the table then."""
-        decisions = [] if self._rule is None else self._rule.rungs(self._plan)
-        stops = [*decisions, len(self._plan.evaluations)]
-        alive: tuple[int, ...] = tuple(range(len(self._table.trials)))
+    def conduct(self) -> SweepResult:
+        """Trains everything."""
+        rule, evaluations = self._plan.rule, len(self._plan.itinerary.evaluations)
+        stops = [*([] if rule is None else rule.rungs(self._plan.itinerary)), evaluations]
+        alive: tuple[int, ...] = tuple(range(len(self._numbers)))
         copied: set[int] = set()
         first = 0
         for rung, last in enumerate(stops):
@@ -80,7 +67,7 @@ class Conductor:
             arrived: dict[Lane, tuple[State, int]] = {}
             for piece, outcome in self._run(pieces, functools.partial(self._watch, alive)):
                 self._table.record(piece, outcome)
-                self.model_steps += piece.updates(self._plan) * len(piece.lanes)
+                self._model_steps += piece.updates(self._plan.itinerary) * len(piece.lanes)
                 if keep:
                     state = outcome.state
                     arrived |= {lane: (state, i) for i, lane in enumerate(piece.lanes)}
@@ -92,6 +79,12 @@ class Conductor:
             alive, copied = decision.alive, {c.trial for c in decision.copies}
             self._bank = self._survivors(arrived, decision)
             first = last
+        return self._table.finish(
+            strategy=[r.strategy for r in self._run.resolved],
+            width=[r.width for r in self._run.resolved],
+            model_steps=self._model_steps,
+            lineage=self._lineage,
+        )
 
     def _pieces(
         self,
@@ -103,12 +96,12 @@ class Conductor:
         keep: bool,
     ) -> Iterator[Piece]:
         """The pieces of a rung, each made when it is asked for."""
-        seeds = self._table.seeds
-        for g, group in enumerate(self._groups):
-            pack = chunks_by_seed if self._resolved[g].strategy == "shared" else chunks
+        seeds = self._plan.seeds
+        for g, group in enumerate(self._plan.groups):
+            resolved = self._run.resolved[g]
+            pack = chunks_by_seed if resolved.strategy == "shared" else chunks
             lanes = [(t, s) for t in group.trials if t in set(alive) for s in range(len(seeds))]
-            width = self._resolved[g].width
-            for i, chunk in enumerate(pack(lanes, width * self._run.chunks)):
+            for i, chunk in enumerate(pack(lanes, resolved.width * self._run.chunks)):
                 yield Piece(
                     name=f"rung{rung}-group{g}-piece{i}",
                     group=g,
@@ -120,7 +113,7 @@ class Conductor:
                     },
                     first=first,
                     last=last,
-                    width=width,
+                    width=resolved.width,
                     state=self._gathered(chunk) if first else None,
                     replaced=any(t in copied for t, _ in chunk),
                     keep=keep,
@@ -135,36 +128,36 @@ class Conductor:
         return State(leaves, np.array([state.diverged_at[row] for state, row in rows]))
 
     def _decide(self, rung: int, alive: tuple[int, ...], last: int) -> Decision:
-        assert self._rule is not None
+        assert self._plan.rule is not None
         columns = [
-            {k: float(self._numbers[t][k]) for k in self._groups[self._group_of[t]].numbers}
+            {k: float(self._numbers[t][k]) for k in self._plan.groups[self._group_of[t]].numbers}
             for t in range(len(self._numbers))
         ]
         initial: dict[str, list[float]] = {}
-        for t, trial in enumerate(self._table.trials):
+        for t, trial in enumerate(self._plan.configurations):
             for name in columns[t]:
                 initial.setdefault(name, []).append(float(trial[name]))
         standing = Standing(
             rung,
             alive,
-            self._table.at(self._rule.metric, last - 1),
+            self._table.at(self._plan.rule.metric, last - 1),
             [self._group_of[t] for t in range(len(columns))],
             columns,
             {name: (min(values), max(values)) for name, values in initial.items()},
-            tuple(int(word) for word in self._jobs[0].key.ravel()),
+            tuple(int(word) for word in self._plan.key.ravel()),
         )
-        return self._rule.decide(standing)
+        return self._plan.rule.decide(standing)
 
     def _release(self, alive: Sequence[int], decision: Decision, last: int) -> None:
         """Marks who was pruned, and takes over the numbers of copies."""
         pruned = sorted(set(alive) - set(decision.alive))
         self._table.pruned[pruned] = True
-        step = self._plan.evaluations[last - 1]
-        seeds = len(self._table.seeds)
-        self._bar.skip(len(pruned) * seeds * (self._plan.steps - step))
+        itinerary, seeds = self._plan.itinerary, len(self._plan.seeds)
+        step = itinerary.evaluations[last - 1]
+        self._bar.skip(len(pruned) * seeds * (itinerary.steps - step))
         for copy in decision.copies:
             self._numbers[copy.trial] = {**self._numbers[copy.trial], **copy.numbers}
-            self.lineage.append(Event(step, copy.trial, copy.source, copy.numbers))
+            self._lineage.append(Event(step, copy.trial, copy.source, copy.numbers))
 
     def _survivors(
         self, arrived: dict[Lane, tuple[State, int]], decision: Decision
@@ -173,7 +166,7 @@ class Conductor:
         source = {t: t for t in decision.alive} | {c.trial: c.source for c in decision.copies}
         bank = {}
         for trial in decision.alive:
-            for s in range(len(self._table.seeds)):
+            for s in range(len(self._plan.seeds)):
                 state, row = arrived[source[trial], s]
                 bank[trial, s] = (state.rows([row]), 0)
         return bank
@@ -184,7 +177,7 @@ class Conductor:
 
     def _note(self, alive: Sequence[int]) -> None:
         diverged = self._table.diverged_at >= 0
-        lanes = len(alive) * len(self._table.seeds) - int(diverged[list(alive)].sum())
+        lanes = len(alive) * len(self._plan.seeds) - int(diverged[list(alive)].sum())
         words = [f"{lanes} lanes alive"]
         if diverged.any():
             words.append(f"{diverged.sum()} diverged")

@@ -7,46 +7,15 @@ progress saved after each segment, or on another machine.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-import optax
 
-from lropt_jax.tasks.task import Task
-from lropt_jax.training.layout import Layout
-from lropt_jax.training.population import Population
+from lropt_jax.sweeps.running.strategy import Resolved
 from lropt_jax.training.visits import Itinerary
 
 Arrays = dict[str, np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Job:
-    """What all pieces of a group share.
-
-    Attributes:
-      task: the training problem.
-      optimizer: `optimizer(**numbers)` makes a lane's transformation.
-      names: of the numbers.
-      plan: when the host visits.
-      key: the words of the sweep's key.
-      key_type: the generator that the key is for.
-      final_splits: the splits to evaluate after the last update.
-    """
-
-    task: Task
-    optimizer: Callable[..., optax.GradientTransformation]
-    names: tuple[str, ...]
-    plan: Itinerary
-    key: np.ndarray
-    key_type: str
-    final_splits: tuple[str, ...]
-
-    def population(self, layout: Layout, numbers: Mapping[str, np.ndarray]) -> Population:
-        """The programs of this job on these devices."""
-        first = {name: float(values[0]) for name, values in numbers.items()}
-        return Population(self.task, self.optimizer, first, layout)
 
 
 @dataclasses.dataclass
@@ -77,7 +46,7 @@ class Piece:
       lanes: `(trial, seed number)` of each lane.
       seeds: the seed of each lane.
       numbers: the hyperparameters of each lane, by name.
-      first, last: the evaluations that it makes, as numbers in the plan, `last` not included.
+      first, last: the evaluations that it makes, as numbers in the itinerary, `last` not included.
       width: lanes of the program; when there are more, the others wait for a free place.
       state: the lanes to go on with, or None to begin.
       replaced: whether `numbers` replace those in the state.
@@ -96,9 +65,9 @@ class Piece:
     replaced: bool = False
     keep: bool = False
 
-    def updates(self, plan: Itinerary) -> int:
+    def updates(self, itinerary: Itinerary) -> int:
         """The updates of each lane."""
-        stops = [0, *plan.evaluations]
+        stops = [0, *itinerary.evaluations]
         return stops[self.last] - stops[self.first]
 
 
@@ -160,14 +129,16 @@ def unseen(piece: Piece, snapshot: Snapshot) -> None:
     """Takes no notice of what happens inside a piece."""
 
 
-class RunPieces(Protocol):
+class Runner(Protocol):
     """Runs pieces, in any order, here or elsewhere.
 
     Attributes:
       chunks: how many widths of lanes to give to a piece.
+      resolved: how each group runs.
     """
 
     chunks: int
+    resolved: list[Resolved]
 
     def __call__(
         self, pieces: Iterable[Piece], seen: Seen = unseen

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.sweeps.running.pieces import Piece, RunPieces, Seen, Snapshot, unseen
+from lropt_jax.sweeps.running.pieces import Piece, Runner, Seen, Snapshot, unseen
 
 
 class AcrossProcesses:
@@ -25,12 +25,14 @@ class AcrossProcesses:
 
     Attributes:
       chunks: one width a piece, so that all processes have their share.
+      resolved: how each group runs, as the first process found it.
     """
 
     chunks = 1
 
-    def __init__(self, run: RunPieces):
+    def __init__(self, run: Runner):
         self._run = run
+        run.resolved = self.resolved = exchanged(run.resolved)[0]
 
     def __call__(
         self, pieces: Iterable[Piece], seen: Seen = unseen

@@ -15,7 +15,8 @@ import numpy as np
 from lropt_jax.hyperparameters.state import set_hyperparams
 from lropt_jax.schedules.base import float_type
 from lropt_jax.sweeps.planning.groups import placed
-from lropt_jax.sweeps.running.pieces import Arrays, Job, Piece, Rows, Snapshot
+from lropt_jax.sweeps.planning.jobs import Job
+from lropt_jax.sweeps.running.pieces import Arrays, Piece, Rows, Snapshot
 from lropt_jax.training.population import Population, on_host
 from lropt_jax.training.run import Run
 from lropt_jax.training.segment import Lane
@@ -84,7 +85,7 @@ class Queue:
         skip: Callable[[int], None],
     ):
         self._job, self._piece, self._population, self._skip = job, piece, population, skip
-        stops = [0, *job.plan.evaluations]
+        stops = [0, *job.itinerary.evaluations]
         self._start, self._end = stops[piece.first], stops[piece.last]
         self._run: Run | None = None
         self._lane_in = np.full(piece.width, EMPTY)  # the lane in each place
@@ -112,22 +113,22 @@ class Queue:
 
     def visit(self, segment_done: Callable[[int, bool], None]) -> None:
         """Trains to the next evaluation of some lanes, or the divergence of others."""
-        run, plan, now = self._run, self._job.plan, self.now
+        run, itinerary, now = self._run, self._job.itinerary, self.now
         assert run is not None
 
         def noted(model_steps: int, last: bool) -> None:
             self._note()
             segment_done(model_steps, last)
 
-        there, metrics = run.visit(plan, noted)
+        there, metrics = run.visit(itinerary, noted)
         lanes = self._lane_in[there]
-        columns = plan.evaluations_made(run.step[there]) - 1 - self._piece.first
+        columns = itinerary.evaluations_made(run.step[there]) - 1 - self._piece.first
         for name, values in metrics.items():
             _table(now.metrics, name, self._shape)[lanes, columns] = values[there]
         finished = there & (run.step == self._end)
-        if self._end == plan.steps and finished.any():
+        if self._end == itinerary.steps and finished.any():
             lanes = self._lane_in[finished]
-            for split in self._job.final_splits:
+            for split in self._job.splits:
                 for name, values in run.evaluate(split, finished).items():
                     _table(now.final, name, self._shape[:1])[lanes] = values[finished]
         self._note()
@@ -217,7 +218,7 @@ class Queue:
         run, now, lanes = self._run, self.now, rows.lanes
         assert run is not None
         run.step[places], run.diverged_at[places] = now.step[lanes], now.diverged_at[lanes]
-        run.since[places] = self._job.plan.last_evaluation(now.step[lanes])
+        run.since[places] = self._job.itinerary.last_evaluation(now.step[lanes])
         for name, values in now.totals.items():
             run.totals[name] = np.zeros(self._piece.width)
             run.totals[name][places] = values[lanes]

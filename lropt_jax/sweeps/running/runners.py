@@ -13,10 +13,12 @@ import numpy as np
 
 from lropt_jax.progress import Progress
 from lropt_jax.sweeps.keeping.store import Store
-from lropt_jax.sweeps.running.pieces import Job, Piece, Seen, Snapshot, unseen
+from lropt_jax.sweeps.planning.digests import settings
+from lropt_jax.sweeps.planning.plan import Plan
+from lropt_jax.sweeps.running.pieces import Piece, Seen, Snapshot, unseen
 from lropt_jax.sweeps.running.queue import run_piece
-from lropt_jax.sweeps.running.strategy import Resolved
-from lropt_jax.sweeps.running.worker import flags, on_worker, resolve_there, run_there
+from lropt_jax.sweeps.running.strategy import Load, Resolved, resolve
+from lropt_jax.sweeps.running.worker import on_worker, run_there
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.population import Population
 from lropt_jax.validation import require
@@ -29,58 +31,52 @@ class InProcess:
     """Runs pieces one after another on this process's devices.
 
     Args:
-      jobs: one a group.
-      resolved: how each runs.
+      plan: what is trained.
       devices: to run on.
-      store: where progress is kept, or None.
+      store: where progress is kept.
       bar: what a person sees.
 
     Attributes:
       chunks: widths of a piece's queue of lanes; those that wait take the places of those that
         have diverged.
+      resolved: how each group runs.
     """
 
     chunks = 8
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        resolved: Sequence[Resolved],
-        devices: Sequence[Any],
-        store: Store | None,
-        bar: Progress,
-    ):
-        self._jobs, self._resolved, self._devices = jobs, resolved, tuple(devices)
+    def __init__(self, plan: Plan, devices: Sequence[Any], store: Store, bar: Progress):
+        self._plan, self._devices = plan, tuple(devices)
         self._store, self._bar = store, bar
         self._populations: dict[int, Population] = {}
+        self.resolved: list[Resolved] = []
+
+    def resolve(self, group: int, strategy: str, width: int | None) -> Resolved:
+        """The strategy and width of a group, found on these devices."""
+        load, job = _load(self._plan, group), self._plan.jobs[group]
+        return resolve(load, strategy, width, job, self._devices)
 
     def __call__(
         self, pieces: Iterable[Piece], seen: Seen = unseen
     ) -> Iterator[tuple[Piece, Snapshot]]:
+        stops = [0, *self._plan.itinerary.evaluations]
         for piece in pieces:
-            job = self._jobs[piece.group]
-            begun = None if self._store is None else self._store.load(piece.name)
+            begun = self._store.load(piece.name)
             if begun is not None:
-                stops = [0, *job.plan.evaluations]
                 step = np.where(begun.ended, stops[piece.last], begun.step)
                 self._bar.skip(int((step - stops[piece.first]).sum()))
             if begun is not None and begun.done:
                 yield piece, begun
                 continue
-            save = None
-            if self._store is not None:
-                save = functools.partial(self._store.save, piece.name)
-            population = self._population(piece)
-            bar, told = self._bar, functools.partial(seen, piece)
-            yield (
-                piece,
-                run_piece(job, piece, population, begun, save, bar.advance, bar.skip, told),
-            )
+            job, bar = self._plan.jobs[piece.group], self._bar
+            population, told = self._population(piece), functools.partial(seen, piece)
+            save = functools.partial(self._store.save, piece.name) if self._store.keeps else None
+            outcome = run_piece(job, piece, population, begun, save, bar.advance, bar.skip, told)
+            yield piece, outcome
 
     def _population(self, piece: Piece) -> Population:
         if piece.group not in self._populations:
-            layout = Layout(self._resolved[piece.group].strategy, self._devices)
-            population = self._jobs[piece.group].population(layout, piece.numbers)
+            layout = Layout(self.resolved[piece.group].strategy, self._devices)
+            population = self._plan.jobs[piece.group].population(layout, piece.numbers)
             self._populations[piece.group] = population
         return self._populations[piece.group]
 
@@ -93,45 +89,31 @@ class OnExecutor:
 
     Attributes:
       chunks: one width a piece, so that there are many tasks.
+      resolved: how each group runs.
 
     Args:
+      plan: what is trained.
       executor: anything with `submit` whose results have `done` and `result`.
-      jobs: one a group.
       devices: how many of its own first devices each worker uses.
-      store: where outcomes are kept, or None.
+      store: where outcomes are kept.
       bar: what a person sees.
     """
 
     chunks = 1
 
-    def __init__(
-        self,
-        executor: Any,
-        jobs: Sequence[Job],
-        devices: int,
-        store: Store | None,
-        bar: Progress,
-    ):
+    def __init__(self, plan: Plan, executor: Any, devices: int, store: Store, bar: Progress):
         require("executor=", "sweeps", "cloudpickle")
         import cloudpickle
 
-        self._executor, self._jobs, self._devices = executor, jobs, devices
+        self._plan, self._executor, self._devices = plan, executor, devices
         self._store, self._bar = store, bar
-        self._packed = [cloudpickle.dumps((job, flags())) for job in jobs]
+        self._packed = [cloudpickle.dumps((job, settings())) for job in plan.jobs]
         self.resolved: list[Resolved] = []
         self._broken = False
 
-    def resolve(
-        self,
-        group: int,
-        numbers: dict[str, np.ndarray],
-        lanes: int,
-        seeds: int,
-        strategy: str,
-        width: int | None,
-    ) -> Resolved:
+    def resolve(self, group: int, strategy: str, width: int | None) -> Resolved:
         """The strategy and width of a group, found where it will run."""
-        task = functools.partial(resolve_there, numbers, lanes, seeds, strategy, width)
+        task = functools.partial(resolve, _load(self._plan, group), strategy, width)
         return next(self._all([(task, group, self._devices)]))[1]  # type: ignore[no-any-return]
 
     def __call__(
@@ -139,8 +121,8 @@ class OnExecutor:
     ) -> Iterator[tuple[Piece, Snapshot]]:
         waiting = []
         for piece in pieces:
-            kept = None if self._store is None else self._store.load(piece.name)
-            updates = piece.updates(self._jobs[piece.group].plan) * len(piece.lanes)
+            kept = self._store.load(piece.name)
+            updates = piece.updates(self._plan.itinerary) * len(piece.lanes)
             if kept is not None and kept.done:
                 self._bar.skip(updates)
                 yield piece, kept
@@ -152,8 +134,7 @@ class OnExecutor:
         ]
         for number, outcome in self._all(tasks):
             piece, updates = waiting[number]
-            if self._store is not None:
-                self._store.save(piece.name, outcome)
+            self._store.save(piece.name, outcome)
             self._bar.advance(updates)
             yield piece, outcome
 
@@ -210,6 +191,10 @@ class OnExecutor:
                     raise
                 self._broken = True
         here.append(number)
+
+
+def _load(plan: Plan, group: int) -> Load:
+    return Load(plan.numbers(group), plan.lanes(group), len(plan.seeds))
 
 
 def _result(future: Any) -> tuple[bool, Any]:

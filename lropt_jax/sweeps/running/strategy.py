@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.sweeps.running.pieces import Job
+from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.tasks.arrays import batch_of
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fingerprint import Fingerprint
@@ -48,33 +48,40 @@ def check_strategy(strategy: str) -> None:
         )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Load:
+    """The lanes of a group, as far as placing them takes.
+
+    Attributes:
+      numbers: the hyperparameters of some of them, by name.
+      lanes: how many there are.
+      seeds: the number of seeds; lanes of one seed see the same batches.
+    """
+
+    numbers: Mapping[str, np.ndarray]
+    lanes: int
+    seeds: int
+
+
 def resolve(
-    job: Job,
-    numbers: Mapping[str, np.ndarray],
-    lanes: int,
-    seeds: int,
-    strategy: str,
-    width: int | None,
-    devices: Sequence[Any],
+    load: Load, strategy: str, width: int | None, job: Job, devices: Sequence[Any]
 ) -> Resolved:
     """The strategy and width of a group.
 
     Args:
-      job: the group's.
-      numbers: the hyperparameters of some of its lanes.
-      lanes: their number in the group.
-      seeds: the number of seeds; lanes of one seed see the same batches.
+      load: its lanes.
       strategy: as in `sweep`.
       width: as in `sweep`.
+      job: what the lanes share.
       devices: to run on.
     """
-    count = len(devices)
+    count, lanes, numbers = len(devices), load.lanes, load.numbers
     if width is None:
         widest = max(1, min(_most_lanes(job, numbers, devices), lanes))
         width = -(-lanes // -(-lanes // widest))  # chunks of equal fullness
     width = -(-width // count) * count
     if strategy == "auto":
-        strategy = _fastest(job, numbers, lanes, seeds == 1, width, tuple(devices))
+        strategy = _fastest(job, numbers, lanes, load.seeds == 1, width, tuple(devices))
     return Resolved(strategy, width)
 
 
@@ -152,7 +159,7 @@ def _fastest(
     shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(job.task.train))
     functions = Fingerprint(job.task.loss), Fingerprint(job.optimizer)
     problem = (*functions, job.names, shapes, job.task.batch_size, one_seed, width, devices)
-    updates = job.plan.steps * -(-lanes // width)
+    updates = job.itinerary.steps * -(-lanes // width)
     if problem not in _FOUND and (problem, updates) not in _FOUND:
         names = ["vmap", "map", *([f"map:{BLOCK}"] if local > BLOCK else [])]
         names += ["shared"] if one_seed else []
@@ -193,14 +200,14 @@ class _Timed:
         return self._run(self._updates) / self._updates
 
     def _prepare(self) -> None:
-        plan, population = self.job.plan, self._population
+        itinerary, population = self.job.itinerary, self._population
         lanes = self._start()
-        self._feed = plan.feed(population.orders(lanes), 0, plan.capacity)
+        self._feed = itinerary.feed(population.orders(lanes), 0, itinerary.capacity)
         began = time.perf_counter()
         self._run(1)
         self.compiling = time.perf_counter() - began
         once = max(self._run(1), 1e-6)
-        self._updates = max(1, min(plan.capacity, int(TIMING / once)))
+        self._updates = max(1, min(itinerary.capacity, int(TIMING / once)))
 
     def _start(self) -> Lane:
         keys = jax.random.split(jax.random.key(0), self._width)

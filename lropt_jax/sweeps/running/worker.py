@@ -10,35 +10,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
-from lropt_jax.sweeps.running.pieces import Job, Piece, Snapshot
+from lropt_jax.sweeps.planning.digests import settings
+from lropt_jax.sweeps.planning.jobs import Job
+from lropt_jax.sweeps.running.pieces import Piece, Snapshot
 from lropt_jax.sweeps.running.queue import run_piece
-from lropt_jax.sweeps.running.strategy import Resolved, resolve
+from lropt_jax.sweeps.running.strategy import Resolved
 from lropt_jax.training.layout import Layout
-
-FLAGS = (
-    "jax_enable_x64",
-    "jax_default_prng_impl",
-    "jax_threefry_partitionable",
-    "jax_default_matmul_precision",
-)
-
-
-def flags() -> dict[str, Any]:
-    """JAX's settings that results depend on."""
-    return {name: getattr(jax.config, name) for name in FLAGS}
 
 
 def on_worker(packed_job: bytes, task: Any, devices: int) -> tuple[str, Any, str]:
     """Runs a task where it arrives; its errors are returned, so that only a lost worker raises."""
     try:
-        job, settings = _unpacked(packed_job)
+        job, wanted = _unpacked(packed_job)
         if isinstance(task, bytes):
             import cloudpickle
 
             task = cloudpickle.loads(task)
-        return "done", _with_flags(settings, lambda: task(job, _own_devices(devices))), ""
+        return "done", _with_settings(wanted, lambda: task(job, _own_devices(devices))), ""
     except Exception as error:
         words = traceback.format_exc()
         try:
@@ -52,19 +41,6 @@ def run_there(piece: Piece, resolved: Resolved, job: Job, devices: Sequence[Any]
     """A piece, trained."""
     population = job.population(Layout(resolved.strategy, tuple(devices)), piece.numbers)
     return run_piece(job, piece, population)
-
-
-def resolve_there(
-    numbers: dict[str, np.ndarray],
-    lanes: int,
-    seeds: int,
-    strategy: str,
-    width: int | None,
-    job: Job,
-    devices: Sequence[Any],
-) -> Resolved:
-    """A group's strategy and width, found on the worker."""
-    return resolve(job, numbers, lanes, seeds, strategy, width, devices)
 
 
 # Unpacked once on a worker, with the data of the task. The digest also tells when to let go.
@@ -98,10 +74,10 @@ def _own_devices(count: int) -> list[Any]:
     return list(devices[:count])
 
 
-def _with_flags(settings: dict[str, Any], function: Callable[[], Any]) -> Any:
+def _with_settings(wanted: dict[str, Any], function: Callable[[], Any]) -> Any:
     """Runs under the settings of the calling process."""
-    before = flags()
-    changed = {k: v for k, v in settings.items() if before[k] != v}
+    before = settings()
+    changed = {k: v for k, v in wanted.items() if before[k] != v}
     try:
         for name, value in changed.items():
             jax.config.update(name, value)  # type: ignore[no-untyped-call]

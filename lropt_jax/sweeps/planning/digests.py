@@ -1,4 +1,4 @@
-"""Is it the same sweep? What a directory's values depend on, in words and digests.
+"""Are two values the same? Digests of data and code, and what else results depend on.
 
 A digest is the same in every process. Functions are compared by their code, their defaults, what
 they close over and the globals that they name, on and on into the user's own modules; what comes
@@ -17,19 +17,23 @@ import site
 import sys
 import sysconfig
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from lropt_jax.sweeps.running.worker import flags
-from lropt_jax.tasks.task import Task
 from lropt_jax.training.population import is_key
 
 LIBRARIES = ("lropt_jax", "jax", "jaxlib", "optax", "flax", "chex", "numpy", "scipy")
 PLAIN = (int, float, complex, str, bytes, type(None), type(Ellipsis))
+SETTINGS = (
+    "jax_enable_x64",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_default_matmul_precision",
+)
 RECORDED = ("lropt_jax", "jax", "jaxlib", "optax", "flax", "numpy")
 
 
@@ -49,42 +53,9 @@ def versions() -> str:
     return ", ".join(f"{name} {version}" for name, version in found.items())
 
 
-def of_sweep(
-    task: Any,
-    optimizer: Any,
-    configurations: Any,
-    seeds: Sequence[int],
-    plan: Any,
-    words: np.ndarray,
-    prune: Any,
-    final_splits: Sequence[str],
-    strategy: str,
-    width: int | None,
-    devices: Any,
-) -> dict[str, str]:
-    """What a sweep's values depend on, in words, by names that its caller knows."""
-    is_task = isinstance(task, Task)
-    kinds = sorted({d.device_kind for d in devices}) if isinstance(devices, list) else ["workers'"]
-    count = len(devices) if isinstance(devices, list) else devices
-    return {
-        "space": f"{len(configurations)} trials, {digest(configurations)}",
-        "seeds": str(list(seeds)),
-        "steps": str(plan.steps),
-        "eval_every": str(plan.eval_every),
-        "key": str(words.tolist()),
-        "strategy": strategy,
-        "width": str(width),
-        "devices": f"{count} {', '.join(kinds)}",
-        "processes": f"{jax.process_index()} of {jax.process_count()}",
-        "prune": repr(prune),
-        "final_splits": str(list(final_splits)),
-        "data": digest(task.splits) if is_task else "made by the task function",
-        "batch_size": str(task.batch_size) if is_task else "made by the task function",
-        "task": digest([task.init, task.loss, task.evaluate, task.summarize] if is_task else task),
-        "optimizer": digest(optimizer),
-        "versions": versions(),
-        "settings": str(flags()),
-    }
+def settings() -> dict[str, Any]:
+    """JAX's settings that results depend on."""
+    return {name: getattr(jax.config, name) for name in SETTINGS}
 
 
 class _Digest:

@@ -1,0 +1,84 @@
+"""What do the lanes of one program share? A task, an optimizer and a timetable, as a pure value."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import optax
+
+from lropt_jax.hyperparameters.building import tunable
+from lropt_jax.schedules import Schedule
+from lropt_jax.sweeps.planning.groups import Group
+from lropt_jax.tasks.task import Task
+from lropt_jax.training.layout import Layout
+from lropt_jax.training.population import Population
+from lropt_jax.training.visits import Itinerary
+
+Optimizer = Callable[..., optax.GradientTransformation]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Job:
+    """What all lanes of a group share; all that a worker needs beside the lanes.
+
+    Attributes:
+      task: the training problem.
+      optimizer: `optimizer(**numbers)` makes a lane's transformation.
+      names: of the numbers.
+      itinerary: when the host visits.
+      key: the words of the plan's key.
+      key_type: the generator that the key is for.
+      splits: those to evaluate as a whole after the last update.
+    """
+
+    task: Task
+    optimizer: Optimizer
+    names: tuple[str, ...]
+    itinerary: Itinerary
+    key: np.ndarray
+    key_type: str
+    splits: tuple[str, ...] = ()
+
+    def population(self, layout: Layout, numbers: Mapping[str, np.ndarray]) -> Population:
+        """The programs of this job on these devices."""
+        first = {name: float(values[0]) for name, values in numbers.items()}
+        return Population(self.task, self.optimizer, first, layout)
+
+
+def task_of(task: Task | Callable[..., Task], group: Group) -> Task:
+    """The task of a group's trials.
+
+    Raises:
+      ValueError: when the function of a task returns none.
+    """
+    if not isinstance(task, Task):
+        names = inspect.signature(task).parameters
+        made = task(**{name: group.fixed[name] for name in names if name in group.fixed})
+        if not isinstance(made, Task):
+            raise ValueError(f"task must return a Task, got {type(made).__name__}")
+        return made
+    if "batch_size" in group.fixed:
+        return dataclasses.replace(task, batch_size=group.fixed["batch_size"])
+    return task
+
+
+def optimizer_of(optimizer: Optimizer, group: Group) -> Optimizer:
+    """The optimizer as a function of a group's numbers, which live in its state."""
+    parameters = inspect.signature(optimizer).parameters
+    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    fixed = {k: v for k, v in group.fixed.items() if k in parameters or anything}
+    # A schedule is a hyperparameter like a number; another callable is a choice of code.
+    code = tuple(k for k, v in fixed.items() if not isinstance(v, Schedule))
+    return functools.partial(_tuned, optimizer, code, fixed)
+
+
+def _tuned(
+    optimizer: Callable[..., Any], code: tuple[str, ...], fixed: dict[str, Any], /, **numbers: Any
+) -> optax.GradientTransformation:
+    # Made anew each time, since what tunable returns cannot be sent to another process.
+    return tunable(optimizer, static=code)(**fixed, **numbers)

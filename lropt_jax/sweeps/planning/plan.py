@@ -1,0 +1,163 @@
+"""What is trained? All that a sweep's values depend on but where it runs, as one value."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from lropt_jax.sweeps.deciding.rules import Rule
+from lropt_jax.sweeps.planning import checks
+from lropt_jax.sweeps.planning.digests import digest, settings, versions
+from lropt_jax.sweeps.planning.groups import Group, groups
+from lropt_jax.sweeps.planning.jobs import Job, Optimizer, optimizer_of, task_of
+from lropt_jax.sweeps.planning.space import Space, draw
+from lropt_jax.tasks.task import Task
+from lropt_jax.training.fitting import as_key
+from lropt_jax.training.visits import Itinerary
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """What is trained: every configuration on every seed. Made and checked by `planned`.
+
+    Attributes:
+      task: the training problem, or a function of names in the configurations that returns it.
+      optimizer: a function of the other names.
+      configurations: one a trial.
+      seeds: the same for every trial.
+      itinerary: when the host visits.
+      key: the words of the key that everything random comes from.
+      key_type: the generator that the key is for.
+      rule: who goes on, or None when all do.
+      splits: those to evaluate as a whole after the last update.
+      groups: the trials that share a program.
+      jobs: what each group shares.
+      metrics: the names of the metrics at each evaluation.
+      final: the names of those over whole splits after the last update.
+    """
+
+    task: Task | Callable[..., Task]
+    optimizer: Optimizer
+    configurations: tuple[dict[str, Any], ...]
+    seeds: tuple[int, ...]
+    itinerary: Itinerary
+    key: np.ndarray
+    key_type: str
+    rule: Rule | None
+    splits: tuple[str, ...]
+    groups: tuple[Group, ...]
+    jobs: tuple[Job, ...]
+    metrics: tuple[str, ...]
+    final: tuple[str, ...]
+
+    @property
+    def model_steps(self) -> int:
+        """Updates in all, when no lane is pruned."""
+        return len(self.configurations) * len(self.seeds) * self.itinerary.steps
+
+    def lanes(self, group: int) -> int:
+        """The lanes of a group."""
+        return len(self.groups[group].trials) * len(self.seeds)
+
+    def numbers(self, group: int) -> dict[str, np.ndarray]:
+        """What differs between the trials of a group, by name, (trials,)."""
+        found = self.groups[group]
+        return {
+            name: np.array([self.configurations[t][name] for t in found.trials], float)
+            for name in found.numbers
+        }
+
+    @functools.cached_property
+    def identity(self) -> dict[str, str]:
+        """What the values depend on, in words, by names that the caller of `sweep` knows."""
+        task = self.task
+        if isinstance(task, Task):
+            code = digest([task.init, task.loss, task.evaluate, task.summarize])
+            data, batch_size = digest(task.splits), str(task.batch_size)
+        else:
+            code, data, batch_size = digest(task), *["made by the task function"] * 2
+        return {
+            "space": f"{len(self.configurations)} trials, {digest(list(self.configurations))}",
+            "seeds": str(list(self.seeds)),
+            "steps": str(self.itinerary.steps),
+            "eval_every": str(self.itinerary.eval_every),
+            "key": str(self.key.tolist()),
+            "prune": repr(self.rule),
+            "final_splits": str(list(self.splits)),
+            "data": data,
+            "batch_size": batch_size,
+            "task": code,
+            "optimizer": digest(self.optimizer),
+            "versions": versions(),
+            "settings": str(settings()),
+        }
+
+
+def planned(
+    task: Task | Callable[..., Task],
+    optimizer: Optimizer,
+    space: Space | Sequence[Mapping[str, Any]],
+    trials: int | None = None,
+    seeds: int | Sequence[int] = 1,
+    *,
+    itinerary: Itinerary,
+    key: Any = 0,
+    rule: Rule | None = None,
+    splits: Sequence[str] = (),
+) -> Plan:
+    """What `sweep` is asked to train, checked on shapes alone. See `sweep` for the arguments.
+
+    Raises:
+      ValueError: for arguments that do not fit, before anything is compiled.
+    """
+    seeds = checks.check_seeds(seeds)
+    if rule is not None:
+        checks.check_rule(rule, itinerary)
+    root = as_key(key)
+    words = np.asarray(jax.random.key_data(root))
+    configurations = draw(space, trials, words.ravel().tolist())
+    checks.check_names(optimizer, task, configurations)
+    of_task = [] if isinstance(task, Task) else list(inspect.signature(task).parameters)
+    grouped = groups(configurations, static=(*of_task, "batch_size"))
+    jobs = []
+    for group in grouped:
+        job = Job(
+            task_of(task, group),
+            optimizer_of(optimizer, group),
+            group.numbers,
+            itinerary,
+            words,
+            str(jax.random.key_impl(root)),
+            tuple(splits),
+        )
+        checks.check_job(job, [{n: configurations[t][n] for n in job.names} for t in group.trials])
+        jobs.append(job)
+    named = [checks.metric_names(job) for job in jobs]
+    metrics, final = (
+        tuple(dict.fromkeys(itertools.chain(*names))) for names in zip(*named, strict=True)
+    )
+    if rule is not None:
+        metric = checks.check_metric(rule.metric, named[0][0])
+        rule = dataclasses.replace(rule, metric=metric) if metric != rule.metric else rule  # type: ignore[type-var]
+    return Plan(
+        task=task,
+        optimizer=optimizer,
+        configurations=tuple(configurations),
+        seeds=tuple(seeds),
+        itinerary=itinerary,
+        key=words,
+        key_type=jobs[0].key_type,
+        rule=rule,
+        splits=tuple(splits),
+        groups=tuple(grouped),
+        jobs=tuple(jobs),
+        metrics=metrics,
+        final=final,
+    )
