@@ -1,6 +1,6 @@
 """lropt_jax: optimizers, learning-rate schedules, range tests, sweeps and honest comparisons."""
 
-import importlib
+import typing as _typing
 
 from lropt_jax.comparisons.protocol import Comparison as Comparison
 from lropt_jax.comparisons.protocol import compare as compare
@@ -49,6 +49,7 @@ from lropt_jax.optimizers import swats as swats
 from lropt_jax.optimizers.accumulation import AccumulateState as AccumulateState
 from lropt_jax.optimizers.accumulation import accumulate as accumulate
 from lropt_jax.optimizers.citations import citation as citation
+from lropt_jax.plotting import plot_schedules as plot_schedules
 from lropt_jax.range_tests import RangeTest as RangeTest
 from lropt_jax.range_tests import Suggestion as Suggestion
 from lropt_jax.range_tests import lr_range_test as lr_range_test
@@ -96,12 +97,32 @@ from lropt_jax.training.fitting import fit as fit
 
 __version__ = "0.1.0"
 
+# The models import Flax, which the rest of the package does without.
+_OF_FLAX = ("models", "mlp", "cnn", "vgg11", "resnet18")
 
-def __getattr__(name: str) -> object:
-    # The models import Flax, which the rest of the package does without.
-    if name in ("models", "mlp", "cnn", "vgg11", "resnet18"):
-        models = importlib.import_module("lropt_jax.tasks.models")
+if _typing.TYPE_CHECKING:
+    from lropt_jax.tasks import models as models
+    from lropt_jax.tasks.models import cnn as cnn
+    from lropt_jax.tasks.models import mlp as mlp
+    from lropt_jax.tasks.models import resnet18 as resnet18
+    from lropt_jax.tasks.models import vgg11 as vgg11
+else:
+
+    def __getattr__(name):
+        if name not in _OF_FLAX:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import lropt_jax.tasks.models as models
+
         return models if name == "models" else getattr(models, name)
-    if name == "plot_schedules":
-        return importlib.import_module("lropt_jax.plotting").plot_schedules
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# All that stands above, but for the rooms of the house.
+__all__ = sorted(
+    {name for name, value in globals().items() if not isinstance(value, type(_typing))}
+    - {name for name in globals() if name.startswith("_")}
+    | set(_OF_FLAX)
+)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import typing
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, overload
@@ -13,86 +14,106 @@ from lropt_jax.schedules.base import Recipe, Schedule
 
 P = ParamSpec("P")
 
+# Two ways to be read. Type checkers take every variable called TYPE_CHECKING as true, and know a
+# ParamSpec. jedi, which completes in editors, knows none: it believes the value, follows the code
+# that runs, takes typing's own as true, and shows a partial without the arguments it has.
+TYPE_CHECKING = False
 
-@overload
-def schedule(formula: Callable[Concatenate[Any, P], Any], /) -> Callable[P, Schedule]: ...
-@overload
-def schedule(
-    *, check: Callable[..., None] | None = None
-) -> Callable[[Callable[Concatenate[Any, P], Any]], Callable[P, Schedule]]: ...
-def schedule(
-    formula: Callable[..., Any] | None = None, /, *, check: Callable[..., None] | None = None
-) -> Any:
-    r"""Turns a formula `f(count, **numbers)` into a constructor of `Schedule`s.
+if TYPE_CHECKING:
 
-    The formula's first argument is the count of updates taken so far, already cast to the
-    default float type, as are the numbers: write the equation, with `jnp.where` in place of
-    `if`. Strings and bools are static; everything else is data and may be a tracer. An argument
-    that is itself a schedule arrives as one, a sequence as a tuple.
+    @overload
+    def schedule(formula: Callable[Concatenate[Any, P], Any], /) -> Callable[P, Schedule]: ...
+    @overload
+    def schedule(
+        *, check: Callable[..., None] | None = None
+    ) -> Callable[[Callable[Concatenate[Any, P], Any]], Callable[P, Schedule]]: ...
+    def schedule(
+        formula: Callable[..., Any] | None = None, /, *, check: Callable[..., None] | None = None
+    ) -> Any: ...
 
-    Args:
-      formula: a function of `count` and named numbers. An argument annotated with `Positive`,
-        `NonNegative`, ... (`lropt_jax.validation`), `bool`, `Literal["a", "b"]` or
-        `tuple[Finite, ...]` is checked; a number without an annotation must be finite.
-      check: called with all arguments, for conditions between them; raises `ValueError`.
+    def feedback_schedule(
+        start: Callable[..., Mapping[str, Any]],
+        observe: Callable[..., Mapping[str, Any]],
+        check: Callable[..., None] | None = None,
+    ) -> Callable[[Callable[Concatenate[Any, Any, P], Any]], Callable[P, Schedule]]: ...
 
-    Returns:
-      A function of the same arguments, without the count, that returns a `Schedule`.
+else:
 
-    Example:
-      >>> import jax, jax.numpy as jnp
-      >>> from lropt_jax import schedule
-      >>> @schedule
-      ... def halving(count, init_value, every=10):
-      ...     return init_value * 0.5 ** jnp.floor_divide(count, every)
-      >>> halving(0.8, every=5)
-      halving(init_value=0.8, every=5)
-      >>> float(halving(0.8, every=5)(10))
-      0.2...
-    """
-    if formula is None:
-        return functools.partial(_constructor, start=None, observe=None, check=check)
-    return _constructor(formula, start=None, observe=None, check=check)
+    def schedule(formula=None, /, *, check=None):
+        r"""Turns a formula `f(count, **numbers)` into a constructor of `Schedule`s.
 
+        The formula's first argument is the count of updates taken so far, already cast to the
+        default float type, as are the numbers: write the equation, with `jnp.where` in place of
+        `if`. Strings and bools are static; everything else is data and may be a tracer. An argument
+        that is itself a schedule arrives as one, a sequence as a tuple.
 
-def feedback_schedule(
-    start: Callable[..., Mapping[str, Any]],
-    observe: Callable[..., Mapping[str, Any]],
-    check: Callable[..., None] | None = None,
-) -> Callable[[Callable[Concatenate[Any, Any, P], Any]], Callable[P, Schedule]]:
-    """`schedule` for a formula `f(count, state, **numbers)` that reacts to observed values.
+        Args:
+          formula: a function of `count` and named numbers. An argument annotated with `Positive`,
+            `NonNegative`, ... (`lropt_jax.validation`), `bool`, `Literal["a", "b"]` or
+            `tuple[Finite, ...]` is checked; a number without an annotation must be finite.
+          check: called with all arguments, for conditions between them; raises `ValueError`.
 
-    Args:
-      start: the state before any observation, `start(**arguments) -> dict` of numbers.
-      observe: `observe(state, value, **arguments) -> state`, with the same keys and shapes.
-      check: as in `schedule`.
+        Returns:
+          A function of the same arguments, without the count, that returns a `Schedule`.
 
-    Example:
-      >>> from lropt_jax import feedback_schedule
-      >>> @feedback_schedule(
-      ...     start=lambda init_value: {"best": init_value},
-      ...     observe=lambda state, value, init_value: {"best": value},
-      ... )
-      ... def last_seen(count, state, init_value):
-      ...     return state["best"]
-      >>> float(last_seen(1.0).observe(0.5)(0))
-      0.5
-    """
-    return functools.partial(_constructor, start=start, observe=observe, check=check)
+        Example:
+          >>> import jax, jax.numpy as jnp
+          >>> from lropt_jax import schedule
+          >>> @schedule
+          ... def halving(count, init_value, every=10):
+          ...     return init_value * 0.5 ** jnp.floor_divide(count, every)
+          >>> halving(0.8, every=5)
+          halving(init_value=0.8, every=5)
+          >>> float(halving(0.8, every=5)(10))
+          0.2...
+        """
+        if not formula:
+            return functools.partial(schedule, check=check)
+        public = functools.partial(formula, None)
+        if typing.TYPE_CHECKING:
+            return public
+        return _constructor(formula, public, check)
+
+    def feedback_schedule(start, observe, check=None):
+        """`schedule` for a formula `f(count, state, **numbers)` that reacts to observed values.
+
+        Args:
+          start: the state before any observation, `start(**arguments) -> dict` of numbers.
+          observe: `observe(state, value, **arguments) -> state`, with the same keys and shapes.
+          check: as in `schedule`.
+
+        Example:
+          >>> from lropt_jax import feedback_schedule
+          >>> @feedback_schedule(
+          ...     start=lambda init_value: {"best": init_value},
+          ...     observe=lambda state, value, init_value: {"best": value},
+          ... )
+          ... def last_seen(count, state, init_value):
+          ...     return state["best"]
+          >>> float(last_seen(1.0).observe(0.5)(0))
+          0.5
+        """
+
+        def constructor(formula):
+            public = functools.partial(formula, None, None)
+            if typing.TYPE_CHECKING:
+                return public
+            return _constructor(formula, public, check, start, observe)
+
+        return constructor
 
 
 def _constructor(
     formula: Callable[..., Any],
-    start: Callable[..., Mapping[str, Any]] | None,
-    observe: Callable[..., Mapping[str, Any]] | None,
-    check: Callable[..., None] | None,
+    public: Callable[..., Any],
+    check: Callable[..., None] | None = None,
+    start: Callable[..., Mapping[str, Any]] | None = None,
+    observe: Callable[..., Mapping[str, Any]] | None = None,
 ) -> Any:
+    """A constructor; `public` is the formula without the arguments that are not its caller's."""
     name = formula.__name__
-    hidden = 1 if observe is None else 2  # count, and the state of one that observes
-    signature = inspect.signature(formula)
-    parameters = list(signature.parameters.values())[hidden:]
-    signature = signature.replace(parameters=parameters, return_annotation=Schedule)
-    allowed = allowed_arguments(formula, parameters)
+    signature = inspect.signature(public).replace(return_annotation=Schedule)
+    allowed = allowed_arguments(formula, list(signature.parameters.values()))
 
     @functools.wraps(formula)
     def construct(*args: Any, **kwargs: Any) -> Schedule:

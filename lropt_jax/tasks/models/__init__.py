@@ -6,5 +6,5 @@ require("lropt_jax.models", "flax", "flax")
 
 from lropt_jax.tasks.models.convolutional import cnn as cnn  # noqa: E402
 from lropt_jax.tasks.models.convolutional import vgg11 as vgg11  # noqa: E402
-from lropt_jax.tasks.models.mlp import mlp as mlp  # noqa: E402
+from lropt_jax.tasks.models.dense import mlp as mlp  # noqa: E402
 from lropt_jax.tasks.models.residual import resnet18 as resnet18  # noqa: E402
