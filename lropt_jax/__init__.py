@@ -80,6 +80,7 @@ from lropt_jax.schedules import warmup as warmup
 from lropt_jax.schedules import warmup_stable_decay as warmup_stable_decay
 from lropt_jax.sweeps import SweepResult as SweepResult
 from lropt_jax.sweeps import choice as choice
+from lropt_jax.sweeps import expected_best as expected_best
 from lropt_jax.sweeps import grid as grid
 from lropt_jax.sweeps import log_grid as log_grid
 from lropt_jax.sweeps import log_uniform as log_uniform

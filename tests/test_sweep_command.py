@@ -126,3 +126,21 @@ def test_interrupting_says_how_to_go_on(written, capsys):
     assert process.returncode == 130
     assert "Saved in runs/small. Call it again to go on from there" in errors
     assert list(pathlib.Path("runs/small").rglob("*.npz"))
+
+
+def test_the_metric_and_its_direction_are_known_before_anything_trains(written):
+    written.write_text(FILE.replace("valid_accuracy", "valid_acuracy"))
+    with pytest.raises(ValueError, match=r"\[train\] metric: .* did you mean 'valid_accuracy'"):
+        read(written)
+    assert read_mode(written, "valid_accuracy") == "max"
+    assert read_mode(written, "valid_loss") == "min"
+    assert read_mode(written, "valid_loss", 'mode = "max"') == "max"
+    with pytest.raises(ValueError, match="mode must be 'min' or 'max', got 'most'"):
+        read_mode(written, "valid_loss", 'mode = "most"')
+
+
+def read_mode(path, metric, further=""):
+    path.write_text(FILE.replace('"valid_accuracy"', f'"{metric}"') + further)
+    described = read(path)
+    assert described.metric == metric
+    return described.mode

@@ -38,7 +38,7 @@ def test_who_goes_on_is_decided_by_the_mean_over_seeds(full, pruned):
     at_second = full.values["valid_loss"][third, :, 2].mean(axis=1)
     winner = third[int(np.argmin(at_second))]
     assert np.flatnonzero(pruned.reached[:, 0] == 4).tolist() == [winner]
-    assert pruned.best()["trial"] == winner
+    assert pruned.best().trial == winner
     assert pruned.status[winner].tolist() == ["finished"] * 2
     assert (np.delete(pruned.status, winner, axis=0) == "pruned").all()
 
@@ -86,8 +86,8 @@ def test_less_than_half_the_work_for_the_same_winner_on_digits():
     rule = successive_halving(eta=3, min_steps=10)
     few = sweep(problem, adam, space, prune=rule, **arguments)
     assert few.model_steps < everything.model_steps / 2
-    assert few.best()["trial"] == everything.best()["trial"]
-    assert few.best()["value"] == everything.best()["value"]
+    assert few.best().trial == everything.best().trial
+    assert few.best().value == everything.best().value
 
 
 def test_population_based_training_copies_weights_and_moves_numbers():

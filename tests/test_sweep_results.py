@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lropt_jax import SweepResult, adam, sgd
-from lropt_jax.sweeps.results.statistics import expected_best
+from lropt_jax import SweepResult, adam, pbt, sgd, successive_halving
 from tests.sweep_problems import run
 
 NAN = np.nan
@@ -67,10 +66,12 @@ def test_best_counts_finishers_on_all_seeds_only():
     status = [["finished"] * 2, ["finished", "diverged"], ["finished", "pruned"], ["finished"] * 2]
     result = made([[3, 3], [0, NAN], [1, 1], [2, 3]], status)
     best = result.best("valid_loss", "min")
-    assert best == {"learning_rate": 1e-3, "make": adam, "trial": 3, "value": 2.5}
-    assert result.best()["trial"] == 3
-    assert result.best("valid_accuracy")["trial"] == 3  # an accuracy is best when highest
-    assert result.best("valid_loss", "max")["trial"] == 0
+    assert best == {"learning_rate": 1e-3, "make": adam}  # what the optimizer takes
+    assert (best.trial, best.value, best.metric) == (3, 2.5, "valid_loss")
+    assert result.best().trial == 3
+    assert result.best("valid_accuracy").trial == 3  # an accuracy is best when highest
+    assert result.best("valid_loss", "max").trial == 0
+    assert adam(result.best()["learning_rate"])
     with pytest.raises(KeyError, match="valid_accuracy"):
         result.best("valid_acc")
     with pytest.raises(ValueError, match="mode"):
@@ -101,28 +102,73 @@ def test_sensitivity_takes_the_best_of_the_others_and_finds_the_basin():
         made(loss, status, trials).sensitivity("make")
 
 
-def test_the_expected_best_against_a_count_of_all_draws():
-    losses = np.array([3.0, 1.0, 2.0, 2.0])
-    for n, expected in enumerate(expected_best(losses, 3)[0], start=1):
-        draws = np.stack(np.meshgrid(*[losses] * n), -1).reshape(-1, n)
-        np.testing.assert_allclose(expected, draws.min(axis=1).mean())
-        _, low, high = expected_best(losses, 3)
-        lowest = np.sort(draws.min(axis=1))
-        assert (lowest <= low[n - 1]).mean() >= 0.025
-        assert (lowest <= high[n - 1]).mean() >= 0.975
-        assert (lowest < high[n - 1]).mean() < 0.975
-
-
 def test_the_budget_curve_counts_the_diverged_as_the_worst():
     result = made([[1.0], [3.0], [NAN]], [["finished"], ["finished"], ["diverged"]])
     curve = result.budget_curve()
     assert list(curve) == ["trials", "expected_best", "low", "high"]
     np.testing.assert_allclose(curve.expected_best[0], (1 + 3 + 3) / 3)
     assert curve.expected_best.is_monotonic_decreasing
-    up = result.budget_curve("valid_accuracy", trials=9)
+    assert curve.high[0] == np.inf  # the worst of three may be anything
+    assert (curve.low == [0, 0, 0]).all()  # a loss is not negative
+    up = result.budget_curve("valid_accuracy", trials=2)
     assert up.expected_best.is_monotonic_increasing
-    assert len(up) == 9
+    np.testing.assert_allclose(up.expected_best[0], (0.9 + 0.7 + 0) / 3)
+    assert len(up) == 2
     assert (up.low <= up.high).all()
+    with pytest.raises(ValueError, match="trials must be at most the 3 values, got 9"):
+        result.budget_curve(trials=9)
+    below = made([[-1.0], [3.0]]).budget_curve()  # but this one is
+    assert below.low[1] == -np.inf
+
+
+def _with_metrics(**values):
+    result = made([[1.0], [2.0]])
+    return dataclasses.replace(
+        result, values={name: np.array(v, float)[:, None, None] for name, v in values.items()}
+    )
+
+
+def test_the_last_word_of_a_metric_says_which_way_is_better():
+    result = _with_metrics(valid_r2=[-5.0, 0.9], valid_macro_f1=[0.2, 0.8], valid_mape=[3.0, 1.0])
+    for metric in ("valid_r2", "valid_macro_f1", "valid_mape"):
+        assert result.best(metric).trial == 1
+        assert result.budget_curve(metric).expected_best[1] == pytest.approx(
+            result.last(metric)[1, 0]
+        )
+    assert result.best("valid_mape", "max").trial == 0
+    odd = _with_metrics(valid_bleu=[1.0, 2.0])
+    with pytest.raises(ValueError, match=r"mode must be given .* 'valid_bleu'"):
+        odd.best("valid_bleu")
+    assert odd.best("valid_bleu", "max").trial == 1
+    with pytest.raises(ValueError, match="mode must be given"):
+        successive_halving(metric="valid_bleu")
+    assert successive_halving(metric="valid_accuracy").mode == "max"
+    assert pbt(every=2, metric="valid_r2").mode == "max"
+
+
+def test_without_a_validation_loss_nothing_else_is_ranked_by_in_silence():
+    only = _with_metrics(train_loss=[1.0, 2.0], valid_r2=[0.1, 0.7])
+    assert only.best().metric == "valid_r2"
+    assert only.best().trial == 1
+    several = _with_metrics(train_loss=[1.0, 2.0], valid_r2=[0.1, 0.7], valid_mae=[1.0, 2.0])
+    with pytest.raises(ValueError, match=r"metric must be given: .* valid_r2, valid_mae"):
+        several.best()
+    unvalidated = _with_metrics(train_loss=[2.0, 1.0], train_norm=[0.1, 0.7])
+    assert unvalidated.best().metric == "train_loss"
+
+
+def test_only_what_belongs_together_is_joined():
+    first = made([[1, 2], [3, 4]], seeds=[3, 9])
+    both = first.joined(made([[0, 0]], trials=[{"learning_rate": 7.0}], seeds=[3, 9]))
+    assert [t["learning_rate"] for t in both.trials] == [1.0, 0.1, 7.0]
+    assert both.best().trial == 2
+    with pytest.raises(ValueError, match=r"same seeds .* \[3, 9\] and \[0, 1\]"):
+        first.joined(made([[0, 0]]))
+    longer = dataclasses.replace(first, steps=np.array([70]))
+    with pytest.raises(ValueError, match=r"same steps .* \[50\] and \[70\]"):
+        first.joined(longer)
+    with pytest.raises(ValueError, match="same metrics"):
+        first.joined(dataclasses.replace(first, values={"valid_loss": first.values["valid_loss"]}))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -149,7 +195,7 @@ def test_figures(tmp_path):
     labels = [text.get_text() for text in sensitivity.axes[0].get_legend().get_texts()]
     assert {"diverged", "95% interval"} <= set(labels)
     heat = result.plot_heatmap("learning_rate", "momentum").axes[0]
-    assert len(heat.patches) == 2  # the two diverged cells
+    assert len(heat.patches) == 3  # the two diverged cells, and the best
     parallel = result.plot_parallel().axes[0]
     assert [t.get_text() for t in parallel.get_xticklabels()] == [
         "learning rate", "momentum", "make", "valid loss",
@@ -159,6 +205,40 @@ def test_figures(tmp_path):
     result.plot_budget().savefig(tmp_path / "budget.png")
     with pytest.raises(KeyError, match="momentum"):
         result.plot_heatmap("learning_rate", "mom")
+
+
+def test_a_heatmap_of_samples_shows_each_where_it_lies_and_rings_the_best():
+    random = np.random.default_rng(0)
+    trials = [
+        {"learning_rate": r, "momentum": m}
+        for r, m in zip(10 ** random.uniform(-4, 0, 24), random.uniform(0, 1, 24), strict=True)
+    ]
+    loss = random.uniform(1, 2, (24, 2))
+    status = np.full(loss.shape, "finished", object)
+    status[5] = "diverged"
+    loss[5] = NAN
+    result = made(loss, status, trials)
+    axes = result.plot_heatmap("learning_rate", "momentum").axes[0]
+    assert axes.get_xscale() == "log"
+    points = axes.collections[0].get_offsets()
+    assert len(points) == 23
+    crosses, ring = axes.lines
+    assert crosses.get_xdata() == pytest.approx([trials[5]["learning_rate"]])
+    best = result.best()
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == pytest.approx(
+        (best["learning_rate"], best["momentum"])
+    )
+
+
+def test_the_band_of_two_seeds_stays_within_what_an_accuracy_can_be():
+    loss = [[6.0, 4.0], [2.0, 4.0], [3.0, 5.0]]  # accuracies around .5 to .7, t(1) is 12.7
+    figure = made(loss).plot_sensitivity("learning_rate", "valid_accuracy")
+    axes = figure.axes[0]
+    band = axes.collections[-1].get_paths()[0].vertices[:, 1]
+    assert band.min() >= 0
+    assert band.max() <= 1
+    low, high = axes.get_ylim()
+    assert high - low < 0.6
 
 
 def test_figures_of_a_real_sweep_without_any_finisher():

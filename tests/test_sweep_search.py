@@ -81,6 +81,7 @@ def test_a_journal_is_shared(tmp_path):
         ({"space": {"learning_rate": 0.1}}, "nothing to search"),
         ({"mode": "max"}, "direction must be maximize"),
         ({"directory": "here"}, "storage"),
+        ({"metric": "val_loss"}, "unknown metric 'val_loss'; did you mean 'valid_loss'"),
         ({"space": {"rate": log_uniform(0.1, 1)}}, "unknown hyperparameter 'rate'"),
     ],
 )
@@ -88,3 +89,24 @@ def test_bad_input(arguments, words):
     given = {"space": {"learning_rate": log_uniform(0.1, 1)}, "trials": 2, **arguments}
     with pytest.raises(ValueError, match=words):
         search(task(), adam, study=optuna.create_study(), **given, **ARGUMENTS)
+
+
+def test_a_wrong_metric_trains_nothing_and_leaves_no_trial_running():
+    study = optuna.create_study()
+    with pytest.raises(ValueError, match="unknown metric 'val_loss'"):
+        search(task(), adam, {"learning_rate": log_uniform(0.1, 1)}, 2, study, metric="val_loss")
+    assert study.trials == []
+    # A function of task is only known once it is called: what was asked is told as failed.
+    with pytest.raises(KeyError, match="unknown metric 'val_loss'"):
+        search(
+            lambda: task(), adam, {"learning_rate": log_uniform(0.1, 1)}, 2, study,
+            metric="val_loss", **ARGUMENTS,
+        )  # fmt: skip
+    assert {t.state.name for t in study.trials} == {"FAIL"}
+
+
+def test_a_list_is_a_grid_as_in_a_sweep():
+    space = {"learning_rate": [0.01, 0.1], "n": np.array([1, 2])}
+    result = search(task(), lambda learning_rate, n: adam(learning_rate / n), space, 4, **ARGUMENTS)
+    assert {t["n"] for t in result.trials} <= {1, 2}
+    assert {t["learning_rate"] for t in result.trials} <= {0.01, 0.1}

@@ -54,22 +54,21 @@ def run(options: argparse.Namespace) -> None:
         directory=directory,
         **described.arguments,
     )
-    _print(result, described.metric, options.top)
-    drawn = _draw(result, described.metric, directory)
+    _print(result, described.metric, described.mode, options.top)
+    drawn = _draw(result, described.metric, described.mode, directory)
     name, _ = result.table_file()
     words = f", {drawn} figures" if drawn else ""
     seconds = time.monotonic() - began
     print(f"\n{directory / name}{words}   ({result.model_steps:,} model-steps, {seconds:.0f} s)")
 
 
-def _print(result: Any, metric: str | None, top: int) -> None:
+def _print(result: Any, metric: str, mode: str, top: int) -> None:
     """The best trials, and how the lanes ended."""
     import numpy as np
 
     from lropt_jax.comparisons.tables import mean_and_interval, number
     from lropt_jax.sweeps.results.statistics import mean_interval
 
-    metric, mode = result.metric_and_mode(metric, None)
     means = result.means(metric)
     order = np.argsort(means if mode == "min" else -means, kind="stable")[:top]
     names = list(dict.fromkeys(name for trial in result.trials for name in trial))
@@ -104,13 +103,13 @@ def _print(result: Any, metric: str | None, top: int) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _draw(result: Any, metric: str | None, directory: Path) -> int:
+def _draw(result: Any, metric: str, mode: str, directory: Path) -> int:
     """Figures beside the table; none without matplotlib."""
     import numpy as np
 
     if (
         importlib.util.find_spec("matplotlib") is None
-        or not np.isfinite(result.means(result.metric_and_mode(metric, None)[0])).any()
+        or not np.isfinite(result.means(metric)).any()
     ):
         return 0
     from lropt_jax.sweeps.planning.space import is_lane_number
@@ -121,12 +120,14 @@ def _draw(result: Any, metric: str | None, directory: Path) -> int:
         if len({repr(trial.get(name)) for trial in result.trials}) > 1
     ]
     numbers = [n for n in varied if all(is_lane_number(t.get(n)) for t in result.trials)]
-    figures = {f"sensitivity-{n}": result.plot_sensitivity(n, metric) for n in numbers[:FIGURES_OF]}
+    figures = {
+        f"sensitivity-{n}": result.plot_sensitivity(n, metric, mode) for n in numbers[:FIGURES_OF]
+    }
     if len(varied) > 1:
-        figures["parallel"] = result.plot_parallel(metric)
+        figures["parallel"] = result.plot_parallel(metric, mode)
     if len(result.steps) > 1:
-        figures["curves"] = result.plot_curves(metric)
-    figures["budget"] = result.plot_budget(metric)
+        figures["curves"] = result.plot_curves(metric, mode=mode)
+    figures["budget"] = result.plot_budget(metric, mode)
     for name, figure in figures.items():
         figure.savefig(os.path.join(directory, f"{name}.png"))
     return len(figures)

@@ -21,7 +21,8 @@ from lropt_jax.sweeps import (
     successive_halving,
     uniform,
 )
-from lropt_jax.tasks.task import Task
+from lropt_jax.tasks.metrics import direction, known_metric, names_of_metrics, usual_metric
+from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.validation import unknown
 
 DIMENSIONS: dict[str, Callable[..., Any]] = {
@@ -35,19 +36,21 @@ RULES: dict[str, Callable[..., Any]] = {"successive_halving": successive_halving
 SECTIONS = ("task", "optimizer", "space", "train", "prune")
 TRAIN = (
     "steps", "epochs", "seeds", "evaluations", "eval_every", "trials", "key", "strategy", "width",
-    "metric", "directory",
+    "metric", "mode", "directory",
 )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """A sweep as its file describes it; `arguments` are further ones of `sweep`."""
+    """A sweep as its file describes it: what is trained, further `arguments` of `sweep`, the metric
+    that its trials are ranked by and which way ("min", "max"), where it is kept."""
 
     task: Task
     optimizer: Callable[..., Any]
     space: dict[str, Any]
     arguments: dict[str, Any]
-    metric: str | None
+    metric: str
+    mode: str
     directory: Path | None
 
 
@@ -73,14 +76,14 @@ def read(path: Path) -> Described:
     arguments = {k: train[k] for k in ("seeds", "trials", "key", "strategy", "width") if k in train}
     arguments |= {"steps": steps, "eval_every": _eval_every(train, steps)}
     if "prune" in words:
-        arguments["prune"] = _rule(dict(words["prune"]), train.get("metric"))
+        arguments["prune"] = _rule(dict(words["prune"]), train.get("metric"), train.get("mode"))
     directory = train.get("directory")
     return Described(
         task,
         _optimizer(words.get("optimizer", {}), steps),
         {name: _dimension(name, value) for name, value in words["space"].items()},
         arguments,
-        train.get("metric"),
+        *_metric(train, task),
         None if directory is None else Path(directory),
     )
 
@@ -154,13 +157,25 @@ def _eval_every(train: dict[str, Any], steps: int) -> int | None:
     return max(1, steps // evaluations)
 
 
-def _rule(words: dict[str, Any], metric: str | None) -> Any:
+def _metric(train: Mapping[str, Any], task: Task) -> tuple[str, str]:
+    """What trials are ranked by and which way, found before anything is trained."""
+    check_task(task)
+    known, _ = names_of_metrics(task)
+    if "metric" not in train:
+        metric = usual_metric(known, what="[train] metric")
+    else:
+        metric = known_metric(train["metric"], known, "[train] metric")
+    return metric, direction(metric, train.get("mode"))
+
+
+def _rule(words: dict[str, Any], metric: str | None, mode: str | None) -> Any:
     name = words.pop("rule", "successive_halving")
     if name not in RULES:
         raise ValueError(unknown("rule", name, RULES))
     if metric is not None and "metric" not in words:
         words["metric"] = metric
-        words.setdefault("mode", "max" if metric.endswith("accuracy") else "min")
+        if mode is not None:
+            words.setdefault("mode", mode)
     try:
         return RULES[name](**words)
     except TypeError as error:

@@ -286,7 +286,7 @@ def _chosen(name: str, tuning: SweepResult, select: str, mode: str) -> dict[str,
         best = tuning.best(select, mode)
     except ValueError as error:
         raise ValueError(f"{name}: {error}; widen its space towards smaller values") from None
-    return dict(tuning.trials[best["trial"]])
+    return dict(best)
 
 
 def _beyond(

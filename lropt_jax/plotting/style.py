@@ -14,6 +14,9 @@ PALETTE = (
     "#7B4FA3", "#8C510A", "#1B7837", "#C51B7D", "#E69F00",
 )  # fmt: skip
 
+DIVERGED = "#B00020"
+MAPS = {"min": "viridis_r", "max": "viridis"}  # bright is good
+
 RC: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,

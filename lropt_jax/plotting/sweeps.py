@@ -1,41 +1,59 @@
-"""The figures of a sweep: sensitivity, heat-map, parallel coordinates, curves, budget."""
+"""The figures of a sweep: sensitivity, parallel coordinates, curves, budget."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from lropt_jax.plotting.style import PALETTE, style
-from lropt_jax.sweeps.planning.space import is_lane_number
-from lropt_jax.sweeps.results.result import SweepResult
-
-DIVERGED = "#B00020"
-MAPS = {"min": "viridis_r", "max": "viridis"}  # bright is good
+from lropt_jax.plotting.axes import is_plain_number, shown, spans_decades, values_of, words_of
+from lropt_jax.plotting.style import DIVERGED, PALETTE, style
 
 
-def sensitivity_figure(result: SweepResult, name: str, metric: str | None = None) -> Any:
-    """A metric against one hyperparameter: mean, 95% band, basin, and a rug of diverged lanes."""
-    found = result.sensitivity(name, metric)
+def sensitivity_figure(
+    values: np.ndarray,
+    mean: np.ndarray,
+    half_width: np.ndarray,
+    diverged: np.ndarray,
+    basin: tuple[float, float] | None,
+    name: str,
+    metric: str,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+) -> Any:
+    """A metric against one hyperparameter: mean, 95% band, basin, and a rug of diverged lanes.
+
+    Args:
+      values: of the hyperparameter, ascending, (values,).
+      mean: the metric at each, NaN where nothing finished.
+      half_width: of its interval, NaN where there is none.
+      diverged: the share of lanes that diverged at each.
+      basin: the stretch that is as good as the best, or None.
+      name, metric: what the axes say.
+      limits: between which the metric lies whatever an interval says.
+    """
     with style() as figure:
         fig = figure(figsize=(6.2, 4.0), layout="constrained")
         ax = fig.subplots()
-        if found.basin is not None and found.basin[0] < found.basin[1]:
-            ax.axvspan(*found.basin, color=PALETTE[0], alpha=0.1, linewidth=0, label="basin")
-        half = np.nan_to_num(found.half_width)
-        ax.plot(found.values, found.mean, "o-", color=PALETTE[0], markersize=4, label="mean")
-        low, high = found.mean - half, found.mean + half
-        if _logarithmic(found.mean):
+        if basin is not None and basin[0] < basin[1]:
+            ax.axvspan(*basin, color=PALETTE[0], alpha=0.1, linewidth=0, label="basin")
+        half = np.nan_to_num(half_width)
+        ax.plot(values, mean, "o-", color=PALETTE[0], markersize=4, label="mean")
+        low, high = np.clip(mean - half, *limits), np.clip(mean + half, *limits)
+        logarithmic = spans_decades(mean)
+        if logarithmic:
             ax.set_yscale("log")
-            low = np.maximum(low, np.nanmin(found.mean) / 10)
+        floor = np.nanmin(mean) / 10 if logarithmic else -np.inf
         if half.any():
             ax.fill_between(
-                found.values, low, high, color=PALETTE[0], alpha=0.2, linewidth=0,
+                values, np.maximum(low, floor), high, color=PALETTE[0], alpha=0.2, linewidth=0,
                 label="95% interval",
             )  # fmt: skip
-        bad = found.diverged > 0
+            if not logarithmic:
+                _stay_readable(ax, mean)
+        bad = diverged > 0
         ax.plot(
-            found.values[bad],
+            values[bad],
             np.full(bad.sum(), 0.02),
             "|",
             color=DIVERGED,
@@ -44,58 +62,30 @@ def sensitivity_figure(result: SweepResult, name: str, metric: str | None = None
             transform=ax.get_xaxis_transform(),
             label="diverged" if bad.any() else None,
         )
-        if _logarithmic(found.values):
+        if spans_decades(values):
             ax.set_xscale("log")
-        ax.set(xlabel=_words(name), ylabel=_words(found.metric))
+        ax.set(xlabel=words_of(name), ylabel=words_of(metric))
         ax.legend()
     return fig
 
 
-def heatmap_figure(result: SweepResult, x: str, y: str, metric: str | None = None) -> Any:
-    """A metric against two hyperparameters, the others at their best; diverged cells hatched."""
-    metric, mode = result.metric_and_mode(metric, None)
-    columns, rows = _values(result, x), _values(result, y)
-    means = result.means(metric)
-    cells = np.full((len(rows), len(columns)), np.nan)
-    diverged = np.zeros(cells.shape, bool)
-    for trial, mean in zip(result.trials, means, strict=True):
-        if x not in trial or y not in trial:
-            continue
-        at = rows.index(_shown(trial[y])), columns.index(_shown(trial[x]))
-        best = np.fmin if mode == "min" else np.fmax
-        cells[at] = best(cells[at], mean)
-    for t, trial in enumerate(result.trials):
-        at = rows.index(_shown(trial.get(y))), columns.index(_shown(trial.get(x)))
-        diverged[at] |= np.isnan(cells[at]) and (result.status[t] == "diverged").any()
-    with style() as figure:
-        fig = figure(
-            figsize=(1.6 + 0.62 * len(columns), 1.4 + 0.5 * len(rows)), layout="constrained"
-        )
-        ax = fig.subplots()
-        ax.grid(visible=False)
-        norm = "log" if _logarithmic(cells) else "linear"
-        image = ax.imshow(cells, origin="lower", aspect="auto", cmap=MAPS[mode], norm=norm)
-        for row, column in zip(*np.nonzero(diverged), strict=True):
-            _hatch(ax, row, column)
-        ax.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
-        ax.set_yticks(range(len(rows)), rows)
-        ax.set(xlabel=_words(x), ylabel=_words(y))
-        fig.colorbar(image, ax=ax, label=_words(metric))
-        if diverged.any():
-            ax.set_title("hatched: diverged", fontsize=9)
-    return fig
+def parallel_figure(
+    trials: Sequence[Mapping[str, Any]], scores: np.ndarray, metric: str, mode: str
+) -> Any:
+    """One axis a hyperparameter, the last the metric; a line a configuration, coloured by it.
 
-
-def parallel_figure(result: SweepResult, metric: str | None = None) -> Any:
-    """One axis a hyperparameter, the last the metric; a line a configuration, coloured by it."""
+    Args:
+      trials: the configurations.
+      scores: the metric of each, NaN where it did not finish.
+      metric: its name.
+      mode: whether its "min" or its "max" is best.
+    """
     import matplotlib
 
-    metric, mode = result.metric_and_mode(metric, None)
-    means = result.means(metric)
     names = [
-        n for n in dict.fromkeys(k for t in result.trials for k in t) if len(_values(result, n)) > 1
+        n for n in dict.fromkeys(k for t in trials for k in t) if len(values_of(trials, n)) > 1
     ]
-    axes = [_Axis(n, [t.get(n) for t in result.trials]) for n in names] + [_Axis(metric, means)]
+    axes = [_Axis(n, [t.get(n) for t in trials]) for n in names] + [_Axis(metric, scores)]
     places = np.array([axis.places for axis in axes])
     good = places[-1] if mode == "max" else 1 - places[-1]
     colour_map = matplotlib.colormaps["viridis"]
@@ -115,34 +105,42 @@ def parallel_figure(result: SweepResult, metric: str | None = None) -> Any:
                 ax.annotate(
                     label, (i, place), xytext=(3, 0), textcoords="offset points", fontsize=8
                 )
-        ax.set_xticks(range(len(axes)), [_words(axis.name) for axis in axes])
+        ax.set_xticks(range(len(axes)), [words_of(axis.name) for axis in axes])
         ax.set_xlim(-0.1, len(axes) - 0.6)
         if not np.isfinite(good).all():
             ax.set_title("dotted: pruned or diverged", fontsize=9)
     return fig
 
 
-def curves_figure(result: SweepResult, metric: str | None = None, best: int = 10) -> Any:
-    """A metric over the updates, means over seeds; the best configurations in colour."""
-    metric, mode = result.metric_and_mode(metric, None)
-    result.last(metric)
-    means = result.means(metric)
-    order = np.argsort(means if mode == "min" else -means)  # NaN last
-    chosen = [t for t in order[:best] if np.isfinite(means[t])]
+def curves_figure(
+    steps: np.ndarray,
+    curves: np.ndarray,
+    trials: Sequence[Mapping[str, Any]],
+    chosen: Sequence[int],
+    metric: str,
+) -> Any:
+    """A metric over the updates, means over seeds; the best configurations in colour.
+
+    Args:
+      steps: updates at each evaluation, (evaluations,).
+      curves: the metric, (trials, evaluations).
+      trials: the configurations.
+      chosen: those in colour, the best first; the others may leave the frame.
+      metric: its name.
+    """
+    chosen = list(chosen)
     with style() as figure:
         fig = figure(figsize=(8.0, 4.2), layout="constrained")
         ax = fig.subplots()
-        curves = result.values[metric].mean(axis=1)
         for trial in set(range(len(curves))) - set(chosen):
-            ax.plot(result.steps, curves[trial], color="0.75", linewidth=0.8, zorder=1)
+            ax.plot(steps, curves[trial], color="0.75", linewidth=0.8, zorder=1)
         for place, trial in enumerate(chosen):
-            words = ", ".join(f"{_words(k)} {_shown(v)}" for k, v in result.trials[trial].items())
-            ax.plot(result.steps, curves[trial], color=PALETTE[place % len(PALETTE)], label=words)
-        ax.set(xlabel="updates", ylabel=_words(metric))
-        if _logarithmic(curves[chosen]):
+            words = ", ".join(f"{words_of(k)} {shown(v)}" for k, v in trials[trial].items())
+            ax.plot(steps, curves[trial], color=PALETTE[place % len(PALETTE)], label=words)
+        ax.set(xlabel="updates", ylabel=words_of(metric))
+        if spans_decades(curves[chosen]):
             ax.set_yscale("log")
         if chosen:
-            # The hopeless ones may leave the frame.
             low, high = np.nanmin(curves[chosen]), np.nanmax(curves[chosen])
             room = 0.25 * (high - low) + 1e-12
             ax.set_ylim(low / 1.2 if ax.get_yscale() == "log" else low - room, high + 2 * room)
@@ -150,23 +148,56 @@ def curves_figure(result: SweepResult, metric: str | None = None, best: int = 10
     return fig
 
 
-def budget_figure(result: SweepResult, metric: str | None = None) -> Any:
-    """The expected best of n configurations, with the range of 95% of draws."""
-    metric, _ = result.metric_and_mode(metric, None)
-    curve = result.budget_curve(metric)
+def budget_figure(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], metric: str
+) -> Any:
+    """The expected best of n configurations, with the band for the median best.
+
+    Args:
+      curves: (mean, low, high) for n = 1, 2, ... by a name, the only one's may be empty. An end of
+        the band that is infinite is drawn as open: it leaves the frame.
+      metric: its name.
+    """
     with style() as figure:
         fig = figure(figsize=(5.6, 3.8), layout="constrained")
         ax = fig.subplots()
-        ax.plot(curve["trials"], curve["expected_best"], color=PALETTE[0], label="expected best")
-        ax.fill_between(
-            curve["trials"], curve["low"], curve["high"], color=PALETTE[0], alpha=0.15,
-            linewidth=0, label="95% of draws",
-        )  # fmt: skip
-        if _logarithmic(curve[["low", "high"]].to_numpy()):
+        finite = np.concatenate([x[np.isfinite(x)] for curve in curves.values() for x in curve])
+        if spans_decades(finite):
             ax.set_yscale("log")
-        ax.set(xlabel="configurations tried", ylabel=_words(metric))
-        ax.legend()
+        low_end, high_end = _beyond(finite, ax.get_yscale() == "log")
+        for place, (name, (mean, low, high)) in enumerate(curves.items()):
+            n = np.arange(1, len(mean) + 1)
+            colour = PALETTE[place % len(PALETTE)]
+            words = f"{name}: " if name else ""
+            ax.plot(n, mean, color=colour, label=f"{words}expected best")
+            ax.fill_between(
+                n,
+                np.where(np.isfinite(low), low, low_end[1]),
+                np.where(np.isfinite(high), high, high_end[1]),
+                color=colour, alpha=0.15, linewidth=0,
+                label=f"{words}median best, 95% band",
+            )  # fmt: skip
+        ax.set_ylim(low_end[0], high_end[0])
+        ax.set(xlabel="configurations tried", ylabel=words_of(metric))
+        ax.legend(fontsize=8)
     return fig
+
+
+def _beyond(finite: np.ndarray, logarithmic: bool) -> tuple[tuple[float, float], ...]:
+    """For either end of the axis: where the frame ends, and a place well outside of it."""
+    low, high = float(finite.min()), float(finite.max())
+    if logarithmic:
+        return (low / 1.2, low / 1e3), (high * 1.2, high * 1e3)
+    room = 0.05 * ((high - low) or abs(high) or 1.0)
+    return (low - room, low - 100 * room), (high + room, high + 100 * room)
+
+
+def _stay_readable(ax: Any, mean: np.ndarray) -> None:
+    """The means fill most of the frame, however wide the intervals of two seeds are."""
+    low, high = np.nanmin(mean), np.nanmax(mean)
+    room = 0.75 * ((high - low) or abs(high) or 1.0)
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(max(bottom, low - room), min(top, high + room))
 
 
 class _Axis:
@@ -174,62 +205,18 @@ class _Axis:
 
     def __init__(self, name: str, given: Any):
         self.name = name
-        if all(is_lane_number(v) for v in given):
+        if all(is_plain_number(v) for v in given):
             x = np.asarray(given, float)
             finite = x[np.isfinite(x)]
             low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
-            scale = np.log if _logarithmic(finite) else np.asarray
+            scale = np.log if spans_decades(finite) else np.asarray
             span = float(scale(high) - scale(low)) or 1.0
             with np.errstate(invalid="ignore"):
                 self.places = (scale(x) - scale(low)) / span
-            self.ticks = [(0.0, _shown(float(low))), (1.0, _shown(float(high)))]
+            self.ticks = [(0.0, shown(float(low))), (1.0, shown(float(high)))]
         else:
-            words = [_shown(v) for v in given]
+            words = [shown(v) for v in given]
             known = list(dict.fromkeys(words))
             steps = max(len(known) - 1, 1)
             self.places = np.array([known.index(w) / steps for w in words])
             self.ticks = [(i / steps, w) for i, w in enumerate(known)]
-
-
-def _hatch(ax: Any, row: int, column: int) -> None:
-    from matplotlib.patches import Rectangle
-
-    ax.add_patch(
-        Rectangle(
-            (column - 0.5, row - 0.5),
-            1,
-            1,
-            fill=False,
-            hatch="////",
-            edgecolor=DIVERGED,
-            linewidth=0,
-        )
-    )
-
-
-def _values(result: SweepResult, name: str) -> list[str]:
-    """A name's values as words: numbers ascending, others in the order of the trials."""
-    given = [trial.get(name) for trial in result.trials]
-    if not any(name in trial for trial in result.trials):
-        known = ", ".join(dict.fromkeys(k for t in result.trials for k in t))
-        raise KeyError(f"unknown hyperparameter {name!r}; this sweep has {known}")
-    if all(is_lane_number(v) for v in given):
-        given = sorted(given, key=float)  # type: ignore[arg-type]
-    return list(dict.fromkeys(_shown(v) for v in given))
-
-
-def _shown(value: Any) -> str:
-    if is_lane_number(value):
-        return f"{value:.3g}"
-    return "" if value is None else str(getattr(value, "__name__", value))
-
-
-def _logarithmic(values: np.ndarray) -> bool:
-    """Whether positive values span more than a decade."""
-    values = np.asarray(values, float)
-    values = values[np.isfinite(values)]
-    return bool(len(values) and values.min() > 0 and values.max() / values.min() > 10)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lropt_jax.tasks.metrics import direction
 from lropt_jax.training.visits import Itinerary
 
 
@@ -98,7 +99,7 @@ class SuccessiveHalving:
 
 
 def successive_halving(
-    eta: float = 3, min_steps: int = 1, metric: str = "valid_loss", mode: str = "min"
+    eta: float = 3, min_steps: int = 1, metric: str = "valid_loss", mode: str | None = None
 ) -> SuccessiveHalving:
     """Trains the best `1/eta` of the configurations `eta` times as long, again and again.
 
@@ -112,10 +113,11 @@ def successive_halving(
       eta: the share that goes on is `1/eta`, rounded down, but at least one configuration.
       min_steps: updates before the first rung; each rung must be a multiple of `eval_every`.
       metric: to rank by; `train_loss` is taken where the task has no validation split.
-      mode: whether the metric's "min" or "max" is best.
+      mode: whether the metric's "min" or "max" is best; None: as the last word of its name says.
 
     Raises:
-      ValueError: unless `eta > 1`, `min_steps >= 1` and `mode` is known.
+      ValueError: unless `eta > 1`, `min_steps >= 1`, and `mode` or the metric's name says which
+        way is better.
 
     Reference:
       Jamieson and Talwalkar 2015, arXiv:1502.07943; Li et al. 2018, arXiv:1810.05934.
@@ -127,8 +129,8 @@ def successive_halving(
     """
     if not (np.isfinite(eta) and eta > 1):
         raise ValueError(f"successive_halving: eta must be a finite number > 1, got {eta!r}")
-    _check_common("successive_halving: min_steps", min_steps, mode)
-    return SuccessiveHalving(eta, min_steps, metric, mode)
+    _check_steps("successive_halving: min_steps", min_steps)
+    return SuccessiveHalving(eta, min_steps, metric, direction(metric, mode))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +180,7 @@ def pbt(
     factors: Sequence[float] = (0.8, 1.25),
     names: Sequence[str] | None = None,
     metric: str = "valid_loss",
-    mode: str = "min",
+    mode: str | None = None,
 ) -> PopulationBased:
     """Population-based training: the worst take over the weights of the best.
 
@@ -193,7 +195,7 @@ def pbt(
       factors: what a copied number is multiplied by, one drawn for each number.
       names: the numbers that change; all by default.
       metric: to rank by; `train_loss` is taken where the task has no validation split.
-      mode: whether the metric's "min" or "max" is best.
+      mode: whether the metric's "min" or "max" is best; None: as the last word of its name says.
 
     Raises:
       ValueError: for numbers out of these ranges.
@@ -206,13 +208,15 @@ def pbt(
       >>> pbt(every=100).factors
       (0.8, 1.25)
     """
-    _check_common("pbt: every", every, mode)
+    _check_steps("pbt: every", every)
     if not 0 < fraction <= 0.5:
         raise ValueError(f"pbt: fraction must be in (0, 0.5], got {fraction!r}")
     if not factors or not all(np.isfinite(f) and f > 0 for f in factors):
         raise ValueError(f"pbt: factors must be finite numbers > 0, got {factors!r}")
     chosen = None if names is None else tuple(names)
-    return PopulationBased(every, fraction, tuple(map(float, factors)), chosen, metric, mode)
+    return PopulationBased(
+        every, fraction, tuple(map(float, factors)), chosen, metric, direction(metric, mode)
+    )
 
 
 def ranked(values: np.ndarray, trials: Sequence[int], mode: str) -> list[int]:
@@ -238,12 +242,10 @@ def _evaluation(what: str, steps: float, plan: Itinerary) -> int:
     return plan.evaluations.index(int(steps)) + 1
 
 
-def _check_common(what: str, steps: Any, mode: str) -> None:
+def _check_steps(what: str, steps: Any) -> None:
     try:
         whole = not isinstance(steps, bool) and operator.index(steps) >= 1
     except TypeError:
         whole = False
     if not whole:
         raise ValueError(f"{what} must be a whole number >= 1, got {steps!r}")
-    if mode not in ("min", "max"):
-        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")

@@ -10,9 +10,10 @@ import numpy as np
 
 from lropt_jax.sweeps.engine import sweep
 from lropt_jax.sweeps.planning.checks import check_count
-from lropt_jax.sweeps.planning.space import Grid, Range, Space
+from lropt_jax.sweeps.planning.space import Grid, Range, Space, dimensions
 from lropt_jax.sweeps.results.result import SweepResult
-from lropt_jax.tasks.task import Task
+from lropt_jax.tasks.metrics import direction, known_metric, names_of_metrics, usual_metric
+from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.validation import require
 
 DEFAULT_BATCH = 16
@@ -44,8 +45,9 @@ def search(
       study: an Optuna study; by default a new one with a TPE sampler, seeded by `key`, that
         spreads the proposals of a batch.
       batch: configurations that train at once.
-      metric: to search by; by default the validation loss, or the training loss.
-      mode: "min" or "max"; by default "max" for an accuracy. Must be the study's direction.
+      metric: to search by; by default as in `SweepResult.best`.
+      mode: "min" or "max"; by default what the metric's name says, see `SweepResult.best`. Must be
+        the study's direction.
       key: as in `sweep`, an int.
       **arguments: further arguments of `sweep`.
 
@@ -73,11 +75,18 @@ def search(
         raise ValueError(f"trials and batch must be given, got {trials!r} and {batch!r}")
     if "directory" in arguments:
         raise ValueError("search keeps its progress in the study: give it a storage instead")
-    if mode is None:
-        mode = "max" if (metric or "").endswith("accuracy") else "min"
+    if isinstance(task, Task):  # known before anything is asked or trained
+        check_task(task)
+        known, _ = names_of_metrics(task)
+        metric = usual_metric(known) if metric is None else known_metric(metric, known)
+    metric = metric or "valid_loss"
+    mode = direction(metric, mode)
     if study is None:
         study = _new_study(optuna, mode, key)
     _check_direction(study, mode)
+    if not isinstance(space, Mapping):
+        raise ValueError(f"space must map names to ranges, grids and choices, got {space!r}")
+    space = dimensions(space)
     asked_of = _distributions(optuna, space)
     worst = np.inf if mode == "min" else -np.inf
     results: list[SweepResult] = []
@@ -90,12 +99,12 @@ def search(
         try:
             proposed = [{**_fixed(space), **_values(trial, space)} for trial in asked]
             result = sweep(task, optimizer, proposed, key=key, **arguments)
+            means = result.means(metric)
         except BaseException:
             for trial in asked:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise
-        name, _ = result.metric_and_mode(metric, mode)
-        for trial, mean, status in zip(asked, result.means(name), result.status, strict=True):
+        for trial, mean, status in zip(asked, means, result.status, strict=True):
             if (status == "diverged").any() or (status == "finished").all():
                 study.tell(trial, float(mean) if np.isfinite(mean) else worst)
             else:
@@ -107,15 +116,13 @@ def search(
 
 def _new_study(optuna: Any, mode: str, key: int) -> Any:
     sampler = optuna.samplers.TPESampler(seed=int(key), constant_liar=True, multivariate=False)
-    direction = "minimize" if mode == "min" else "maximize"
-    return optuna.create_study(sampler=sampler, direction=direction)
+    way = "minimize" if mode == "min" else "maximize"
+    return optuna.create_study(sampler=sampler, direction=way)
 
 
 def _check_direction(study: Any, mode: str) -> None:
     directions = [d.name.lower() for d in study.directions]
     expected = {"min": "minimize", "max": "maximize"}
-    if mode not in expected:
-        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
     if directions != [expected[mode]]:
         raise ValueError(
             f"the study's direction must be {expected[mode]} for mode={mode!r}, "
@@ -124,8 +131,6 @@ def _check_direction(study: Any, mode: str) -> None:
 
 
 def _distributions(optuna: Any, space: Space) -> dict[str, Any]:
-    if not isinstance(space, Mapping) or not space:
-        raise ValueError(f"space must map names to ranges, grids and choices, got {space!r}")
     found = {}
     for name, dimension in space.items():
         if isinstance(dimension, Range):

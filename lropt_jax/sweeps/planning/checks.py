@@ -12,7 +12,7 @@ import numpy as np
 
 from lropt_jax.hyperparameters.state import wants_observation
 from lropt_jax.sweeps.planning.jobs import Job
-from lropt_jax.tasks.arrays import batch_of
+from lropt_jax.tasks.metrics import known_metric, names_of_metrics
 from lropt_jax.tasks.task import SPLITS, Task, check_task
 from lropt_jax.training.fitting import NEEDS_EVALUATIONS
 from lropt_jax.training.visits import Itinerary
@@ -110,36 +110,25 @@ def check_job(job: Job, trials: Sequence[Mapping[str, Any]]) -> None:
 
 
 def check_metric(metric: str, known: Sequence[str]) -> str:
-    """A rule's metric as the task has it.
+    """A rule's metric as the task has it: the training loss where there is no validation split.
 
     Args:
       metric: its name.
-      known: the names at each evaluation, see `metric_names`.
+      known: the names at each evaluation.
 
     Raises:
       ValueError: for a metric that the task does not have; it lists the known ones.
     """
-    if metric == "valid_loss" and metric not in known:
+    validated = any(name.startswith("valid_") for name in known)
+    if metric == "valid_loss" and not validated:
         return "train_loss"
-    if metric not in known:
-        raise ValueError(unknown("metric", metric, known))
-    return metric
+    return known_metric(metric, known)
 
 
 def metric_names(job: Job) -> tuple[list[str], list[str]]:
     """The metrics at each evaluation and those after the last update, by shapes alone."""
-    task = job.task
-
-    def trained(key: Any, batch: Any) -> Any:
-        params, model_state = task.init(key)
-        return task.loss(params, model_state, batch, key)[1][1]
-
-    batch = batch_of(task.train, task.batch_size)
-    evaluated = task.metric_names
-    names = ["train_loss"]
-    names += [f"train_{name}" for name in jax.eval_shape(trained, jax.random.key(0), batch)]
-    names += [] if task.valid is None else [f"valid_{name}" for name in evaluated]
-    return names, [f"{split}_{name}" for split in job.splits for name in evaluated]
+    shown, evaluated = names_of_metrics(job.task)
+    return shown, [f"{split}_{name}" for split in job.splits for name in evaluated]
 
 
 def _optimizer_state(job: Job) -> Any:

@@ -146,12 +146,7 @@ def draw(
     """
     if not isinstance(space, Mapping):
         return _listed(space, trials)
-    if not space:
-        raise ValueError("space must name at least one hyperparameter, got none")
-    for name in space:
-        if not isinstance(name, str):
-            raise ValueError(f"space: names must be strings, got {name!r}")
-    space = {name: _dimension(name, value) for name, value in space.items()}
+    space = dimensions(space)
     free = [name for name, value in space.items() if isinstance(value, (Grid, Range))]
     if trials is None:
         ranges = [name for name in free if isinstance(space[name], Range)]
@@ -176,6 +171,20 @@ def draw(
         {**space, **{name: space[name].at(u) for name, u in zip(free, point, strict=True)}}
         for point in points
     ]
+
+
+def dimensions(space: Space) -> dict[str, Any]:
+    """A space with a list of values as the grid that it stands for, the others as they are.
+
+    Raises:
+      ValueError: for an empty space, or a name that is no string.
+    """
+    if not space:
+        raise ValueError("space must name at least one hyperparameter, got none")
+    for name in space:
+        if not isinstance(name, str):
+            raise ValueError(f"space: names must be strings, got {name!r}")
+    return {name: _dimension(name, value) for name, value in space.items()}
 
 
 def _listed(

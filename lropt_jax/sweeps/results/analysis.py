@@ -1,21 +1,18 @@
-"""What does it say? Sensitivity to one hyperparameter, and the best against the budget."""
+"""What does it say? Sensitivity to one hyperparameter."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.space import is_lane_number
-from lropt_jax.sweeps.results.statistics import expected_best, mean_interval
+from lropt_jax.sweeps.results.statistics import mean_interval
+from lropt_jax.tasks.metrics import bounds
 from lropt_jax.validation import require
 
-if TYPE_CHECKING:
-    from lropt_jax.sweeps.results.result import SweepResult
-
-ACCURACY_TOLERANCE = 0.01  # a point
-LOSS_TOLERANCE = 0.05  # of the best
+SHARE_TOLERANCE = 0.01  # of a metric between 0 and 1: a point
+TOLERANCE = 0.05  # of the best of any other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,71 +64,44 @@ class Sensitivity:
 
 
 def sensitivity(
-    result: SweepResult,
     name: str,
-    metric: str | None = None,
-    mode: str | None = None,
+    metric: str,
+    mode: str,
+    x: np.ndarray,
+    means: np.ndarray,
+    by_seed: np.ndarray,
+    diverged: np.ndarray,
     tolerance: float | None = None,
 ) -> Sensitivity:
-    """See `SweepResult.sensitivity`."""
-    metric, mode = result.metric_and_mode(metric, mode)
-    given = np.array([is_lane_number(trial.get(name)) for trial in result.trials])
-    if not given.any():
-        numbers = sorted({k for t in result.trials for k, v in t.items() if is_lane_number(v)})
-        raise KeyError(f"{name!r} is no number of this sweep; it has {', '.join(numbers)}")
-    x = np.array(
-        [float(t[name]) if g else np.nan for t, g in zip(result.trials, given, strict=True)]
-    )
-    last, means = result.last(metric), result.means(metric)
-    values = np.unique(x[given])
-    trials, mean, half_width, diverged = [], [], [], []
-    for value in values:
-        here = np.flatnonzero(x == value)
-        diverged.append(float((result.status[here] == "diverged").mean()))
-        finished = here[np.isfinite(means[here])]
-        if not len(finished):
-            trials.append(-1)
-            mean.append(np.nan)
-            half_width.append(np.nan)
-            continue
-        best = finished[int(np.argmin(_losses(means[finished], mode)))]
-        trials.append(int(best))
-        mean.append(float(means[best]))
-        half_width.append(mean_interval(last[best])[1])
+    """A metric against one hyperparameter, the others at their best for each of its values.
+
+    Args:
+      name: the hyperparameter's.
+      metric: what is looked at.
+      mode: which way it is better.
+      x: the hyperparameter of each trial, NaN where it has none, (trials,).
+      means: the metric over the seeds, NaN where one did not finish, (trials,).
+      by_seed: the same for each seed, (trials, seeds).
+      diverged: the share of each trial's seeds that diverged, (trials,).
+      tolerance: of the basin, see `SweepResult.sensitivity`.
+    """
+    values = np.unique(x[np.isfinite(x)])
+    here = [np.flatnonzero(x == value) for value in values]
+    losses = np.where(np.isfinite(means), _losses(means, mode), np.inf)
+    best = np.array([trials[np.argmin(losses[trials])] for trials in here])
+    finished = np.isfinite(means[best])
+    mean = np.where(finished, means[best], np.nan)
+    half_widths = [mean_interval(by_seed[trial])[1] for trial in best]
     return Sensitivity(
         name,
         metric,
         values,
-        np.array(trials),
-        np.array(mean),
-        np.array(half_width),
-        np.array(diverged),
-        _basin(values, np.array(mean), metric, mode, tolerance),
+        np.where(finished, best, -1),
+        mean,
+        np.where(finished, half_widths, np.nan),
+        np.array([diverged[trials].mean() for trials in here]),
+        _basin(values, mean, metric, mode, tolerance),
     )
-
-
-def budget_curve(
-    result: SweepResult,
-    metric: str | None = None,
-    mode: str | None = None,
-    trials: int | None = None,
-) -> Any:
-    """See `SweepResult.budget_curve`."""
-    require("a table", "sweeps", "pandas")
-    import pandas as pd
-
-    metric, mode = result.metric_and_mode(metric, mode)
-    means = result.means(metric)
-    if not np.isfinite(means).any():
-        raise ValueError(f"no configuration finished with a finite {metric} on all seeds")
-    sign = 1.0 if mode == "min" else -1.0
-    losses = np.where(np.isfinite(means), sign * means, np.inf)
-    losses[np.isinf(losses)] = losses[np.isfinite(losses)].max()
-    expected, low, high = expected_best(losses, trials or len(losses))
-    low, high = (low, high) if mode == "min" else (high, low)
-    budget = np.arange(1, len(expected) + 1)
-    frame = pd.DataFrame({"trials": budget, "expected_best": sign * expected})
-    return frame.assign(low=sign * low, high=sign * high)
 
 
 def _losses(values: np.ndarray, mode: str) -> np.ndarray:
@@ -147,8 +117,8 @@ def _basin(
     losses = _losses(mean, mode)
     best = int(np.nanargmin(losses))
     if tolerance is None:
-        accuracy = metric.endswith("accuracy")
-        tolerance = ACCURACY_TOLERANCE if accuracy else LOSS_TOLERANCE * abs(losses[best])
+        shared = bounds(metric) == (0.0, 1.0)
+        tolerance = SHARE_TOLERANCE if shared else TOLERANCE * abs(losses[best])
     inside = np.isfinite(losses) & (losses <= losses[best] + tolerance)
     low = high = best
     while low > 0 and inside[low - 1]:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.results import analysis
-from lropt_jax.sweeps.results.analysis import Sensitivity
-from lropt_jax.validation import require
+from lropt_jax.sweeps.planning.space import is_lane_number
+from lropt_jax.sweeps.results import frames
+from lropt_jax.sweeps.results.analysis import Sensitivity, sensitivity
+from lropt_jax.sweeps.results.best_of_n import expected_best
+from lropt_jax.tasks.metrics import bounds, direction, usual_metric
+
+
+class Best(dict[str, Any]):
+    """A configuration, by the names of its hyperparameters.
+
+    Attributes:
+      trial: its number in the sweep.
+      value: the mean of the metric over the seeds.
+      metric: what it is the best by.
+    """
+
+    def __init__(self, configuration: dict[str, Any], trial: int, value: float, metric: str):
+        super().__init__(configuration)
+        self.trial, self.value, self.metric = trial, value, metric
 
 
 @dataclasses.dataclass
@@ -51,61 +66,23 @@ class SweepResult:
 
     def to_pandas(self) -> Any:
         """A tidy frame: trial, seed, the configuration's names, step, metric, value, status,
-        diverged_at (missing where the lane did not diverge)."""
-        pd = _pandas()
-        shape = (len(self.trials), len(self.seeds), len(self.steps))
-        trial, seed, step = (i.ravel() for i in np.indices(shape))
-        names = list(dict.fromkeys(name for t in self.trials for name in t))
-        columns = {
-            "trial": trial,
-            "seed": np.asarray(self.seeds)[seed],
-            **{
-                name: pd.Series([_plain(t.get(name)) for t in self.trials]).to_numpy()[trial]
-                for name in names
-            },
-            "step": self.steps[step],
-        }
-        at = self.diverged_at[trial, seed]
-        tail = {
-            "status": self.status[trial, seed],
-            "diverged_at": pd.array(at, dtype="Int64").copy(),
-        }
-        tail["diverged_at"][at < 0] = pd.NA
-        made = self.evaluated.ravel()
-        frames = [
-            pd.DataFrame({**columns, "metric": metric, "value": value.ravel(), **tail})[made]
-            for metric, value in self.values.items()
-        ]
-        return pd.concat(frames, ignore_index=True)
+        diverged_at (missing where the lane did not diverge).
+
+        Raises:
+          ImportError: without pandas; it names the extra that installs it.
+        """
+        return frames.tidy(self.trials, self.seeds, self.steps, self.values, self.status,
+                           self.diverged_at, self.evaluated)  # fmt: skip
 
     def to_xarray(self) -> Any:
         """A dataset: a variable a metric over (trial, seed, step), with the configuration's
         names along trial, and status and diverged_at over (trial, seed).
 
         Raises:
-          ImportError: when xarray is not installed.
+          ImportError: without xarray; it names the extra that installs it.
         """
-        require("to_xarray", "sweeps", "xarray", "pandas")
-        import xarray
-
-        lanes = ("trial", "seed")
-        names = dict.fromkeys(name for trial in self.trials for name in trial)
-        columns = {
-            name: ("trial", _pandas().Series([_plain(t.get(name)) for t in self.trials]).to_numpy())
-            for name in names
-        }
-        return xarray.Dataset(
-            {
-                **{name: ((*lanes, "step"), values) for name, values in self.values.items()},
-                "status": (lanes, self.status.astype(str)),
-                "diverged_at": (lanes, self.diverged_at),
-            },
-            coords={
-                "trial": np.arange(len(self.trials)),
-                "seed": self.seeds,
-                "step": self.steps,
-                **columns,
-            },
+        return frames.dataset(
+            self.trials, self.seeds, self.steps, self.values, self.status, self.diverged_at
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -114,14 +91,7 @@ class SweepResult:
         Raises:
           ValueError: for another suffix.
         """
-        suffix = os.path.splitext(path)[1]
-        frame = self.to_pandas()
-        if suffix == ".csv":
-            frame.to_csv(path, index=False)
-        elif suffix == ".parquet":
-            frame.to_parquet(path, index=False)
-        else:
-            raise ValueError(f"path must end in .parquet or .csv, got {os.fspath(path)!r}")
+        frames.save(self.to_pandas, path)
 
     @property
     def evaluated(self) -> np.ndarray:
@@ -131,10 +101,7 @@ class SweepResult:
 
     def table_file(self) -> tuple[str, bytes]:
         """The name and the bytes of the table's file: parquet, or CSV without pyarrow."""
-        frame = self.to_pandas()
-        if importlib.util.find_spec("pyarrow") is None:
-            return "results.csv", frame.to_csv(index=False).encode()
-        return "results.parquet", frame.to_parquet(index=False)
+        return frames.file_of(self.to_pandas())
 
     def last(self, metric: str) -> np.ndarray:
         """A metric after the last update, (trials, seeds).
@@ -147,7 +114,21 @@ class SweepResult:
         return self.values[metric][:, :, -1]
 
     def joined(self, other: SweepResult) -> SweepResult:
-        """The trials of both, which share seeds, steps and metrics."""
+        """The trials of both, which must have seeds, evaluations and metrics in common.
+
+        Raises:
+          ValueError: for results that do not belong together; it names what differs.
+        """
+        for name, ours, theirs in (
+            ("seeds", list(self.seeds), list(other.seeds)),
+            ("steps", list(map(int, self.steps)), list(map(int, other.steps))),
+            ("metrics", sorted(self.values), sorted(other.values)),
+            ("final metrics", sorted(self.final), sorted(other.final)),
+        ):
+            if ours != theirs:
+                raise ValueError(
+                    f"only sweeps with the same {name} can be joined, got {ours} and {theirs}"
+                )
 
         def both(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {name: np.concatenate([a[name], b[name]]) for name in a}
@@ -164,6 +145,7 @@ class SweepResult:
             self.strategy + other.strategy,
             self.width + other.width,
             self.model_steps + other.model_steps,
+            self.lineage + [_moved(event, len(self.trials)) for event in other.lineage],
         )
 
     def means(self, metric: str) -> np.ndarray:
@@ -175,36 +157,42 @@ class SweepResult:
         return means
 
     def metric_and_mode(self, metric: str | None, mode: str | None) -> tuple[str, str]:
-        """Both, where None stands for the usual: the validation loss (the training loss where
-        there is none), and the highest of an accuracy, the lowest of anything else."""
-        if metric is None:
-            metric = "valid_loss" if "valid_loss" in self.values else "train_loss"
-        if mode is None:
-            mode = "max" if metric.endswith("accuracy") else "min"
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
-        return metric, mode
+        """Both, where None stands for the usual: the validation loss (or the only validation
+        metric; the training loss where there is none), and what the metric's name says.
 
-    def best(self, metric: str | None = None, mode: str | None = None) -> dict[str, Any]:
+        Raises:
+          KeyError: for an unknown metric; it lists the known ones.
+          ValueError: for a metric whose name does not say which way is better, without `mode`.
+        """
+        metric = usual_metric(list(self.values)) if metric is None else metric
+        self.last(metric)
+        return metric, direction(metric, mode)
+
+    def best(self, metric: str | None = None, mode: str | None = None) -> Best:
         """The best configuration by a metric's mean over all seeds, finishers only.
 
         Args:
-          metric: as in `values`; by default the validation loss, or the training loss.
-          mode: "min" or "max"; by default "max" for an accuracy.
+          metric: as in `values`; by default the validation loss (or the only validation metric; the
+            training loss where there is none).
+          mode: "min" or "max"; by default what the last word of the metric's name says: "max" for
+            accuracy, acc, auc, r2, score, f1, precision and recall, "min" for loss, error, mse,
+            rmse, mae, mape, nll and perplexity.
 
         Returns:
-          The configuration, with "trial" (its number) and "value" (the mean).
+          The configuration alone, so that `optimizer(**result.best())` is the optimizer; with
+          attributes `trial` (its number), `value` (the mean), `metric`.
 
         Raises:
           KeyError: for an unknown metric.
-          ValueError: when no configuration finished with all its seeds.
+          ValueError: when no configuration finished with a finite value on all its seeds, or for a
+            metric whose name does not say which way is better, without `mode`.
         """
         metric, mode = self.metric_and_mode(metric, mode)
         means = self.means(metric)
         if not np.isfinite(means).any():
             raise ValueError(f"no configuration finished with a finite {metric} on all seeds")
         trial = int(np.nanargmin(means) if mode == "min" else np.nanargmax(means))
-        return {**self.trials[trial], "trial": trial, "value": float(means[trial])}
+        return Best(self.trials[trial], trial, float(means[trial]), metric)
 
     def sensitivity(
         self,
@@ -219,73 +207,101 @@ class SweepResult:
           name: the hyperparameter.
           metric: see `best`.
           mode: see `best`.
-          tolerance: how far from the best a value of the basin may be; by default 0.01 for an
-            accuracy, 5% of the best for anything else.
+          tolerance: how far from the best a value of the basin may be; by default 0.01 for a metric
+            between 0 and 1 (an accuracy), 5% of the best for anything else.
 
         Raises:
           KeyError: for a name that is no number of the sweep, or an unknown metric.
         """
-        return analysis.sensitivity(self, name, metric, mode, tolerance)
+        metric, mode = self.metric_and_mode(metric, mode)
+        given = [trial.get(name) for trial in self.trials]
+        if not any(map(is_lane_number, given)):
+            numbers = sorted({k for t in self.trials for k, v in t.items() if is_lane_number(v)})
+            raise KeyError(f"{name!r} is no number of this sweep; it has {', '.join(numbers)}")
+        x = np.array([v if is_lane_number(v) else np.nan for v in given], float)
+        diverged = (self.status == "diverged").mean(axis=1)
+        return sensitivity(
+            name, metric, mode, x, self.means(metric), self.last(metric), diverged, tolerance
+        )
 
     def budget_curve(
         self, metric: str | None = None, mode: str | None = None, trials: int | None = None
     ) -> Any:
-        """The expected best of n configurations drawn at random from this sweep.
-
-        Configurations that did not finish count as the worst that did.
+        """What the best of n configurations comes to: see `expected_best`.
 
         Args:
           metric: see `best`.
           mode: see `best`.
-          trials: the largest n; by default as many as the sweep has.
+          trials: the largest n; by default, and at most, as many as the sweep has.
 
         Returns:
-          A frame: trials (n), expected_best, and low and high, between which 95% of draws lie.
+          A frame: trials (n), expected_best, and low and high, a 95% band for the median best of n
+          at all n at once. Configurations that did not finish count as worse than all others.
 
         Raises:
-          ValueError: when no configuration finished.
+          ValueError: when no configuration finished, or for more trials than there are.
+          ImportError: without pandas; it names the extra that installs it.
         """
-        return analysis.budget_curve(self, metric, mode, trials)
+        pd = frames.pandas()
+        metric, mode = self.metric_and_mode(metric, mode)
+        means = self.means(metric)
+        if not np.isfinite(means).any():
+            raise ValueError(f"no configuration finished with a finite {metric} on all seeds")
+        mean, low, high = expected_best(means, trials, mode, bounds=bounds(metric, means))
+        n = np.arange(1, len(mean) + 1)
+        return pd.DataFrame({"trials": n, "expected_best": mean, "low": low, "high": high})
 
-    def plot_sensitivity(self, name: str, metric: str | None = None) -> Any:
+    def plot_sensitivity(
+        self, name: str, metric: str | None = None, mode: str | None = None
+    ) -> Any:
         """A figure of `sensitivity`, with a mark for each value at which a lane diverged."""
-        from lropt_jax.plotting import sweeps
+        from lropt_jax.plotting.sweeps import sensitivity_figure
 
-        return sweeps.sensitivity_figure(self, name, metric)
+        found = self.sensitivity(name, metric, mode)
+        limits = bounds(found.metric, found.mean)
+        shown = found.values, found.mean, found.half_width, found.diverged, found.basin
+        return sensitivity_figure(*shown, name, found.metric, limits)
 
-    def plot_heatmap(self, x: str, y: str, metric: str | None = None) -> Any:
-        """A figure of a metric against two hyperparameters; diverged cells are hatched."""
-        from lropt_jax.plotting import sweeps
+    def plot_heatmap(
+        self, x: str, y: str, metric: str | None = None, mode: str | None = None
+    ) -> Any:
+        """A figure of a metric against two hyperparameters, cells of a grid or sampled points."""
+        from lropt_jax.plotting.heatmaps import heatmap_figure
 
-        return sweeps.heatmap_figure(self, x, y, metric)
+        metric, mode = self.metric_and_mode(metric, mode)
+        diverged = (self.status == "diverged").any(axis=1)
+        return heatmap_figure(self.trials, self.means(metric), diverged, x, y, metric, mode)
 
-    def plot_parallel(self, metric: str | None = None) -> Any:
+    def plot_parallel(self, metric: str | None = None, mode: str | None = None) -> Any:
         """A figure with one axis a hyperparameter and one line a configuration."""
-        from lropt_jax.plotting import sweeps
+        from lropt_jax.plotting.sweeps import parallel_figure
 
-        return sweeps.parallel_figure(self, metric)
+        metric, mode = self.metric_and_mode(metric, mode)
+        return parallel_figure(self.trials, self.means(metric), metric, mode)
 
-    def plot_curves(self, metric: str | None = None, best: int = 10) -> Any:
+    def plot_curves(
+        self, metric: str | None = None, best: int = 10, mode: str | None = None
+    ) -> Any:
         """A figure of a metric over the updates, the best configurations in colour."""
-        from lropt_jax.plotting import sweeps
+        from lropt_jax.plotting.sweeps import curves_figure
 
-        return sweeps.curves_figure(self, metric, best)
+        metric, mode = self.metric_and_mode(metric, mode)
+        means = self.means(metric)
+        order = np.argsort(means if mode == "min" else -means, kind="stable")  # NaN last
+        chosen = [int(t) for t in order[:best] if np.isfinite(means[t])]
+        curves = self.values[metric].mean(axis=1)
+        return curves_figure(self.steps, curves, self.trials, chosen, metric)
 
-    def plot_budget(self, metric: str | None = None) -> Any:
+    def plot_budget(self, metric: str | None = None, mode: str | None = None) -> Any:
         """A figure of `budget_curve`."""
-        from lropt_jax.plotting import sweeps
+        from lropt_jax.plotting.sweeps import budget_figure
 
-        return sweeps.budget_figure(self, metric)
-
-
-def _pandas() -> Any:
-    require("a table", "sweeps", "pandas")
-    import pandas as pd
-
-    return pd
+        metric, mode = self.metric_and_mode(metric, mode)
+        curve = self.budget_curve(metric, mode)
+        shown = tuple(curve[name].to_numpy() for name in ("expected_best", "low", "high"))
+        return budget_figure({"": shown}, metric)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, (int, float, str, bool)) or value is None:
-        return value
-    return getattr(value, "__name__", repr(value))
+def _moved(event: Any, places: int) -> Any:
+    """An event of a lineage whose trials have other numbers now."""
+    return dataclasses.replace(event, trial=event.trial + places, source=event.source + places)

@@ -82,32 +82,6 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def expected_best(losses: np.ndarray, trials: int) -> tuple[np.ndarray, ...]:
-    r"""The expected lowest of n values drawn from those seen, for n = 1 to `trials`.
-
-    With the values in ascending order, $v_1 \le \dots \le v_N$, drawn with replacement,
-
-    $$E[\min] = \sum_i v_i \left[(1 - \tfrac{i-1}{N})^n - (1 - \tfrac{i}{N})^n\right]$$
-
-    Args:
-      losses: finite values, (N,).
-      trials: the largest n.
-
-    Returns:
-      The expectation and the 2.5% and 97.5% quantiles of the lowest, (trials,) each.
-
-    Reference:
-      Dodge et al. 2019, arXiv:1909.03004.
-    """
-    ordered = np.sort(np.asarray(losses, float))
-    count = len(ordered)
-    n = np.arange(1, trials + 1)[:, None]
-    above = (1 - np.arange(count + 1) / count)[None] ** n  # the lowest is none of the first i
-    expected = (above[:, :-1] - above[:, 1:]) @ ordered
-    rows = [ordered[np.argmax(1 - above[:, 1:] >= q - 1e-12, axis=1)] for q in (0.025, 0.975)]
-    return expected, *rows
-
-
 def _paired_p(difference: np.ndarray) -> float:
     from scipy import stats
 

@@ -1,0 +1,109 @@
+"""A sweep's values as a tidy frame, as a dataset, as a file."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.validation import require
+
+Trials = Sequence[Mapping[str, Any]]
+
+
+def pandas() -> Any:
+    """The package, or an `ImportError` that names the extra that installs it."""
+    require("a table", "sweeps", "pandas")
+    import pandas as pd
+
+    return pd
+
+
+def tidy(
+    trials: Trials,
+    seeds: Sequence[int],
+    steps: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    status: np.ndarray,
+    diverged_at: np.ndarray,
+    evaluated: np.ndarray,
+) -> Any:
+    """A row for each trial, seed, metric and evaluation that was made (see `SweepResult`)."""
+    pd = pandas()
+    trial, seed, step = (i.ravel() for i in np.indices((len(trials), len(seeds), len(steps))))
+    columns = {
+        "trial": trial,
+        "seed": np.asarray(seeds)[seed],
+        **{name: column.to_numpy()[trial] for name, column in _columns(pd, trials).items()},
+        "step": steps[step],
+    }
+    at = diverged_at[trial, seed]
+    tail = {"status": status[trial, seed], "diverged_at": pd.array(at, dtype="Int64").copy()}
+    tail["diverged_at"][at < 0] = pd.NA
+    made = evaluated.ravel()
+    parts = [
+        pd.DataFrame({**columns, "metric": metric, "value": value.ravel(), **tail})[made]
+        for metric, value in values.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def dataset(
+    trials: Trials,
+    seeds: Sequence[int],
+    steps: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    status: np.ndarray,
+    diverged_at: np.ndarray,
+) -> Any:
+    """A variable for each metric over (trial, seed, step) (see `SweepResult`)."""
+    require("to_xarray", "sweeps", "xarray", "pandas")
+    import xarray
+
+    lanes = ("trial", "seed")
+    columns = {n: ("trial", c.to_numpy()) for n, c in _columns(pandas(), trials).items()}
+    return xarray.Dataset(
+        {
+            **{name: ((*lanes, "step"), value) for name, value in values.items()},
+            "status": (lanes, status.astype(str)),
+            "diverged_at": (lanes, diverged_at),
+        },
+        coords={"trial": np.arange(len(trials)), "seed": seeds, "step": steps, **columns},
+    )
+
+
+def save(frame: Callable[[], Any], path: str | os.PathLike[str]) -> None:
+    """Writes a frame, which is made when the path is known to be good, to a file.
+
+    Raises:
+      ValueError: for a suffix that is neither .parquet nor .csv.
+    """
+    suffix = os.path.splitext(path)[1]
+    if suffix not in (".csv", ".parquet"):
+        raise ValueError(f"path must end in .parquet or .csv, got {os.fspath(path)!r}")
+    if suffix == ".csv":
+        frame().to_csv(path, index=False)
+    else:
+        frame().to_parquet(path, index=False)
+
+
+def file_of(frame: Any) -> tuple[str, bytes]:
+    """The name and the bytes of a table's file: parquet, or CSV without pyarrow."""
+    if importlib.util.find_spec("pyarrow") is None:
+        return "results.csv", frame.to_csv(index=False).encode()
+    return "results.parquet", frame.to_parquet(index=False)
+
+
+def _columns(pd: Any, trials: Trials) -> dict[str, Any]:
+    """The values of each name, a row a trial."""
+    names = dict.fromkeys(name for trial in trials for name in trial)
+    return {name: pd.Series([_plain(t.get(name)) for t in trials]) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (int, float, str, bool)) or value is None:
+        return value
+    return getattr(value, "__name__", repr(value))
