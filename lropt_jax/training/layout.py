@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 import jax
+from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.sharding import NamedSharding
 
 AXIS = "lanes"
@@ -66,6 +67,15 @@ class Layout:
         options = _compiler_options(self.devices[0].platform)
         return jax.jit(function, donate_argnums=donate, compiler_options=options)
 
+    def each_lane(self, function: Any) -> Any:
+        """`function` of one lane as a function of a device's lanes: for what is computed once.
+
+        On a CPU one after another (see `calls_lapack`), else at once.
+        """
+        if self.devices[0].platform != "cpu":
+            return jax.vmap(function)
+        return lambda *lanes: jax.lax.map(lambda lane: function(*lane), lanes)
+
     def over_lanes(self, function: Any, per_lane: tuple[bool, ...]) -> Any:
         """`function` of one lane as a function of a device's lanes, by the strategy.
 
@@ -90,6 +100,12 @@ class Layout:
             mapped = [a for a, p in zip(arguments, per_lane, strict=True) if p]
             width = len(jax.tree.leaves(mapped)[0])
             size = self._at_once(width)
+            if size > 1 and self.devices[0].platform == "cpu":
+                one = [
+                    jax.tree.map(_of_one_lane, a) if p else a
+                    for a, p in zip(arguments, per_lane, strict=True)
+                ]
+                size = 1 if calls_lapack(function, *one) else size
             if size == width:
                 return block(mapped)
             whole = width - width % size
@@ -131,6 +147,38 @@ class Layout:
         if self._all_at_once:
             return width
         return min(width, int(self.strategy.partition(":")[2] or 1))
+
+
+# Primitives that XLA:CPU hands to LAPACK.
+LAPACK = {
+    *("cholesky", "cholesky_update", "eig", "eigh", "geqp3", "geqrf", "hessenberg"),
+    *("householder_product", "lu", "ormqr", "qr", "schur", "svd", "symmetric_product"),
+    *("triangular_solve", "tridiagonal", "tridiagonal_solve"),
+}
+
+
+def calls_lapack(function: Any, *arguments: Any) -> bool:
+    """Whether a function decomposes a matrix or solves with one.
+
+    Several batched calls of LAPACK in one program wait for each other for ever on a CPU: each
+    spreads its matrices over the threads, and holds one of them. So lanes that do it run in turn.
+    """
+
+    def found(jaxpr: Any) -> bool:
+        inner = [x for e in jaxpr.eqns for x in jax.tree.leaves(e.params, is_leaf=_is_program)]
+        return any(e.primitive.name in LAPACK for e in jaxpr.eqns) or any(
+            found(x) for x in inner if _is_program(x)
+        )
+
+    return found(jax.make_jaxpr(function)(*arguments))
+
+
+def _is_program(x: Any) -> bool:
+    return isinstance(x, (Jaxpr, ClosedJaxpr))
+
+
+def _of_one_lane(x: Any) -> Any:
+    return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)  # type: ignore[no-untyped-call]
 
 
 @functools.cache

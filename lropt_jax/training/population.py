@@ -216,7 +216,7 @@ def _init_program(init: Fingerprint[Any], layout: Layout) -> Any:
         init_key, lane_key = jax.random.split(key)
         return *init.function(init_key), lane_key
 
-    return layout.compiled(jax.vmap(lane), (True,))
+    return layout.compiled(layout.each_lane(lane), (True,))
 
 
 @functools.lru_cache(CACHED)
@@ -225,7 +225,7 @@ def _start_program(optimizer: Fingerprint[OptimizerOf], layout: Layout) -> Any:
         opt_state = optimizer.function(**numbers).init(params)
         return Lane(params, model_state, opt_state, key, jax.numpy.zeros((), jax.numpy.int32))
 
-    return layout.compiled(jax.vmap(lane), (True, True, True, True), donate=(0, 1, 2))
+    return layout.compiled(layout.each_lane(lane), (True, True, True, True), donate=(0, 1, 2))
 
 
 @functools.lru_cache(CACHED)
