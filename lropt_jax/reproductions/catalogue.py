@@ -1,0 +1,35 @@
+"""The claims by their names, in the order in which they are told."""
+
+from __future__ import annotations
+
+import importlib
+
+from lropt_jax.reproductions.claim import Claim
+from lropt_jax.validation import unknown
+
+# One module a claim, each with its `CLAIM`; the quickest first.
+MODULES = {
+    "exact": (
+        "inclusion_exact",
+        "adamw_propositions",
+        "wilson",
+        "reddi",
+        "stability",
+    ),
+    "statistical": (),
+}
+CLAIMS: dict[str, str] = {
+    name: f"lropt_jax.reproductions.{wing}.{name}" for wing, names in MODULES.items() for name in names
+}
+
+
+def claim_named(name: str) -> Claim:
+    """A claim by its name.
+
+    Raises:
+      ValueError: for an unknown name; it lists the known ones and the nearest.
+    """
+    if name not in CLAIMS:
+        raise ValueError(unknown("claim", name, CLAIMS))
+    found: Claim = importlib.import_module(CLAIMS[name]).CLAIM
+    return found

@@ -1,0 +1,1 @@
+"""Statements that hold or do not, whatever the seeds."""

@@ -1,0 +1,1 @@
+"""Claims about what happens on average, judged by intervals."""
