@@ -53,6 +53,8 @@ from lropt_jax.plotting import plot_schedules as plot_schedules
 from lropt_jax.range_tests import RangeTest as RangeTest
 from lropt_jax.range_tests import Suggestion as Suggestion
 from lropt_jax.range_tests import lr_range_test as lr_range_test
+from lropt_jax.reproductions import Verdict as Verdict
+from lropt_jax.reproductions import reproduce as reproduce
 from lropt_jax.schedules import SCHEDULES as SCHEDULES
 from lropt_jax.schedules import Schedule as Schedule
 from lropt_jax.schedules import batch_size_from as batch_size_from

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 # One module a subcommand (or a few), each with `add_parsers(subparsers)`.
-COMMANDS = ("compare", "find_lr", "catalogue", "sweep")
+COMMANDS = ("compare", "find_lr", "catalogue", "sweep", "reproduce")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +39,8 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.set_defaults(run=draw)
 
-    parser = subparsers.add_parser("list", help="list the optimizers and the schedules")
-    parser.add_argument("what", nargs="?", choices=("optimizers", "schedules"))
+    parser = subparsers.add_parser("list", help="list the optimizers, the schedules and the claims")
+    parser.add_argument("what", nargs="?", choices=("optimizers", "schedules", "claims"))
     parser.set_defaults(run=show)
 
 
@@ -76,18 +75,20 @@ def draw(options: argparse.Namespace) -> None:
 def show(options: argparse.Namespace) -> None:
     """Prints what there is, a line each."""
     from lropt_jax.optimizers import OPTIMIZERS
+    from lropt_jax.reproductions.catalogue import CLAIMS, claim_named
     from lropt_jax.schedules import SCHEDULES
 
-    parts: dict[str, Mapping[str, Callable[..., Any]]] = {
-        "optimizers": OPTIMIZERS,
-        "schedules": SCHEDULES,
+    parts: dict[str, dict[str, str]] = {
+        "optimizers": {name: first_line(make) for name, make in OPTIMIZERS.items()},
+        "schedules": {name: first_line(make) for name, make in SCHEDULES.items()},
+        "claims": {name: claim_named(name).title for name in CLAIMS},
     }
     wanted = [options.what] if options.what else list(parts)
     width = max(len(name) for part in wanted for name in parts[part])
     for i, part in enumerate(wanted):
         print(("\n" if i else "") + part)
-        for name, constructor in parts[part].items():
-            print(f"  {name:<{width}}  {first_line(constructor)}")
+        for name, line in parts[part].items():
+            print(f"  {name:<{width}}  {line}")
 
 
 def first_line(thing: Any) -> str:

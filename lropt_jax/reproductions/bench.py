@@ -44,11 +44,13 @@ class Bench:
 
     def sweep(self, label: str | None, *arguments: Any, **named: Any) -> SweepResult:
         """`sweep`, kept under a label; None for one that takes no time."""
-        return sweep(*arguments, **named, directory=self._kept(label), progress=self.progress)
+        kept: dict[str, Any] = {"directory": self._kept(label), "progress": self.progress}
+        return sweep(*arguments, **{**named, **kept})
 
     def compare(self, label: str | None, *arguments: Any, **named: Any) -> Comparison:
         """`compare`, kept under a label."""
-        return compare(*arguments, **named, directory=self._kept(label), progress=self.progress)
+        kept: dict[str, Any] = {"directory": self._kept(label), "progress": self.progress}
+        return compare(*arguments, **{**named, **kept})
 
     @contextlib.contextmanager
     def float64(self) -> Iterator[None]:

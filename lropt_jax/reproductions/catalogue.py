@@ -19,7 +19,9 @@ MODULES = {
     "statistical": (),
 }
 CLAIMS: dict[str, str] = {
-    name: f"lropt_jax.reproductions.{wing}.{name}" for wing, names in MODULES.items() for name in names
+    name: f"lropt_jax.reproductions.{wing}.{name}"
+    for wing, names in MODULES.items()
+    for name in names
 }
 
 

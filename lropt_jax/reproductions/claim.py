@@ -110,7 +110,16 @@ class Verdict:
         if quick and claim.kind == "statistical":
             sentence = "A quick run: few seeds and small grids, which decide nothing."
         return cls(
-            claim, verdict, holds, found.measured, sentence, found.table, data, quick, seconds, about
+            claim,
+            verdict,
+            holds,
+            found.measured,
+            sentence,
+            found.table,
+            data,
+            quick,
+            seconds,
+            about,
         )
 
     def row(self) -> dict[str, Any]:

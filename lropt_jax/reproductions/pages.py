@@ -125,11 +125,14 @@ def _table(rows: Sequence[Sequence[Any]]) -> list[str]:
 
 def _counts(verdicts: Sequence[Verdict]) -> str:
     found = [v.verdict for v in verdicts]
-    return ", ".join(
-        f"{found.count(word)} {word}"
-        for word in ("reproduced", "not reproduced", "undecided")
-        if word in found
-    ).capitalize() + "."
+    return (
+        ", ".join(
+            f"{found.count(word)} {word}"
+            for word in ("reproduced", "not reproduced", "undecided")
+            if word in found
+        ).capitalize()
+        + "."
+    )
 
 
 def _command(what: str, verdicts: Sequence[Verdict]) -> str:
@@ -139,12 +142,13 @@ def _command(what: str, verdicts: Sequence[Verdict]) -> str:
 def _render(template: str, **values: Any) -> str:
     import jinja2
 
+    loader = jinja2.PackageLoader("lropt_jax.reproductions", ".")
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lropt_jax.reproductions", "."),
+        loader=loader,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    css = environment.loader.get_source(environment, "pages.css")[0]
+    css = loader.get_source(environment, "pages.css")[0]
     return str(environment.get_template(template).render(css=css, **values))

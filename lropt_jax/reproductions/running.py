@@ -120,5 +120,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return _plain(np.asarray(value).tolist())
     return value
-
-

@@ -198,5 +198,6 @@ def _added(total: np.ndarray | None, values: np.ndarray) -> np.ndarray:
     """`total` plus each column of `values` in turn, so that where a segment ends changes no bit."""
     start = np.zeros(len(values)) if total is None else total
     columns = np.concatenate([start[:, None], values.astype(float)], axis=1)
-    summed: np.ndarray = np.add.accumulate(columns, axis=1)[:, -1]
+    with np.errstate(over="ignore", invalid="ignore"):  # of lanes that diverge
+        summed: np.ndarray = np.add.accumulate(columns, axis=1)[:, -1]
     return summed

@@ -25,7 +25,7 @@ def _measure(bench: Bench) -> Data:
         def along(tx: Any) -> np.ndarray:
             return path(tx, gradients, start)
 
-        decay = {"weight_decay": DECAY, "independent_decay": True}
+        decay: dict[str, Any] = {"weight_decay": DECAY, "independent_decay": True}
         sgd = difference(
             along(optimizers.sgd(RATE, **decay)), along(optimizers.sgd(RATE, l2=DECAY / RATE))
         )

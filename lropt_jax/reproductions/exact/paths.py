@@ -30,7 +30,7 @@ def paths(
     return np.asarray(jax.vmap(lambda v: _path(make(v), gradients, start))(jnp.asarray(values)))
 
 
-def _path(tx: optax.GradientTransformation, gradients: Any, start: Any) -> jax.Array:
+def _path(tx: optax.GradientTransformation, gradients: Any, start: Any) -> Any:
     tx = optax.with_extra_args_support(tx)
 
     def update(carry: Any, gradient: jax.Array) -> Any:

@@ -61,7 +61,12 @@ def _measure(bench: Bench) -> Data:
             for _ in range(TURNS):
                 rates = np.linspace(low, high, RATES + 2)[1:-1]
                 result = bench.sweep(
-                    None, task, method, {"learning_rate": rates.tolist()}, steps=STEPS, strategy="vmap"
+                    None,
+                    task,
+                    method,
+                    {"learning_rate": rates.tolist()},
+                    steps=STEPS,
+                    strategy="vmap",
                 )
                 losses = result.last("valid_loss")[:, 0]
                 stable = np.isfinite(losses) & (losses < begin)

@@ -1,0 +1,62 @@
+"""`lropt reproduce`: the field's claims put to the test, with a page each and an overview."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from lropt_jax.commands.formatting import Defaults
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Registers the subcommand."""
+    parser = subparsers.add_parser(
+        "reproduce",
+        help="put the field's claims to the test",
+        description="Puts claims to the test by criteria fixed beforehand, and writes a page each "
+        "and an overview. What is finished is read back; what was interrupted goes on.",
+        formatter_class=Defaults,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="claims; lropt list claims")
+    parser.add_argument("--all", action="store_true", help="all claims")
+    parser.add_argument("--quick", action="store_true", help="a quick look, which decides nothing")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        default=Path("runs") / "reproductions",
+        help="where the data and the pages go",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs the claims, prints a line each, and writes the pages."""
+    from lropt_jax.commands.output import writable
+    from lropt_jax.reproductions.catalogue import CLAIMS, claim_named
+    from lropt_jax.reproductions.pages import write_pages
+    from lropt_jax.reproductions.running import read, reproduce
+    from lropt_jax.validation import require
+
+    require("lropt reproduce", "report", "jinja2", "matplotlib", "pandas", "scipy")
+    require("lropt reproduce", "data", "mnist1d", "sklearn", "mlxtend")
+    names = list(CLAIMS) if options.all else options.names
+    if not names:
+        raise ValueError(f"name a claim, or --all. Claims: {', '.join(CLAIMS)}")
+    for name in names:
+        claim_named(name)  # a typo is refused before any claim runs
+    output = writable(options.output)
+    for name in names:
+        verdict = reproduce(name, options.quick, output)
+        print(f"{name}: {verdict.verdict} ({verdict.seconds:.0f} s). {verdict.measured}")
+        sys.stdout.flush()
+    # The overview shows what there is, not only what ran now.
+    found = []
+    for name in CLAIMS:
+        claim = claim_named(name)
+        quick = options.quick and claim.kind == "statistical"
+        kept = read(output / name, claim, quick)
+        found += [] if kept is None else [kept]
+    print(f"\nPages: {write_pages(found, output)}")
