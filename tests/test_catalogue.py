@@ -11,6 +11,7 @@ import lropt_jax as lj
 from lropt_jax.commands import braille, catalogue
 from lropt_jax.commands.expressions import read_schedule
 from lropt_jax.plotting.schedules import common_horizon, horizon
+from lropt_jax.reproductions import CLAIMS
 
 
 def run(*arguments):
@@ -24,7 +25,7 @@ def test_list_has_a_line_for_everything(capsys):
     run("list")
     lines = capsys.readouterr().out.splitlines()
     words = [line.split()[0] for line in lines if line.startswith("  ")]
-    assert words == [*lj.OPTIMIZERS, *lj.SCHEDULES]
+    assert words == [*lj.OPTIMIZERS, *lj.SCHEDULES, *CLAIMS]
     assert all(len(line.split()) > 2 and "$" not in line for line in lines if line[:2] == "  ")
     run("list", "schedules")
     assert "adam" not in capsys.readouterr().out.split()
