@@ -9,38 +9,50 @@ import dataclasses
 import difflib
 import importlib.util
 import itertools
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import jax
 import numpy as np
 
+F = TypeVar("F", bound=Callable[..., Any])
 Number = Any  # float, int, NumPy or JAX scalar, tracer
 
 
 @dataclasses.dataclass(frozen=True)
 class Constraint:
-    """A condition on a concrete number, and the words that describe it in an error."""
+    """The interval in which a concrete number must lie, and its words in an error.
+
+    Attributes:
+      allowed: the words.
+      low, high: the ends.
+      ends: "[]", "[)", "(]" or "()": whether it holds them.
+    """
 
     allowed: str
-    holds: Callable[[np.ndarray], Any]
+    low: float = -math.inf
+    high: float = math.inf
+    ends: str = "[]"
 
     def check(self, name: str, value: Any) -> None:
         """Raises `ValueError` naming `name`, its value and what is allowed; tracers pass."""
         if value is None or isinstance(value, jax.core.Tracer):
             return
         array = np.asarray(value, dtype=np.float64)
-        if not np.all(self.holds(array)):
+        above = array >= self.low if self.ends[0] == "[" else array > self.low
+        below = array <= self.high if self.ends[1] == "]" else array < self.high
+        if not np.all(above & below):
             raise ValueError(f"{name} must be {self.allowed}, got {value!r}")
 
 
-finite = Constraint("a finite number", np.isfinite)
-not_nan = Constraint("a number", lambda x: ~np.isnan(x))
-positive = Constraint("a finite number > 0", lambda x: np.isfinite(x) & (x > 0))
-non_negative = Constraint("a finite number >= 0", lambda x: np.isfinite(x) & (x >= 0))
-at_least_one = Constraint("a finite number >= 1", lambda x: np.isfinite(x) & (x >= 1))
-unit_interval = Constraint("in [0, 1]", lambda x: (x >= 0) & (x <= 1))
-averaging = Constraint("in [0, 1)", lambda x: (x >= 0) & (x < 1))
+finite = Constraint("a finite number", ends="()")
+not_nan = Constraint("a number")
+positive = Constraint("a finite number > 0", 0, ends="()")
+non_negative = Constraint("a finite number >= 0", 0, ends="[)")
+at_least_one = Constraint("a finite number >= 1", 1, ends="[)")
+unit_interval = Constraint("in [0, 1]", 0, 1)
+averaging = Constraint("in [0, 1)", 0, 1, "[)")
 
 Finite = Annotated[Number, finite]
 Positive = Annotated[Number, positive]
@@ -48,6 +60,56 @@ NonNegative = Annotated[Number, non_negative]
 AtLeastOne = Annotated[Number, at_least_one]
 UnitInterval = Annotated[Number, unit_interval]
 Averaging = Annotated[Number, averaging]
+
+
+def requires(check: Callable[..., None]) -> Callable[[F], F]:
+    """A condition between the arguments of a schedule or of an optimizer's factory.
+
+    Args:
+      check: called with all arguments, when they are given and, for an optimizer, when one is
+        set; raises `ValueError`. A number may also be a tracer, a schedule or a population's.
+
+    Example:
+      >>> from lropt_jax import schedule
+      >>> from lropt_jax.validation import requires
+      >>> def in_order(low, high):
+      ...     if low > high:
+      ...         raise ValueError(f"low must be at most high = {high}, got {low}")
+      >>> @schedule
+      ... @requires(in_order)
+      ... def switching(count, low, high):
+      ...     return low + (high - low) * (count % 2)
+      >>> switching(1.0, 0.0)
+      Traceback (most recent call last):
+      ...
+      ValueError: low must be at most high = 0.0, got 1.0
+    """
+
+    def decorate(function: F) -> F:
+        function.requirements = (*requirements(function), check)  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def requirements(function: Callable[..., Any]) -> tuple[Callable[..., None], ...]:
+    """The conditions between the arguments of `function`, see `requires`."""
+    found: tuple[Callable[..., None], ...] = getattr(function, "requirements", ())
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class InOrder:
+    """For `requires`: of two concrete numbers, `low` must not be above `high`."""
+
+    low: str
+    high: str
+
+    def __call__(self, **arguments: Any) -> None:
+        low, high = arguments[self.low], arguments[self.high]
+        concrete = all(is_number(x) and not isinstance(x, jax.core.Tracer) for x in (low, high))
+        if concrete and np.any(np.asarray(low) > np.asarray(high)):
+            raise ValueError(f"{self.low} must be at most {self.high} = {high!r}, got {low!r}")
 
 
 def is_number(value: Any) -> bool:
@@ -105,10 +167,20 @@ def unknown(what: str, name: Any, known: Iterable[str]) -> str:
       name: what was given.
       known: the names there are.
     """
-    known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"unknown {what} {name!r}{instead(name, list(known))}"
+
+
+def instead(name: Any, known: Sequence[str], meant: Iterable[str] = ()) -> str:
+    """The end of an error about an unknown name.
+
+    Args:
+      name: what was given.
+      known: the names there are.
+      meant: names that it may stand for, however little they look alike.
+    """
+    near = [m for m in meant if m in known] or difflib.get_close_matches(str(name), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"unknown {what} {name!r}{hint} Known: {', '.join(known) or 'none'}"
+    return f"{hint} Known: {', '.join(known) or 'none'}"
 
 
 def require(what: str, extra: str, *packages: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Literal
 
 import chex
 import jax
@@ -20,13 +21,17 @@ from lropt_jax import (
     hyperparams,
     linear,
     observe,
+    one_cycle,
+    one_cycle_momentum,
     reduce_on_plateau,
+    rprop,
     set_hyperparams,
     sgd,
     tunable,
     warmup,
 )
 from lropt_jax.optimizers import scale_by_adam
+from lropt_jax.validation import InOrder, NonNegative, UnitInterval, requires
 
 P = jnp.array([1.0, -2.0])
 
@@ -82,6 +87,15 @@ def test_an_integer_default_stays_an_integer():
     assert hyperparams(state)["learning_rate"].dtype == jnp.float32
 
 
+def test_an_annotation_as_int_means_structure():
+    def factory(learning_rate, steps: int = 3):
+        return optax.sgd(learning_rate * range(steps)[-1])
+
+    tx = tunable(factory)(0.1, steps=4)
+    assert set(hyperparams(tx.init(P))) == {"learning_rate"}
+    np.testing.assert_allclose(tx.update(P, tx.init(P), P)[0], -0.3 * P)
+
+
 def test_the_value_is_what_the_next_update_uses():
     tx = sgd(linear(1.0, 0.0, 4))
     state = tx.init(P)
@@ -125,6 +139,92 @@ def test_bad_numbers_are_refused_alike(name, value):
         adam(**({"learning_rate": 0.1} | {name: value}))
     with pytest.raises(ValueError, match=f"{name} must be"):
         set_hyperparams(state, **{name: value})
+
+
+def test_conditions_between_numbers_hold_when_one_is_set():
+    rest = "min_step must be at most max_step = 1.0, got 2.0"
+    with pytest.raises(ValueError, match=rest):
+        rprop(0.1, min_step=2.0, max_step=1.0)
+    state = rprop(0.1, max_step=1.0).init(P)
+    for new in ({"min_step": 2.0}, {"max_step": 1e-7}, {"min_step": 3.0, "max_step": 2.0}):
+        with pytest.raises(ValueError, match="min_step must be at most max_step"):
+            set_hyperparams(state, **new)
+    state = set_hyperparams(state, min_step=2.0, max_step=3.0)
+    population = jax.vmap(lambda r: set_hyperparams(state, learning_rate=r))(jnp.ones(2))
+    with pytest.raises(ValueError, match="min_step must be at most max_step"):
+        set_hyperparams(population, min_step=jnp.array([1.0, 4.0]))
+    state = sgd(0.1, 0.9, nesterov=True).init(P)
+    with pytest.raises(ValueError, match=r"dampening must be 0 with nesterov.*got 0.5"):
+        set_hyperparams(state, dampening=0.5)
+    set_hyperparams(sgd(0.1, 0.9).init(P), dampening=0.5)
+
+
+def test_annotations_of_a_users_own_factory_hold():
+    def pulled(learning_rate: NonNegative, pull: UnitInterval = 0.5, mode: Literal["l", "r"] = "l"):
+        return optax.sgd(learning_rate * pull)
+
+    factory = tunable(requires(InOrder("learning_rate", "pull"))(pulled))
+    with pytest.raises(ValueError, match=r"pull must be in \[0, 1\], got 2.0"):
+        factory(0.1, pull=2.0)
+    with pytest.raises(ValueError, match="mode must be one of 'l', 'r', got 'x'"):
+        factory(0.1, mode="x")
+    with pytest.raises(ValueError, match=r"learning_rate must be at most pull = 0\.5"):
+        factory(0.75)
+    state = factory(0.1).init(P)
+    with pytest.raises(ValueError, match=r"pull must be in \[0, 1\], got 2.0"):
+        set_hyperparams(state, pull=2.0)
+    with pytest.raises(ValueError, match="learning_rate must be at most pull"):
+        set_hyperparams(state, learning_rate=0.75)
+    assert pickle.loads(pickle.dumps(state)).hyperparams.factory == state.hyperparams.factory
+
+
+def test_without_annotations_a_number_must_be_finite_where_its_default_is():
+    make = tunable(lambda lr, decay=0.5, momentum=None, high=float("inf"): optax.sgd(lr))
+    state = set_hyperparams(make(-1.0, decay=100, momentum=7.0).init(P), decay=-2, momentum=1.0)
+    assert float(hyperparams(state)["decay"]) == -2.0
+    make(0.1, high=float("inf"))
+    with pytest.raises(ValueError, match="decay must be a finite number, got inf"):
+        make(0.1, decay=float("inf"))
+    with pytest.raises(ValueError, match="high must be a number, got nan"):
+        make(0.1, high=float("nan"))
+
+
+def test_what_a_factory_calls_refuses_numbers_at_once():
+    make = tunable(lambda lr, b=0.9: adam(cosine_decay(lr, 10), b1=b))
+    with pytest.raises(ValueError, match="b1 must be in"):
+        make(0.1, b=1.5)
+    with pytest.raises(ValueError, match="learning_rate must be"):
+        tunable(lambda lr, b=0.9: adam(lr, b1=b))(-1.0)
+    make(linear(0.1, 0.0, 10), b=lambda count: 0.9)
+
+
+def test_a_step_keeps_what_the_state_knows():
+    tx = rprop(0.1)
+    _, state = jax.jit(tx.update)(P, tx.init(P), P)
+    with pytest.raises(ValueError, match="min_step must be at most"):
+        set_hyperparams(state, min_step=60.0)
+    again = rprop(0.2).init(P)
+    assert jax.tree.structure(state) == jax.tree.structure(again)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: adam(lr=0.1), "adam: got an unexpected keyword argument 'lr'; did you mean 'lear"),
+        (lambda: adam(0.1, betas=(0.9, 0.99)), "'betas'; did you mean 'b1'"),
+        (lambda: sgd(0.1, weigth_decay=0.1), "'weigth_decay'; did you mean 'weight_decay'"),
+        (lambda: one_cycle(max_lr=0.1, total_steps=9), "'max_lr'; did you mean 'peak_value'"),
+        (lambda: cosine_decay(0.1, T_max=9), "'T_max'; did you mean 'decay_steps'"),
+        (
+            lambda: one_cycle_momentum(100),
+            r"one_cycle_momentum\(total_steps=...\).*base_value = 100",
+        ),
+        (lambda: adam(), "adam: missing a required argument: 'learning_rate'"),
+    ],
+)
+def test_unknown_words_are_named(wrong, words):
+    with pytest.raises(TypeError, match=words):
+        wrong()
 
 
 def test_missing_numbers_are_refused():

@@ -266,7 +266,10 @@ def test_masks_that_do_not_match(mask):
     ("name", "bad", "allowed"),
     [
         ("sgd", {"nesterov": True}, "nesterov must be False without momentum"),
-        ("sgd", {"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
+        ("sgd", {"momentum": 1.1}, r"momentum must be in \[0, 1\]"),
+        ("sgd", {"nesterov": 3}, "nesterov must be True or False, got 3"),
+        ("sgd", {"momentum": 0.9, "nesterov": True, "dampening": 0.5}, "dampening must be 0 with"),
+        ("qhm", {"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
         ("sgd", {"dampening": -0.5}, r"dampening must be in \[0, 1\]"),
         ("rprop", {"eta_minus": 1.5}, r"eta_minus must be in \(0, 1\)"),
         ("rprop", {"eta_plus": 0.5}, "eta_plus must be a finite number > 1"),

@@ -7,21 +7,22 @@ import contextvars
 import dataclasses
 import functools
 import inspect
-import typing
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from lropt_jax.hyperparameters import constraints
+from lropt_jax.hyperparameters.arguments import as_data, constraint_of, is_data, kinds_of
+from lropt_jax.hyperparameters.numbers import Factory, Numbers, stored
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes, resumed
-from lropt_jax.schedules.base import Schedule, float_type, from_callable, value_at
-from lropt_jax.validation import is_number
+from lropt_jax.schedules.arguments import bound_arguments
+from lropt_jax.schedules.base import Schedule, value_at
+from lropt_jax.validation import requirements
 
 P = ParamSpec("P")
+PLAIN = (bool, int, float, str, type(None))  # static arguments that a state can be compared by
 
 
 @dataclasses.dataclass
@@ -50,26 +51,9 @@ class _Building:
 _outer: contextvars.ContextVar[_Building | None] = contextvars.ContextVar("outer", default=None)
 
 
-@typing.overload
 def tunable(
-    factory: Callable[P, optax.GradientTransformation],
-    static: Collection[str] = (),
-    *,
-    check: Callable[..., None] | None = None,
-) -> Callable[P, optax.GradientTransformationExtraArgs]: ...
-@typing.overload
-def tunable(
-    *, static: Collection[str] = (), check: Callable[..., None] | None = None
-) -> Callable[
-    [Callable[P, optax.GradientTransformation]],
-    Callable[P, optax.GradientTransformationExtraArgs],
-]: ...
-def tunable(
-    factory: Callable[..., Any] | None = None,
-    static: Collection[str] = (),
-    *,
-    check: Callable[..., None] | None = None,
-) -> Any:
+    factory: Callable[P, optax.GradientTransformation], static: Collection[str] = ()
+) -> Callable[P, optax.GradientTransformationExtraArgs]:
     """Makes an optimizer factory keep its numbers in the state, as data.
 
     The numbers can then be read (`hyperparams`), set (`set_hyperparams`), scheduled, traced,
@@ -80,11 +64,13 @@ def tunable(
 
     Args:
       factory: any function of named numbers that returns a `GradientTransformation`: one of
-        Optax's, or a lambda that builds a schedule out of its numbers.
+        Optax's, or a lambda that builds a schedule out of its numbers. An argument annotated with
+        `NonNegative`, `Averaging`, ... (`lropt_jax.validation`) must be such a number, a function
+        under `requires` has conditions between them, in `set_hyperparams` too. Without an
+        annotation a number must be finite where its default is.
       static: names of arguments that are not data, beyond the bools, strings, None, classes
-        and pytrees that never are, and those named "mask" or "..._mask".
-      check: called with all arguments when the factory is, for conditions between them; raises
-        `ValueError`. Without a factory, `tunable(check=...)` is a decorator.
+        and pytrees that never are, and those named "mask" or "..._mask". An int where the
+        annotation is `int`, and a function where the default is one, are not data either.
 
     Returns:
       A factory of the same signature. Each number may be a float, an int, an array, a tracer, a
@@ -101,31 +87,39 @@ def tunable(
       >>> round(float(hyperparams(tx.init({"w": jax.numpy.ones(3)}))["b1"]), 3)
       0.9
     """
-    if factory is None:
-        return functools.partial(tunable, static=static, check=check)
     if hasattr(factory, "tunable_of"):
         return factory
+    name = getattr(factory, "__name__", "optimizer").replace("<lambda>", "optimizer")
     signature = inspect.signature(factory)
+    parameters = signature.parameters
+    kinds = kinds_of(factory, parameters)
+    declared = any(kind.kind == "number" for kind in kinds.values())
 
     @functools.wraps(factory)
-    def build(*args: Any, **kwargs: Any) -> optax.GradientTransformationExtraArgs:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        if check is not None:
-            check(**bound.arguments)
-        numbers = {
-            name: _normalised(name, value, signature.parameters[name])
-            for name, value in bound.arguments.items()
-            if _is_data(name, value, static, signature.parameters[name])
+    def build(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformationExtraArgs:
+        arguments = bound_arguments(name, signature, args, kwargs)
+        data = {
+            k: as_data(k, v, parameters[k])
+            for k, v in arguments.items()
+            if k not in static and is_data(k, v, parameters[k], kinds[k])
         }
+        fixed = {k: v for k, v in arguments.items() if k not in data and isinstance(v, PLAIN)}
+        constraints = {k: constraint_of(parameters[k], kinds[k]) for k in data}
+        about = Factory(name, constraints, requirements(factory), fixed)
+        for k, v in data.items():
+            about.check(k, v)
+        about.check_together({**arguments, **data})
+        numbers = Numbers(data, about)
 
-        def plain(values: dict[str, Any]) -> optax.GradientTransformationExtraArgs:
-            given = inspect.BoundArguments(signature, {**bound.arguments, **values})
+        def plain(values: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
+            given = inspect.BoundArguments(signature, {**arguments, **values})
             return optax.with_extra_args_support(factory(*given.args, **given.kwargs))
 
         outer = _outer.get()
         if outer is not None:
-            return plain({name: outer.value(value) for name, value in numbers.items()})
+            return plain({k: outer.value(v) for k, v in numbers.items()})
+        if not declared:
+            _try(plain, numbers)
         return _tunable_transformation(plain, numbers)
 
     build.tunable_of = factory  # type: ignore[attr-defined]
@@ -133,20 +127,20 @@ def tunable(
 
 
 def _tunable_transformation(
-    plain: Callable[[dict[str, Any]], optax.GradientTransformationExtraArgs],
-    numbers: dict[str, Any],
+    plain: Callable[[Mapping[str, Any]], optax.GradientTransformationExtraArgs],
+    numbers: Numbers,
 ) -> optax.GradientTransformationExtraArgs:
-    def at(building: _Building, values: dict[str, Any]) -> optax.GradientTransformationExtraArgs:
+    def at(building: _Building, values: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
         with _called_by(building):
             return plain({name: value_at(v, building.count) for name, v in values.items()})
 
     def init(params: optax.Params) -> TunableState:
         building = _Building(jnp.zeros((), jnp.int32))
-        stored = {name: constraints.stored(value) for name, value in numbers.items()}
-        inner = jax.tree.map(_strong, at(building, stored).init(params))
+        kept = stored(numbers)
+        inner = jax.tree.map(_strong, at(building, kept).init(params))
         if building.used:
-            inner = FeedbackState(constraints.stored(tuple(building.used)), inner)
-        return TunableState(building.count, stored, inner)
+            inner = FeedbackState(stored(tuple(building.used)), inner)
+        return TunableState(building.count, kept, inner)
 
     def update(
         updates: optax.Updates, state: TunableState, params: Any = None, **extra: Any
@@ -170,6 +164,19 @@ def _tunable_transformation(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def _try(
+    plain: Callable[[Mapping[str, Any]], optax.GradientTransformationExtraArgs],
+    numbers: Numbers,
+) -> None:
+    """Builds the transformation once, so that what it is made of refuses a number at once."""
+
+    def make(count: Any) -> None:
+        with _called_by(_Building(count)):
+            plain({name: value_at(value, count) for name, value in numbers.items()})
+
+    jax.eval_shape(make, jax.ShapeDtypeStruct((), jnp.int32))  # type: ignore[no-untyped-call]
+
+
 @contextlib.contextmanager
 def _called_by(building: _Building) -> Iterator[None]:
     token = _outer.set(building)
@@ -177,35 +184,6 @@ def _called_by(building: _Building) -> Iterator[None]:
         yield
     finally:
         _outer.reset(token)
-
-
-def _is_data(name: str, value: Any, static: Collection[str], parameter: inspect.Parameter) -> bool:
-    if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-        return False
-    if name in static or name == "mask" or name.endswith("_mask") or isinstance(value, type):
-        return False
-    if is_number(value) or callable(value):
-        return True
-    if value is None and name in constraints.OPTIONAL:
-        return False
-    if is_number(parameter.default) or (
-        name in constraints.CONSTRAINTS and value != parameter.default
-    ):
-        raise ValueError(f"{name} must be a number or a schedule, got {value!r}")
-    return False
-
-
-def _normalised(name: str, value: Any, parameter: inspect.Parameter) -> Any:
-    if callable(value):
-        return from_callable(value)
-    constraints.check(name, value)
-    if np.ndim(value):
-        raise ValueError(f"{name} must be a scalar, got shape {np.shape(value)}; vmap over it")
-    counts = is_number(parameter.default) and isinstance(parameter.default, int)
-    if not counts and jnp.issubdtype(jnp.result_type(value), jnp.integer):
-        concrete = isinstance(value, (int, np.number))
-        return float(value) if concrete else value.astype(float_type())
-    return value
 
 
 def _strong(x: Any) -> Any:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lropt_jax.hyperparameters import constraints
+from lropt_jax.hyperparameters.numbers import Numbers, replaced
 from lropt_jax.schedules.base import Schedule, float_type, from_callable, value_at
 from lropt_jax.validation import is_number
 
@@ -96,13 +96,14 @@ def set_hyperparams(state: optax.OptState, **new: Any) -> Any:
             f"unknown hyperparameter {', '.join(map(repr, unknown))}; "
             f"this optimizer has {', '.join(sorted(found.hyperparams))}"
         )
-    values = dict(found.hyperparams)
+    values = Numbers(found.hyperparams, getattr(found.hyperparams, "factory", None))
     for name, value in new.items():
         value = from_callable(value) if callable(value) else value
         if not (isinstance(value, Schedule) or is_number(value)):
             raise ValueError(f"{name} must be a number or a schedule, got {value!r}")
-        constraints.check(name, value)
-        values[name] = constraints.replaced(name, values[name], value, found.count.shape)
+        values.factory.check(name, value)
+        values[name] = replaced(name, values[name], value, found.count.shape)
+    values.factory.check_together({**values, **new})
     return _replace(state, found._replace(hyperparams=values))
 
 
@@ -211,8 +212,9 @@ def _replace(state: optax.OptState, new: TunableState) -> Any:
         if not _is_tunable_state(old):
             return old
         pairs = {k: (v, old.hyperparams[k]) for k, v in new.hyperparams.items()}
+        boxed = {k: _boxed_like(*pair, old.count) for k, pair in pairs.items()}
         return old._replace(
-            hyperparams={k: _boxed_like(*pair, old.count) for k, pair in pairs.items()},
+            hyperparams=Numbers(boxed, getattr(new.hyperparams, "factory", None)),
             inner_state=_boxed_like(new.inner_state, old.inner_state, old.count),
         )
 

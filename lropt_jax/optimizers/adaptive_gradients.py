@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.base import (
-    Hyperparameter,
-    Mask,
     above_zero,
     average,
     leafwise,
@@ -18,7 +15,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.descent import descend
+from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.descent import Decays, descend, times
+from lropt_jax.validation import Averaging, NonNegative
 
 
 class ScaleByAdagradState(NamedTuple):
@@ -29,6 +28,11 @@ class ScaleByAdagradState(NamedTuple):
     """
 
     sum_of_squares: optax.Updates
+
+
+def _adagrad(g: Any, total: Any, factor: Any, eps: Any) -> tuple[Any, Any]:
+    total = total + square(g)
+    return factor * g / (root(total) + eps), total
 
 
 def scale_by_adagrad(
@@ -59,27 +63,19 @@ def scale_by_adagrad(
     ) -> tuple[Any, ScaleByAdagradState]:
         del params
 
-        def equation(g: Any, total: Any, factor: Any, eps: Any) -> tuple[Any, Any]:
-            total = total + square(g)
-            return factor * g / (root(total) + eps), total
-
         trees = [updates, state.sum_of_squares]
-        direction, total = leafwise(equation, trees, [factor, above_zero(eps)], 2)
+        direction, total = leafwise(_adagrad, trees, [factor, above_zero(eps)], 2)
         return direction, ScaleByAdagradState(total)
 
     return optax.GradientTransformation(init, update)
 
 
-@tunable
+@optimizer()
 def adagrad(
-    learning_rate: Hyperparameter,
-    eps: Hyperparameter = 1e-10,
-    initial_accumulator_value: Hyperparameter = 0.0,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    eps: NonNegative = 1e-10,
+    initial_accumulator_value: NonNegative = 0.0,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""AdaGrad. Equal to `torch.optim.Adagrad` (whose `lr_decay` is a schedule here).
 
@@ -93,10 +89,6 @@ def adagrad(
       learning_rate: $\eta$; PyTorch's default is 0.01.
       eps: $\epsilon$, PyTorch's default.
       initial_accumulator_value: $G_0 \ge 0$, read when the state is made; PyTorch's default.
-      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
-      weight_decay: decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -114,13 +106,7 @@ def adagrad(
       [-0.5, 0.5]
     """
     return descend(
-        scale_by_adagrad(eps, initial_accumulator_value, -learning_rate),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
+        scale_by_adagrad(eps, initial_accumulator_value, -learning_rate), learning_rate, **decays
     )
 
 
@@ -134,6 +120,12 @@ class ScaleByAdadeltaState(NamedTuple):
 
     squared_gradient: optax.Updates
     squared_step: optax.Updates
+
+
+def _adadelta(g: Any, g2: Any, step2: Any, rho: Any, eps: Any) -> tuple[Any, Any, Any]:
+    g2 = average(g2, square(g), rho)
+    step = root(step2 + eps) / root(g2 + eps) * g
+    return step, g2, average(step2, square(step), rho)
 
 
 def scale_by_adadelta(rho: Any = 0.9, eps: Any = 1e-6) -> optax.GradientTransformation:
@@ -161,28 +153,19 @@ def scale_by_adadelta(rho: Any = 0.9, eps: Any = 1e-6) -> optax.GradientTransfor
     ) -> tuple[Any, ScaleByAdadeltaState]:
         del params
 
-        def equation(g: Any, g2: Any, step2: Any, rho: Any, eps: Any) -> tuple[Any, Any, Any]:
-            g2 = average(g2, square(g), rho)
-            step = root(step2 + eps) / root(g2 + eps) * g
-            return step, g2, average(step2, square(step), rho)
-
         numbers = [weights(rho), above_zero(eps)]
-        direction, *averages = leafwise(equation, [updates, *state], numbers, 3)
+        direction, *averages = leafwise(_adadelta, [updates, *state], numbers, 3)
         return direction, ScaleByAdadeltaState(*averages)
 
     return optax.GradientTransformation(init, update)
 
 
-@tunable
+@optimizer()
 def adadelta(
-    learning_rate: Hyperparameter = 1.0,
-    rho: Hyperparameter = 0.9,
-    eps: Hyperparameter = 1e-6,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative = 1.0,
+    rho: Averaging = 0.9,
+    eps: NonNegative = 1e-6,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""Adadelta. Equal to `torch.optim.Adadelta`.
 
@@ -196,10 +179,6 @@ def adadelta(
       learning_rate: $\eta$; the paper has none, which is 1.
       rho: $\rho$ in [0, 1), PyTorch's default; the paper's is 0.95.
       eps: $\epsilon$, the paper's and PyTorch's default.
-      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
-      weight_decay: decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -216,11 +195,4 @@ def adadelta(
       >>> round(float(updates), 4)  # -0.1 * 0.3 / sqrt(0.1)
       -0.0949
     """
-    return descend(
-        scale_by_adadelta(rho, eps),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-    )
+    return descend(times(scale_by_adadelta(rho, eps), -learning_rate), learning_rate, **decays)

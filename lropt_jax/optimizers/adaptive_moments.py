@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.base import (
-    Hyperparameter,
-    Mask,
     above_zero,
     average,
     leafwise,
@@ -21,7 +18,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.descent import descend
+from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.descent import Decays, descend
+from lropt_jax.validation import Averaging, NonNegative
 
 
 class ScaleByAdamState(NamedTuple):
@@ -53,6 +52,14 @@ def folded(b1_product: Any, b2_product: Any, eps: Any) -> tuple[jax.Array, jax.A
     """
     first = 1 - b1_product
     return first / above_zero(root(1 - b2_product)), above_zero(first * eps)
+
+
+def _adam(
+    g: Any, m: Any, v: Any, b1: Any, b2: Any, factor: Any, spread: Any, eps: Any
+) -> tuple[Any, Any, Any]:
+    m = average(m, g, b1)
+    v = average(v, square(g), b2)
+    return factor * m / (spread * root(v) + eps), m, v
 
 
 def scale_by_adam(
@@ -87,31 +94,20 @@ def scale_by_adam(
         del params
         b1_product, b2_product = state.b1_product * b1, state.b2_product * b2
 
-        def equation(
-            g: Any, m: Any, v: Any, b1: Any, b2: Any, factor: Any, spread: Any, eps: Any
-        ) -> tuple[Any, Any, Any]:
-            m = average(m, g, b1)
-            v = average(v, square(g), b2)
-            return factor * m / (spread * root(v) + eps), m, v
-
         numbers = [weights(b1), weights(b2), factor, *folded(b1_product, b2_product, eps)]
-        direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
+        direction, mu, nu = leafwise(_adam, [updates, state.mu, state.nu], numbers, 3)
         return direction, ScaleByAdamState(b1_product, b2_product, mu, nu)
 
     return optax.GradientTransformation(init, update)
 
 
-@tunable
+@optimizer()
 def adam(
-    learning_rate: Hyperparameter,
-    b1: Hyperparameter = 0.9,
-    b2: Hyperparameter = 0.999,
-    eps: Hyperparameter = 1e-8,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-8,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""Adam. Equal to the paper's Algorithm 1 and to `torch.optim.Adam`.
 
@@ -130,10 +126,7 @@ def adam(
       b1: $\beta_1$ in [0, 1), the paper's default.
       b2: $\beta_2$ in [0, 1), the paper's default.
       eps: $\epsilon$, outside the root and after the correction, the paper's default.
-      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
       weight_decay: decoupled decay, times the learning rate, or None (see `adamw`).
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -150,28 +143,16 @@ def adam(
       >>> [round(float(u), 4) for u in updates["w"]]
       [-0.5, 0.5]
     """
-    return descend(
-        scale_by_adam(b1, b2, eps, -learning_rate),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
-    )
+    return descend(scale_by_adam(b1, b2, eps, -learning_rate), learning_rate, **decays)
 
 
-@tunable
+@optimizer(weight_decay=1e-2)
 def adamw(
-    learning_rate: Hyperparameter,
-    b1: Hyperparameter = 0.9,
-    b2: Hyperparameter = 0.999,
-    eps: Hyperparameter = 1e-8,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = 1e-2,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-8,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""Adam with decoupled weight decay. Equal to `torch.optim.AdamW`.
 
@@ -188,10 +169,7 @@ def adamw(
       b1: $\beta_1$ in [0, 1).
       b2: $\beta_2$ in [0, 1).
       eps: $\epsilon$, outside the root.
-      l2: coupled decay, added to the gradient, or None.
       weight_decay: $\lambda$, PyTorch's default (Optax's is 1e-4), or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range, or for missing params in `update`.
@@ -208,12 +186,4 @@ def adamw(
       >>> round(float(updates), 4)
       -0.75
     """
-    return descend(
-        scale_by_adam(b1, b2, eps, -learning_rate),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
-    )
+    return descend(scale_by_adam(b1, b2, eps, -learning_rate), learning_rate, **decays)

@@ -12,7 +12,6 @@ import numpy as np
 
 from lropt_jax.schedules.base import float_type
 
-Hyperparameter = Any  # a number, an array of any dtype, a tracer, a Schedule, a callable of count
 Mask = Any  # a pytree of bools (or a prefix of one), a callable of params that returns one, None
 
 # The square is still a normal number of float32: a quotient by it can be differentiated.
@@ -53,9 +52,10 @@ def leafwise(
     """Applies an optimizer's equation to every leaf.
 
     Args:
-      equation: `equation(*leaves, *scalars)`, returns a tuple of `outputs` arrays. The scalars
-        arrive in the leaf's real working dtype, so that neither a float32 number nor a float64
-        one changes the dtype of a result.
+      equation: `equation(*leaves, *scalars)`, a function of a module (a closure would be
+        compiled at each call), returns a tuple of `outputs` arrays. The scalars, but for truth
+        values, arrive in the leaf's real working dtype, so that neither a float32 number nor a
+        float64 one changes the dtype of a result.
       trees: the gradients (or what stands for them), then trees of the same structure; the
         first of these decides the working dtype if there is one, else the gradients do.
       scalars: numbers, or tuples of them. What is computed of numbers alone belongs here and not
@@ -78,19 +78,27 @@ def leafwise(
 
 
 def _cast(dtype: Any, number: Any) -> jax.Array:
+    if jnp.result_type(number) == jnp.bool_:
+        return jnp.asarray(number)
     return jax.lax.convert_element_type(number, dtype)
 
 
 def _traced_once(equation: Callable[..., Any], columns: list[list[Any]]) -> Callable[..., Any]:
     """The equation, traced once for each shape where there are many leaves.
 
-    This halves the time that a model of hundreds of leaves takes to trace. Outside of a trace it
-    would compile at each call, and for few leaves it gains nothing.
+    This halves the time that a model of hundreds of leaves takes to trace; for few leaves, or
+    outside of a trace, it gains nothing.
     """
     if len(columns[0]) < MANY or not isinstance(columns[0][0], jax.core.Tracer):
         return equation
-    truths = [i for i, leaves in enumerate(columns) if isinstance(leaves[0], bool)]
-    return jax.jit(equation, static_argnums=truths)
+    truths = tuple(i for i, leaves in enumerate(columns) if isinstance(leaves[0], bool))
+    return _compiled(equation, truths)
+
+
+@functools.cache
+def _compiled(equation: Callable[..., Any], static: tuple[int, ...]) -> Callable[..., Any]:
+    compiled: Callable[..., Any] = jax.jit(equation, static_argnums=static)
+    return compiled
 
 
 def _as_real_dtype(x: Any, dtype: Any) -> jax.Array:

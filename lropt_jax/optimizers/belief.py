@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, folded
 from lropt_jax.optimizers.base import (
-    Hyperparameter,
-    Mask,
     average,
     leafwise,
     magnitudes_like,
@@ -20,7 +17,16 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.descent import descend
+from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.descent import Decays, descend
+from lropt_jax.validation import Averaging, NonNegative
+
+
+def _adabelief(g: Any, m: Any, s: Any, b1: Any, b2: Any, *numbers: Any) -> tuple[Any, Any, Any]:
+    eps, factor, spread, folded_eps = numbers
+    m = average(m, g, b1)
+    s = b2[0] * s + (b2[1] * square(g - m) + eps)
+    return factor * m / (spread * root(s) + folded_eps), m, s
 
 
 def scale_by_adabelief(
@@ -57,32 +63,20 @@ def scale_by_adabelief(
         del params
         products = state.b1_product * b1, state.b2_product * b2
 
-        def equation(
-            g: Any, m: Any, s: Any, b1: Any, b2: Any, *numbers: Any
-        ) -> tuple[Any, Any, Any]:
-            eps, factor, spread, folded_eps = numbers
-            m = average(m, g, b1)
-            s = b2[0] * s + (b2[1] * square(g - m) + eps)
-            return factor * m / (spread * root(s) + folded_eps), m, s
-
         numbers = [weights(b1), weights(b2), eps, factor, *folded(*products, eps)]
-        direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
+        direction, mu, nu = leafwise(_adabelief, [updates, state.mu, state.nu], numbers, 3)
         return direction, ScaleByAdamState(*products, mu, nu)
 
     return optax.GradientTransformation(init, update)
 
 
-@tunable
+@optimizer()
 def adabelief(
-    learning_rate: Hyperparameter,
-    b1: Hyperparameter = 0.9,
-    b2: Hyperparameter = 0.999,
-    eps: Hyperparameter = 1e-16,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-16,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""AdaBelief. Equal to the authors' code (adabelief-pytorch) with `rectify=False`.
 
@@ -100,10 +94,6 @@ def adabelief(
       b1: $\beta_1$ in [0, 1).
       b2: $\beta_2$ in [0, 1).
       eps: $\epsilon$, the default of the authors' code since 0.1.
-      l2: coupled decay, added to the gradient, or None.
-      weight_decay: decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -120,12 +110,4 @@ def adabelief(
       >>> round(float(updates), 4)  # the surprise is half the gradient: twice Adam's step
       -1.0
     """
-    return descend(
-        scale_by_adabelief(b1, b2, eps, -learning_rate),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
-    )
+    return descend(scale_by_adabelief(b1, b2, eps, -learning_rate), learning_rate, **decays)

@@ -2,54 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from lropt_jax.optimizers.base import Mask, leafwise
+from lropt_jax.validation import NonNegative
+
+
+class Decays(TypedDict, total=False):
+    """The arguments that all optimizers share, see `descend`."""
+
+    l2: NonNegative | None
+    weight_decay: NonNegative | None
+    mask: Mask
+    independent_decay: bool
 
 
 def descend(
-    direction: optax.GradientTransformation,
+    step: optax.GradientTransformation,
     learning_rate: Any,
     *,
     l2: Any = None,
     weight_decay: Any = None,
     mask: Mask = None,
     independent_decay: bool = False,
-    scaled: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""The step that all optimizers end with.
+    r"""A step with the decays that all optimizers have.
 
     .. math::
-        \Delta p = -\eta\, d(g + \lambda_2 p) - \eta \lambda p
+        \Delta p = s(g + \lambda_2 p) - \eta \lambda p
 
     Args:
-      direction: the transformation $d$; its state is the state.
+      step: the transformation $s$, learning rate and sign included (see `times`); its state is
+        the state.
       learning_rate: $\eta$.
       l2: $\lambda_2$, coupled decay; None means structurally absent.
       weight_decay: $\lambda$, decoupled decay; None means structurally absent.
       mask: which leaves decay, for both: a pytree of bools (a prefix will do), or a callable of
         the parameters that returns one; None means all.
       independent_decay: whether $\lambda p$ is not multiplied by the learning rate.
-      scaled: whether the direction has the learning rate in it already.
     """
-    direction = optax.with_extra_args_support(direction)
+    step = optax.with_extra_args_support(step)
 
     def init(params: Any) -> Any:
         _check_params(params)
         if l2 is not None or weight_decay is not None:
             decay_mask(mask, params)
-        return direction.init(params)
+        return step.init(params)
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         if l2 is not None:
             updates = add_decay(updates, params, l2, mask, "l2")
-        updates, state = direction.update(updates, state, params, **extra)
-        if not scaled:
-            (updates,) = leafwise(lambda d, step: (step * d,), [updates], [-learning_rate], 1)
+        updates, state = step.update(updates, state, params, **extra)
         if weight_decay is not None:
             strength = weight_decay if independent_decay else learning_rate * weight_decay
             updates = add_decay(updates, params, -strength, mask, "weight_decay")
@@ -58,15 +65,30 @@ def descend(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def times(direction: optax.GradientTransformation, factor: Any) -> optax.GradientTransformation:
+    """A direction times a number: minus the learning rate makes it a step. The state is its."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, state = direction.update(updates, state, params)
+        (updates,) = leafwise(_scaled, [updates], [factor], 1)
+        return updates, state
+
+    return optax.GradientTransformation(direction.init, update)
+
+
+def _scaled(d: Any, factor: Any) -> tuple[Any]:
+    return (factor * d,)
+
+
 def add_decay(updates: Any, params: Any, strength: Any, mask: Mask, name: str) -> Any:
     r"""$u + \lambda p$ for each leaf that the mask lets decay; `name` is whose the strength is."""
     require_params(params, name)
-
-    def equation(u: Any, p: Any, decays: bool, scale: Any) -> tuple[Any]:
-        return (u + scale * p if decays else u,)
-
     decays = decay_mask(mask, params)
-    return leafwise(equation, [updates, params, decays], [strength], 1)[0]
+    return leafwise(_decayed, [updates, params, decays], [strength], 1)[0]
+
+
+def _decayed(u: Any, p: Any, decays: bool, strength: Any) -> tuple[Any]:
+    return (u + strength * p if decays else u,)
 
 
 def require_params(params: Any, name: str) -> None:

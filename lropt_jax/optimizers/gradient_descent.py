@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
-from lropt_jax.optimizers.base import Hyperparameter, Mask, leafwise, moments_like
-from lropt_jax.optimizers.descent import descend
+from lropt_jax.optimizers.base import leafwise, moments_like
+from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.descent import Decays, descend, times
+from lropt_jax.validation import NonNegative, UnitInterval, is_number, requires
 
 
 class ScaleByMomentumState(NamedTuple):
@@ -23,6 +25,16 @@ class ScaleByMomentumState(NamedTuple):
 
     started: jax.Array
     velocity: optax.Updates
+
+
+def _heavy_ball(g: Any, v: Any, mu: Any, weight: Any) -> tuple[Any, Any]:
+    v = mu * v + weight * g
+    return v, v
+
+
+def _nesterov(g: Any, v: Any, mu: Any, weight: Any) -> tuple[Any, Any]:
+    v = mu * v + weight * g
+    return g + mu * v, v
 
 
 def scale_by_momentum(
@@ -57,33 +69,32 @@ def scale_by_momentum(
     ) -> tuple[Any, ScaleByMomentumState]:
         del params
 
-        def equation(g: Any, v: Any, mu: Any, weight: Any) -> tuple[Any, Any]:
-            v = mu * v + weight * g
-            return (g + mu * v if nesterov else v), v
-
+        step = _nesterov if nesterov else _heavy_ball
         weight = jnp.where(state.started, 1 - dampening, 1.0)
-        direction, velocity = leafwise(equation, [updates, state.velocity], [momentum, weight], 2)
+        direction, velocity = leafwise(step, [updates, state.velocity], [momentum, weight], 2)
         return direction, ScaleByMomentumState(jnp.ones_like(state.started), velocity)
 
     return optax.GradientTransformation(init, update)
 
 
-def _check(momentum: Any = None, nesterov: bool = False, **_: Any) -> None:
+def _nesterov_needs(
+    momentum: Any = None, dampening: Any = 0.0, nesterov: bool = False, **_: Any
+) -> None:
     if nesterov and momentum is None:
         raise ValueError("nesterov must be False without momentum, got nesterov=True")
+    concrete = is_number(dampening) and not isinstance(dampening, jax.core.Tracer)
+    if nesterov and concrete and np.any(np.asarray(dampening) != 0):
+        raise ValueError(f"dampening must be 0 with nesterov, as in PyTorch, got {dampening!r}")
 
 
-@tunable(check=_check)
+@optimizer()
+@requires(_nesterov_needs)
 def sgd(
-    learning_rate: Hyperparameter,
-    momentum: Hyperparameter | None = None,
-    dampening: Hyperparameter = 0.0,
+    learning_rate: NonNegative,
+    momentum: UnitInterval | None = None,
+    dampening: UnitInterval = 0.0,
     nesterov: bool = False,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""Stochastic gradient descent. Equal to `torch.optim.SGD`.
 
@@ -95,16 +106,13 @@ def sgd(
 
     Args:
       learning_rate: $\eta$.
-      momentum: $\mu$ in [0, 1), or None for none; 0.9 is usual.
+      momentum: $\mu$ in [0, 1], or None for none; 0.9 is usual.
       dampening: $d$ in [0, 1], not applied to the first gradient.
       nesterov: whether the step is $g_t + \mu v_t$.
-      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
-      weight_decay: decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
-      ValueError: for a concrete number out of its range, or `nesterov` without momentum.
+      ValueError: for a concrete number out of its range, `nesterov` without momentum, or
+        dampening with it.
 
     Reference:
       Polyak 1964; Nesterov 1983; Sutskever et al. 2013, On the importance of initialization and
@@ -125,26 +133,16 @@ def sgd(
     direction = (
         optax.identity() if momentum is None else scale_by_momentum(momentum, dampening, nesterov)
     )
-    return descend(
-        direction,
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-    )
+    return descend(times(direction, -learning_rate), learning_rate, **decays)
 
 
-@tunable(check=_check)
+@optimizer(weight_decay=1e-4)
+@requires(_nesterov_needs)
 def sgdw(
-    learning_rate: Hyperparameter,
-    momentum: Hyperparameter = 0.9,
+    learning_rate: NonNegative,
+    momentum: UnitInterval = 0.9,
     nesterov: bool = False,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = 1e-4,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""SGD with momentum and decoupled weight decay.
 
@@ -157,12 +155,9 @@ def sgdw(
 
     Args:
       learning_rate: $\eta$.
-      momentum: $\mu$ in [0, 1).
+      momentum: $\mu$ in [0, 1].
       nesterov: whether the step is $g_t + \mu v_t$.
-      l2: coupled decay, added to the gradient, or None.
       weight_decay: $\lambda$, decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range, or for missing params in `update`.
@@ -179,11 +174,5 @@ def sgdw(
       >>> float(updates)
       -1.5
     """
-    return descend(
-        scale_by_momentum(momentum, 0.0, nesterov),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-    )
+    direction = scale_by_momentum(momentum, 0.0, nesterov)
+    return descend(times(direction, -learning_rate), learning_rate, **decays)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import jax.numpy as jnp
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, scale_by_adam
-from lropt_jax.optimizers.base import Hyperparameter, Mask, leafwise, norm, scalar
-from lropt_jax.optimizers.descent import add_decay, decay_mask, descend, require_params
+from lropt_jax.optimizers.base import Mask, leafwise, norm, scalar
+from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.descent import add_decay, decay_mask, descend, require_params, times
 from lropt_jax.optimizers.gradient_descent import ScaleByMomentumState, scale_by_momentum
+from lropt_jax.validation import Averaging, NonNegative, UnitInterval, requires
+
+
+class Coupled(TypedDict, total=False):
+    """The shared arguments of those that have a weight decay of their own."""
+
+    l2: NonNegative | None
+    independent_decay: bool
 
 
 def _ratio_or_one(numerator: Any, denominator: Any) -> Any:
@@ -20,12 +28,21 @@ def _ratio_or_one(numerator: Any, denominator: Any) -> Any:
     return jnp.where(usable, numerator / jnp.where(usable, denominator, 1), 1)
 
 
-def _check(independent_decay: bool = False, **_: Any) -> None:
+def _decay_is_inside(independent_decay: bool = False, **_: Any) -> None:
     if independent_decay:
         raise ValueError(
             "independent_decay must be False, got True: the decay of lars and lamb is inside the "
             "trust ratio"
         )
+
+
+def _lars(g: Any, p: Any, decays: bool, rate: Any, trust: Any, eps: Any, decay: Any) -> tuple[Any]:
+    p = jnp.asarray(p, jnp.result_type(p, rate))
+    decay = decay if decays else 0.0
+    size = norm(p)
+    # The trust coefficient is no part of the fallback, which is plain SGD's rate.
+    local = _ratio_or_one(trust * size, norm(g) + decay * size + eps)
+    return (rate * local * (g + decay * p),)
 
 
 def scale_by_lars(
@@ -64,16 +81,6 @@ def scale_by_lars(
     ) -> tuple[Any, ScaleByMomentumState]:
         require_params(params, "lars")
 
-        def equation(
-            g: Any, p: Any, decays: bool, rate: Any, trust: Any, eps: Any, decay: Any
-        ) -> tuple[Any]:
-            p = jnp.asarray(p, jnp.result_type(p, rate))
-            decay = decay if decays else 0.0
-            size = norm(p)
-            # The trust coefficient is no part of the fallback, which is plain SGD's rate.
-            local = _ratio_or_one(trust * size, norm(g) + decay * size + eps)
-            return (rate * local * (g + decay * p),)
-
         numbers = [
             learning_rate,
             trust_coefficient,
@@ -81,24 +88,24 @@ def scale_by_lars(
             0.0 if weight_decay is None else weight_decay,
         ]
         trees = [updates, params, decay_mask(None if weight_decay is None else mask, params)]
-        (updates,) = leafwise(equation, trees, numbers, 1)
+        (updates,) = leafwise(_lars, trees, numbers, 1)
         return trace.update(updates, state)  # type: ignore[no-any-return]
 
     return optax.GradientTransformation(trace.init, update)
 
 
-@tunable(check=_check)
+@optimizer()
+@requires(_decay_is_inside)
 def lars(
-    learning_rate: Hyperparameter,
-    momentum: Hyperparameter = 0.9,
-    trust_coefficient: Hyperparameter = 1e-3,
-    eps: Hyperparameter = 0.0,
+    learning_rate: NonNegative,
+    momentum: UnitInterval = 0.9,
+    trust_coefficient: NonNegative = 1e-3,
+    eps: NonNegative = 0.0,
     nesterov: bool = False,
     *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
+    weight_decay: NonNegative | None = None,
     mask: Mask = None,
-    independent_decay: bool = False,
+    **decays: Unpack[Coupled],
 ) -> optax.GradientTransformation:
     r"""LARS, layer-wise adaptive rates for SGD. Equal to the paper's Algorithm 1.
 
@@ -115,7 +122,7 @@ def lars(
 
     Args:
       learning_rate: $\gamma$, the global rate.
-      momentum: $\mu$ in [0, 1), the paper's default.
+      momentum: $\mu$ in [0, 1], the paper's default.
       trust_coefficient: $\eta$, the paper's default.
       eps: $\epsilon \ge 0$; the paper has none.
       nesterov: whether the step is $\gamma \lambda (g + \beta w) + \mu v_t$.
@@ -144,8 +151,11 @@ def lars(
     direction = scale_by_lars(
         learning_rate, momentum, trust_coefficient, eps, nesterov, weight_decay, mask
     )
-    del independent_decay
-    return descend(direction, 1.0, l2=l2, mask=mask)
+    return descend(times(direction, -1.0), learning_rate, mask=mask, **decays)
+
+
+def _at_norm_of_params(r: Any, p: Any, one: Any) -> tuple[Any]:
+    return (r * _ratio_or_one(norm(jnp.asarray(p, jnp.result_type(p, one))), norm(r)),)
 
 
 def scale_by_lamb(
@@ -183,26 +193,23 @@ def scale_by_lamb(
         if weight_decay is not None:
             direction = add_decay(direction, params, weight_decay, mask, "weight_decay")
 
-        def equation(r: Any, p: Any, one: Any) -> tuple[Any]:
-            return (r * _ratio_or_one(norm(jnp.asarray(p, jnp.result_type(p, one))), norm(r)),)
-
-        (direction,) = leafwise(equation, [direction, params], [scalar(1.0)], 1)
+        (direction,) = leafwise(_at_norm_of_params, [direction, params], [scalar(1.0)], 1)
         return direction, state
 
     return optax.GradientTransformation(adam.init, update)
 
 
-@tunable(check=_check)
+@optimizer()
+@requires(_decay_is_inside)
 def lamb(
-    learning_rate: Hyperparameter,
-    b1: Hyperparameter = 0.9,
-    b2: Hyperparameter = 0.999,
-    eps: Hyperparameter = 1e-6,
+    learning_rate: NonNegative,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-6,
     *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
+    weight_decay: NonNegative | None = None,
     mask: Mask = None,
-    independent_decay: bool = False,
+    **decays: Unpack[Coupled],
 ) -> optax.GradientTransformation:
     r"""LAMB, layer-wise adaptive moments for large batches. Algorithm 2, with bias correction.
 
@@ -220,7 +227,6 @@ def lamb(
       b1: $\beta_1$ in [0, 1).
       b2: $\beta_2$ in [0, 1).
       eps: $\epsilon$, the paper's default.
-      l2: coupled decay, added to the gradient, or None.
       weight_decay: $\lambda$, the decay of the algorithm, inside the ratio, or None.
       mask: which leaves decay, for both: a pytree of bools or a callable of params.
       independent_decay: must be False.
@@ -242,5 +248,5 @@ def lamb(
       >>> [round(float(u), 3) for u in updates]
       [-1.5, 1.5]
     """
-    del independent_decay
-    return descend(scale_by_lamb(b1, b2, eps, weight_decay, mask), learning_rate, l2=l2, mask=mask)
+    direction = scale_by_lamb(b1, b2, eps, weight_decay, mask)
+    return descend(times(direction, -learning_rate), learning_rate, mask=mask, **decays)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.adaptive_moments import folded
 from lropt_jax.optimizers.base import (
-    Hyperparameter,
-    Mask,
     above_zero,
     average,
     leafwise,
@@ -23,7 +20,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.descent import descend
+from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.descent import Decays, descend
+from lropt_jax.validation import Averaging, NonNegative
 
 
 class ScaleByAmsgradState(NamedTuple):
@@ -42,6 +41,16 @@ class ScaleByAmsgradState(NamedTuple):
     mu: optax.Updates
     nu: optax.Updates
     nu_max: optax.Updates
+
+
+def _amsgrad(
+    g: Any, m: Any, v: Any, largest: Any, b1: Any, b2: Any, *numbers: Any
+) -> tuple[Any, ...]:
+    one, factor, spread, eps = numbers
+    m = average(m, g, b1)
+    v = average(v, square(g), b2)
+    largest = jnp.maximum(largest, one * v)
+    return factor * m / (spread * root(largest) + eps), m, v, largest
 
 
 def scale_by_amsgrad(
@@ -86,35 +95,22 @@ def scale_by_amsgrad(
         # cache); times a number that it does not know to be 1, it is one fusion of two operations.
         one = 1 + jax.lax.stop_gradient(jnp.minimum(products[1], 0))
 
-        def equation(
-            g: Any, m: Any, v: Any, largest: Any, b1: Any, b2: Any, *numbers: Any
-        ) -> tuple[Any, ...]:
-            one, factor, spread, eps = numbers
-            m = average(m, g, b1)
-            v = average(v, square(g), b2)
-            largest = jnp.maximum(largest, one * v)
-            return factor * m / (spread * root(largest) + eps), m, v, largest
-
         trees = [updates, state.mu, state.nu, state.nu_max]
         numbers = [weights(b1), weights(b2), one, factor, *corrections]
-        direction, *moments = leafwise(equation, trees, numbers, 4)
+        direction, *moments = leafwise(_amsgrad, trees, numbers, 4)
         return direction, ScaleByAmsgradState(*products, *moments)
 
     return optax.GradientTransformation(init, update)
 
 
-@tunable
+@optimizer()
 def amsgrad(
-    learning_rate: Hyperparameter,
-    b1: Hyperparameter = 0.9,
-    b2: Hyperparameter = 0.999,
-    eps: Hyperparameter = 1e-8,
+    learning_rate: NonNegative,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-8,
     bias_correction: bool = True,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""AMSGrad. Equal to `torch.optim.Adam(amsgrad=True)`, or to the paper's Algorithm 2.
 
@@ -132,10 +128,6 @@ def amsgrad(
       b2: $\beta_2$ in [0, 1).
       eps: $\epsilon$, outside the root.
       bias_correction: True for PyTorch's form, False for the paper's.
-      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
-      weight_decay: decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -153,13 +145,7 @@ def amsgrad(
       -1.0
     """
     return descend(
-        scale_by_amsgrad(b1, b2, eps, bias_correction, -learning_rate),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
+        scale_by_amsgrad(b1, b2, eps, bias_correction, -learning_rate), learning_rate, **decays
     )
 
 
@@ -175,6 +161,15 @@ class ScaleByAdamaxState(NamedTuple):
     b1_product: jax.Array
     mu: optax.Updates
     largest: optax.Updates
+
+
+def _adamax(
+    g: Any, m: Any, u: Any, b1: Any, b2: Any, factor: Any, eps: Any
+) -> tuple[Any, Any, Any]:
+    m = average(m, g, b1)
+    size = root(square(g)) if jnp.iscomplexobj(g) else jnp.abs(g)
+    u = jnp.maximum(b2 * u, size + eps)
+    return factor * m / u, m, u
 
 
 def scale_by_adamax(
@@ -207,33 +202,21 @@ def scale_by_adamax(
         del params
         b1_product = state.b1_product * b1
 
-        def equation(
-            g: Any, m: Any, u: Any, b1: Any, b2: Any, factor: Any, eps: Any
-        ) -> tuple[Any, Any, Any]:
-            m = average(m, g, b1)
-            size = root(square(g)) if jnp.iscomplexobj(g) else jnp.abs(g)
-            u = jnp.maximum(b2 * u, size + eps)
-            return factor * m / u, m, u
-
         numbers = [weights(b1), b2, factor / (1 - b1_product), above_zero(eps)]
         trees = [updates, state.mu, state.largest]
-        direction, mu, largest = leafwise(equation, trees, numbers, 3)
+        direction, mu, largest = leafwise(_adamax, trees, numbers, 3)
         return direction, ScaleByAdamaxState(b1_product, mu, largest)
 
     return optax.GradientTransformation(init, update)
 
 
-@tunable
+@optimizer()
 def adamax(
-    learning_rate: Hyperparameter = 2e-3,
-    b1: Hyperparameter = 0.9,
-    b2: Hyperparameter = 0.999,
-    eps: Hyperparameter = 1e-8,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative = 2e-3,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-8,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""AdaMax, Adam in the infinity norm. Equal to `torch.optim.Adamax`.
 
@@ -248,10 +231,6 @@ def adamax(
       b1: $\beta_1$ in [0, 1), the paper's default.
       b2: $\beta_2$ in [0, 1), the paper's default.
       eps: $\epsilon$, PyTorch's default.
-      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
-      weight_decay: decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -268,12 +247,4 @@ def adamax(
       >>> round(float(updates), 4)
       -0.5
     """
-    return descend(
-        scale_by_adamax(b1, b2, eps, -learning_rate),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
-    )
+    return descend(scale_by_adamax(b1, b2, eps, -learning_rate), learning_rate, **decays)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.base import (
-    Hyperparameter,
-    Mask,
     above_zero,
     average,
     leafwise,
@@ -21,7 +18,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.descent import descend
+from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.descent import Decays, descend
+from lropt_jax.validation import Averaging, NonNegative
 
 
 class ScaleByNadamState(NamedTuple):
@@ -40,6 +39,14 @@ class ScaleByNadamState(NamedTuple):
     b2_product: jax.Array
     mu: optax.Updates
     nu: optax.Updates
+
+
+def _nadam(
+    g: Any, m: Any, v: Any, b1: Any, b2: Any, of_gradient: Any, of_average: Any, eps: Any
+) -> tuple[Any, Any, Any]:
+    m = average(m, g, b1)
+    v = average(v, square(g), b2)
+    return (of_gradient * g + of_average * m) / (root(v) + eps), m, v
 
 
 def scale_by_nadam(
@@ -84,32 +91,21 @@ def scale_by_nadam(
         of_gradient = factor * second * (1 - now) / (1 - mu_product)
         of_average = factor * second * following / (1 - mu_product * following)
 
-        def equation(
-            g: Any, m: Any, v: Any, b1: Any, b2: Any, of_gradient: Any, of_average: Any, eps: Any
-        ) -> tuple[Any, Any, Any]:
-            m = average(m, g, b1)
-            v = average(v, square(g), b2)
-            return (of_gradient * g + of_average * m) / (root(v) + eps), m, v
-
         numbers = [weights(b1), weights(b2), of_gradient, of_average, above_zero(eps * second)]
-        direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
+        direction, mu, nu = leafwise(_nadam, [updates, state.mu, state.nu], numbers, 3)
         return direction, ScaleByNadamState(warmth, mu_product, b2_product, mu, nu)
 
     return optax.GradientTransformation(init, update)
 
 
-@tunable
+@optimizer()
 def nadam(
-    learning_rate: Hyperparameter,
-    b1: Hyperparameter = 0.9,
-    b2: Hyperparameter = 0.999,
-    eps: Hyperparameter = 1e-8,
-    momentum_decay: Hyperparameter = 4e-3,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-8,
+    momentum_decay: NonNegative = 4e-3,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""NAdam, Adam with Nesterov momentum that warms up. Equal to `torch.optim.NAdam`.
 
@@ -128,10 +124,6 @@ def nadam(
       b2: $\beta_2$ in [0, 1).
       eps: $\epsilon$, outside the root.
       momentum_decay: $\psi \ge 0$, the paper's and PyTorch's default.
-      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
-      weight_decay: decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -149,28 +141,18 @@ def nadam(
       -0.5282
     """
     return descend(
-        scale_by_nadam(b1, b2, eps, momentum_decay, -learning_rate),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
+        scale_by_nadam(b1, b2, eps, momentum_decay, -learning_rate), learning_rate, **decays
     )
 
 
-@tunable
+@optimizer(weight_decay=1e-2)
 def nadamw(
-    learning_rate: Hyperparameter,
-    b1: Hyperparameter = 0.9,
-    b2: Hyperparameter = 0.999,
-    eps: Hyperparameter = 1e-8,
-    momentum_decay: Hyperparameter = 4e-3,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = 1e-2,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-8,
+    momentum_decay: NonNegative = 4e-3,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""NAdam with decoupled weight decay.
 
@@ -183,10 +165,7 @@ def nadamw(
       b2: $\beta_2$ in [0, 1).
       eps: $\epsilon$, outside the root.
       momentum_decay: $\psi \ge 0$, see `nadam`.
-      l2: coupled decay, added to the gradient, or None.
       weight_decay: $\lambda$; the default is that of `adamw`; None for none.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range, or for missing params in `update`.
@@ -205,11 +184,5 @@ def nadamw(
       -0.7782
     """
     return descend(
-        scale_by_nadam(b1, b2, eps, momentum_decay, -learning_rate),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
+        scale_by_nadam(b1, b2, eps, momentum_decay, -learning_rate), learning_rate, **decays
     )

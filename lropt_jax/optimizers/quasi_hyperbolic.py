@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState
 from lropt_jax.optimizers.base import (
-    Hyperparameter,
-    Mask,
     above_zero,
     average,
     leafwise,
@@ -21,7 +18,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.descent import descend
+from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.descent import Decays, descend, times
+from lropt_jax.validation import Averaging, Finite, NonNegative, UnitInterval
 
 
 class ScaleByQhmState(NamedTuple):
@@ -32,6 +31,11 @@ class ScaleByQhmState(NamedTuple):
     """
 
     mu: optax.Updates
+
+
+def _qhm(g: Any, m: Any, beta: Any, nu: Any) -> tuple[Any, Any]:
+    m = average(m, g, beta)
+    return average(m, g, nu), m
 
 
 def scale_by_qhm(momentum: Any = 0.999, nu: Any = 0.7) -> optax.GradientTransformation:
@@ -59,27 +63,19 @@ def scale_by_qhm(momentum: Any = 0.999, nu: Any = 0.7) -> optax.GradientTransfor
     ) -> tuple[Any, ScaleByQhmState]:
         del params
 
-        def equation(g: Any, m: Any, beta: Any, nu: Any) -> tuple[Any, Any]:
-            m = average(m, g, beta)
-            return average(m, g, nu), m
-
         numbers = [weights(momentum), weights(nu)]
-        direction, mu = leafwise(equation, [updates, state.mu], numbers, 2)
+        direction, mu = leafwise(_qhm, [updates, state.mu], numbers, 2)
         return direction, ScaleByQhmState(mu)
 
     return optax.GradientTransformation(init, update)
 
 
-@tunable
+@optimizer()
 def qhm(
-    learning_rate: Hyperparameter,
-    momentum: Hyperparameter = 0.999,
-    nu: Hyperparameter = 0.7,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    momentum: Averaging = 0.999,
+    nu: Finite = 0.7,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""Quasi-hyperbolic momentum. Equal to `qhoptim.pyt.QHM`.
 
@@ -96,8 +92,6 @@ def qhm(
       nu: $\nu$, the paper's rule of thumb.
       l2: coupled decay, added to the gradient (qhoptim's "grad"), or None.
       weight_decay: decoupled decay, times the learning rate (qhoptim's "direct"), or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -114,14 +108,15 @@ def qhm(
       >>> float(updates)
       -1.5
     """
-    return descend(
-        scale_by_qhm(momentum, nu),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-    )
+    return descend(times(scale_by_qhm(momentum, nu), -learning_rate), learning_rate, **decays)
+
+
+def _qhadam(g: Any, m: Any, v: Any, b1: Any, b2: Any, *numbers: Any) -> tuple[Any, Any, Any]:
+    of_gradient, of_average, of_square, of_squares, eps = numbers
+    m = average(m, g, b1)
+    v = average(v, square(g), b2)
+    top = of_gradient * g + of_average * m
+    return top / (root(of_square * square(g) + of_squares * v) + eps), m, v
 
 
 def scale_by_qhadam(
@@ -167,36 +162,23 @@ def scale_by_qhadam(
         of_gradient, of_average = factor * (1 - nu1), factor * nu1 / (1 - b1_product)
         of_square, of_squares = 1 - nu2, nu2 / (1 - b2_product)
 
-        def equation(
-            g: Any, m: Any, v: Any, b1: Any, b2: Any, *numbers: Any
-        ) -> tuple[Any, Any, Any]:
-            of_gradient, of_average, of_square, of_squares, eps = numbers
-            m = average(m, g, b1)
-            v = average(v, square(g), b2)
-            top = of_gradient * g + of_average * m
-            return top / (root(of_square * square(g) + of_squares * v) + eps), m, v
-
         numbers = [weights(b1), weights(b2), of_gradient, of_average]
         numbers += [of_square, of_squares, above_zero(eps)]
-        direction, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
+        direction, mu, nu = leafwise(_qhadam, [updates, state.mu, state.nu], numbers, 3)
         return direction, ScaleByAdamState(b1_product, b2_product, mu, nu)
 
     return optax.GradientTransformation(init, update)
 
 
-@tunable
+@optimizer()
 def qhadam(
-    learning_rate: Hyperparameter,
-    b1: Hyperparameter = 0.995,
-    b2: Hyperparameter = 0.999,
-    nu1: Hyperparameter = 0.7,
-    nu2: Hyperparameter = 1.0,
-    eps: Hyperparameter = 1e-8,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    b1: Averaging = 0.995,
+    b2: Averaging = 0.999,
+    nu1: Finite = 0.7,
+    nu2: UnitInterval = 1.0,
+    eps: NonNegative = 1e-8,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""Quasi-hyperbolic Adam. Equal to `qhoptim.pyt.QHAdam`.
 
@@ -214,9 +196,6 @@ def qhadam(
       nu2: $\nu_2$ in [0, 1], the paper's rule of thumb.
       eps: $\epsilon$, outside the root.
       l2: coupled decay, added to the gradient (qhoptim's `weight_decay`), or None.
-      weight_decay: decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -233,30 +212,18 @@ def qhadam(
       >>> round(float(updates), 4)
       -0.5
     """
-    return descend(
-        scale_by_qhadam(b1, b2, nu1, nu2, eps, -learning_rate),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
-    )
+    return descend(scale_by_qhadam(b1, b2, nu1, nu2, eps, -learning_rate), learning_rate, **decays)
 
 
-@tunable
+@optimizer(weight_decay=1e-2)
 def qhadamw(
-    learning_rate: Hyperparameter,
-    b1: Hyperparameter = 0.995,
-    b2: Hyperparameter = 0.999,
-    nu1: Hyperparameter = 0.7,
-    nu2: Hyperparameter = 1.0,
-    eps: Hyperparameter = 1e-8,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = 1e-2,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    b1: Averaging = 0.995,
+    b2: Averaging = 0.999,
+    nu1: Finite = 0.7,
+    nu2: UnitInterval = 1.0,
+    eps: NonNegative = 1e-8,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""Quasi-hyperbolic Adam with decoupled weight decay.
 
@@ -270,10 +237,7 @@ def qhadamw(
       nu1: $\nu_1$, the weight of $\hat m$ against the gradient.
       nu2: $\nu_2$ in [0, 1], the weight of $\hat v$ against the squared gradient.
       eps: $\epsilon$, outside the root.
-      l2: coupled decay, added to the gradient, or None.
       weight_decay: $\lambda$; the default is that of `adamw`; None for none.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range, or for missing params in `update`.
@@ -290,12 +254,4 @@ def qhadamw(
       >>> round(float(updates), 4)
       -0.75
     """
-    return descend(
-        scale_by_qhadam(b1, b2, nu1, nu2, eps, -learning_rate),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
-    )
+    return descend(scale_by_qhadam(b1, b2, nu1, nu2, eps, -learning_rate), learning_rate, **decays)

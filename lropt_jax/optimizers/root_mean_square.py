@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.base import (
-    Hyperparameter,
-    Mask,
     above_zero,
     average,
     leafwise,
@@ -19,7 +16,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.descent import descend
+from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.descent import Decays, descend
+from lropt_jax.validation import Averaging, NonNegative, UnitInterval
 
 
 class ScaleByRmspropState(NamedTuple):
@@ -34,6 +33,23 @@ class ScaleByRmspropState(NamedTuple):
     nu: optax.Updates
     mu: optax.Updates | None
     velocity: optax.Updates | None
+
+
+def _plain(g: Any, v: Any, decay: Any, factor: Any, eps: Any) -> tuple[Any, Any]:
+    v = average(v, square(g), decay)
+    return factor * g / (root(v) + eps), v
+
+
+def _centered(g: Any, v: Any, m: Any, decay: Any, factor: Any, eps: Any) -> tuple[Any, ...]:
+    # E[g²] - E[g]² by its own recursion: never negative, never infinity less infinity.
+    v = average(v, decay[0] * square(g - m), decay)
+    m = average(m, g, decay)
+    return factor * g / (root(v) + eps), v, m
+
+
+def _accumulated(d: Any, buffer: Any, momentum: Any, factor: Any) -> tuple[Any, Any]:
+    buffer = momentum * buffer + d
+    return factor * buffer, buffer
 
 
 def scale_by_rmsprop(
@@ -74,47 +90,29 @@ def scale_by_rmsprop(
     ) -> tuple[Any, ScaleByRmspropState]:
         del params
 
-        def plain(g: Any, v: Any, decay: Any, factor: Any, eps: Any) -> tuple[Any, Any]:
-            v = average(v, square(g), decay)
-            return factor * g / (root(v) + eps), v
-
-        def variance(g: Any, v: Any, m: Any, decay: Any, factor: Any, eps: Any) -> tuple[Any, ...]:
-            # E[g²] - E[g]² by its own recursion: never negative, never infinity less infinity.
-            v = average(v, decay[0] * square(g - m), decay)
-            m = average(m, g, decay)
-            return factor * g / (root(v) + eps), v, m
-
-        def accumulate(d: Any, buffer: Any, momentum: Any, factor: Any) -> tuple[Any, Any]:
-            buffer = momentum * buffer + d
-            return factor * buffer, buffer
-
         # The buffer holds directions without the factor, so that one that changes acts at once.
         numbers = [weights(decay), factor if momentum is None else 1.0, above_zero(eps)]
         mu, velocity = None, None
         if centered:
-            direction, nu, mu = leafwise(variance, [updates, state.nu, state.mu], numbers, 3)
+            direction, nu, mu = leafwise(_centered, [updates, state.nu, state.mu], numbers, 3)
         else:
-            direction, nu = leafwise(plain, [updates, state.nu], numbers, 2)
+            direction, nu = leafwise(_plain, [updates, state.nu], numbers, 2)
         if momentum is not None:
             trees = [direction, state.velocity]
-            direction, velocity = leafwise(accumulate, trees, [momentum, factor], 2)
+            direction, velocity = leafwise(_accumulated, trees, [momentum, factor], 2)
         return direction, ScaleByRmspropState(nu, mu, velocity)
 
     return optax.GradientTransformation(init, update)
 
 
-@tunable
+@optimizer()
 def rmsprop(
-    learning_rate: Hyperparameter,
-    decay: Hyperparameter = 0.99,
-    eps: Hyperparameter = 1e-8,
-    momentum: Hyperparameter | None = None,
+    learning_rate: NonNegative,
+    decay: Averaging = 0.99,
+    eps: NonNegative = 1e-8,
+    momentum: UnitInterval | None = None,
     centered: bool = False,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""RMSprop. Equal to `torch.optim.RMSprop`.
 
@@ -131,12 +129,8 @@ def rmsprop(
       learning_rate: $\eta$; PyTorch's default is 0.01.
       decay: $\alpha$ in [0, 1), PyTorch's default; Hinton's is 0.9.
       eps: $\epsilon$, outside the root, PyTorch's default.
-      momentum: $\mu$ in [0, 1), or None for none.
+      momentum: $\mu$ in [0, 1], or None for none.
       centered: whether to divide by the standard deviation (Graves 2013).
-      l2: coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.
-      weight_decay: decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -155,11 +149,5 @@ def rmsprop(
       -1.0
     """
     return descend(
-        scale_by_rmsprop(decay, eps, momentum, centered, -learning_rate),
-        learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
+        scale_by_rmsprop(decay, eps, momentum, centered, -learning_rate), learning_rate, **decays
     )

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.base import (
-    Hyperparameter,
-    Mask,
     leafwise,
     magnitudes_like,
     moments_like,
 )
-from lropt_jax.optimizers.descent import descend
-from lropt_jax.validation import is_number
+from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.descent import Decays, descend, times
+from lropt_jax.validation import (
+    Averaging,
+    Constraint,
+    InOrder,
+    NonNegative,
+    Number,
+    Positive,
+    UnitInterval,
+    requires,
+)
 
 # Signs are remembered in a byte. Complex numbers are two weights each.
 _componentwise = optax.contrib.split_real_and_imaginary
@@ -27,11 +34,9 @@ def _signs_like(params: Any) -> Any:
     return jax.tree.map(lambda p: jnp.zeros_like(p, dtype=jnp.int8), params)
 
 
-def _check_order(low: str, high: str, arguments: dict[str, Any]) -> None:
-    values = [arguments[low], arguments[high]]
-    concrete = all(is_number(v) and not isinstance(v, jax.core.Tracer) for v in values)
-    if concrete and float(values[0]) > float(values[1]):
-        raise ValueError(f"{low} must be at most {high} = {values[1]!r}, got {values[0]!r}")
+Gain = Annotated[Number, Constraint("a number > 0, or infinity", 0, ends="(]")]
+Shrinking = Annotated[Number, Constraint("in (0, 1)", 0, 1, "()")]
+Growing = Annotated[Number, Constraint("a finite number > 1", 1, ends="()")]
 
 
 class ScaleByLocalGainsState(NamedTuple):
@@ -46,6 +51,18 @@ class ScaleByLocalGainsState(NamedTuple):
     gains: optax.Updates
     signs: optax.Updates
     velocity: optax.Updates | None
+
+
+def _gained(g: Any, gain: Any, before: Any, beta: Any, low: Any, high: Any) -> tuple[Any, Any, Any]:
+    agreement = g * before  # in floats: XLA:CPU is slow where dtypes mix
+    changed = jnp.where(agreement > 0, gain + beta, gain * (1 - beta))
+    moves = jnp.abs(agreement) > 0  # not for a NaN
+    gain = jnp.where(moves, jnp.clip(changed, low, high), gain)
+    return gain * g, gain, jnp.sign(g).astype(jnp.int8)
+
+
+def _accumulated(d: Any, v: Any, momentum: Any) -> tuple[Any]:
+    return (momentum * v + d,)
 
 
 def scale_by_local_gains(
@@ -78,45 +95,26 @@ def scale_by_local_gains(
     ) -> tuple[Any, ScaleByLocalGainsState]:
         del params
 
-        def equation(
-            g: Any, gain: Any, before: Any, beta: Any, low: Any, high: Any
-        ) -> tuple[Any, Any, Any]:
-            agreement = g * before  # in floats: XLA:CPU is slow where dtypes mix
-            changed = jnp.where(agreement > 0, gain + beta, gain * (1 - beta))
-            moves = jnp.abs(agreement) > 0  # not for a NaN
-            gain = jnp.where(moves, jnp.clip(changed, low, high), gain)
-            return gain * g, gain, jnp.sign(g).astype(jnp.int8)
-
-        def accumulate(d: Any, v: Any, momentum: Any) -> tuple[Any]:
-            return (momentum * v + d,)
-
         trees = [updates, state.gains, state.signs]
-        direction, gains, signs = leafwise(equation, trees, [beta, min_gain, max_gain], 3)
+        direction, gains, signs = leafwise(_gained, trees, [beta, min_gain, max_gain], 3)
         velocity = None
         if momentum is not None:
-            (velocity,) = leafwise(accumulate, [direction, state.velocity], [momentum], 1)
+            (velocity,) = leafwise(_accumulated, [direction, state.velocity], [momentum], 1)
             direction = velocity
         return direction, ScaleByLocalGainsState(gains, signs, velocity)
 
     return _componentwise(optax.GradientTransformation(init, update))
 
 
-def _check_gains(**arguments: Any) -> None:
-    _check_order("min_gain", "max_gain", arguments)
-
-
-@tunable(check=_check_gains)
+@optimizer()
+@requires(InOrder("min_gain", "max_gain"))
 def local_gains(
-    learning_rate: Hyperparameter,
-    beta: Hyperparameter = 0.05,
-    min_gain: Hyperparameter = 0.01,
-    max_gain: Hyperparameter = float("inf"),
-    momentum: Hyperparameter | None = None,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    beta: Averaging = 0.05,
+    min_gain: NonNegative = 0.01,
+    max_gain: Gain = float("inf"),
+    momentum: UnitInterval | None = None,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""Gradient descent with an adaptive gain for each weight, from Hinton's lecture 6d.
 
@@ -136,11 +134,7 @@ def local_gains(
       beta: $\beta$ in [0, 1), the lecture's (+.05, times .95).
       min_gain: the lower bound; the lecture proposes 0.1 or 0.01.
       max_gain: the upper bound, may be infinite; the lecture proposes 10 or 100.
-      momentum: $\mu$ in [0, 1), or None for none.
-      l2: coupled decay, added to the gradient, or None.
-      weight_decay: decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
+      momentum: $\mu$ in [0, 1], or None for none.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -161,12 +155,9 @@ def local_gains(
       -1.5
     """
     return descend(
-        scale_by_local_gains(beta, min_gain, max_gain, momentum),
+        times(scale_by_local_gains(beta, min_gain, max_gain, momentum), -learning_rate),
         learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
+        **decays,
     )
 
 
@@ -180,6 +171,16 @@ class ScaleByRpropState(NamedTuple):
 
     step_sizes: optax.Updates
     signs: optax.Updates
+
+
+def _rprop(g: Any, size: Any, before: Any, *numbers: Any) -> tuple[Any, Any, Any]:
+    first, minus, plus, low, high = numbers
+    size = jnp.where(size == 0, first, size)  # no step is 0 once it was bounded
+    agreement = g * before  # in floats: XLA:CPU is slow where dtypes mix
+    grown, shrunk, kept = (jnp.clip(size * f, low, high) for f in (plus, minus, 1.0))
+    size = jnp.where(agreement > 0, grown, jnp.where(agreement < 0, shrunk, kept))
+    sign = jnp.where(agreement < 0, 0, jnp.sign(g))
+    return (0.0 - sign) * size, size, sign.astype(jnp.int8)  # no negative zero
 
 
 def scale_by_rprop(
@@ -216,39 +217,23 @@ def scale_by_rprop(
     ) -> tuple[Any, ScaleByRpropState]:
         del params
 
-        def equation(g: Any, size: Any, before: Any, *numbers: Any) -> tuple[Any, Any, Any]:
-            first, minus, plus, low, high = numbers
-            size = jnp.where(size == 0, first, size)  # no step is 0 once it was bounded
-            agreement = g * before  # in floats: XLA:CPU is slow where dtypes mix
-            grown, shrunk, kept = (jnp.clip(size * f, low, high) for f in (plus, minus, 1.0))
-            size = jnp.where(agreement > 0, grown, jnp.where(agreement < 0, shrunk, kept))
-            sign = jnp.where(agreement < 0, 0, jnp.sign(g))
-            return (0.0 - sign) * size, size, sign.astype(jnp.int8)  # no negative zero
-
         numbers = [learning_rate, eta_minus, eta_plus, min_step, max_step]
         trees = [updates, state.step_sizes, state.signs]
-        steps, sizes, signs = leafwise(equation, trees, numbers, 3)
+        steps, sizes, signs = leafwise(_rprop, trees, numbers, 3)
         return steps, ScaleByRpropState(sizes, signs)
 
     return _componentwise(optax.GradientTransformation(init, update))
 
 
-def _check_steps(**arguments: Any) -> None:
-    _check_order("min_step", "max_step", arguments)
-
-
-@tunable(check=_check_steps)
+@optimizer()
+@requires(InOrder("min_step", "max_step"))
 def rprop(
-    learning_rate: Hyperparameter,
-    eta_minus: Hyperparameter = 0.5,
-    eta_plus: Hyperparameter = 1.2,
-    min_step: Hyperparameter = 1e-6,
-    max_step: Hyperparameter = 50.0,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    eta_minus: Shrinking = 0.5,
+    eta_plus: Growing = 1.2,
+    min_step: Positive = 1e-6,
+    max_step: Positive = 50.0,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""Resilient propagation (iRprop-). Equal to `torch.optim.Rprop`.
 
@@ -267,10 +252,7 @@ def rprop(
       eta_plus: $\eta^+ > 1$, the paper's default.
       min_step: the lower bound of a step, the paper's default.
       max_step: the upper bound of a step, the paper's default.
-      l2: coupled decay, added to the gradient, or None.
       weight_decay: decoupled decay, times the current learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -297,9 +279,5 @@ def rprop(
     return descend(
         scale_by_rprop(learning_rate, eta_minus, eta_plus, min_step, max_step),
         learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
+        **decays,
     )

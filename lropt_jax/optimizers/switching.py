@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.optimizers.base import (
-    Hyperparameter,
-    Mask,
     above_zero,
     average,
     leafwise,
@@ -22,7 +19,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.descent import descend
+from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.descent import Decays, descend
+from lropt_jax.validation import Averaging, NonNegative
 
 
 class ScaleBySwatsState(NamedTuple):
@@ -57,6 +56,13 @@ def _dot(first: Any, second: Any) -> jax.Array:
     """The inner product of two whole trees, as real vectors."""
     parts = jax.tree.map(lambda x, y: scalar(jnp.sum((x * jnp.conj(y)).real)), first, second)
     return sum(jax.tree.leaves(parts), scalar(0.0))
+
+
+def _swats(g: Any, m: Any, a: Any, sgd: Any, *numbers: Any) -> tuple[Any, Any, Any]:
+    memory, weight, b2, adam_rate, sgd_rate, eps = numbers
+    m = memory * m + weight * g
+    a = jnp.where(sgd, a, average(a, square(g), b2))
+    return jnp.where(sgd, -sgd_rate * m, -adam_rate * (m / (root(a) + eps))), m, a
 
 
 def scale_by_swats(
@@ -116,14 +122,8 @@ def scale_by_swats(
         memory = jnp.where(sgd & (state.step == state.switch_step), 0.0, b1)
         weight = jnp.where(sgd, 1.0, 1 - b1)
 
-        def equation(g: Any, m: Any, a: Any, *numbers: Any) -> tuple[Any, Any, Any]:
-            memory, weight, b2, adam_rate, sgd_rate, eps = numbers
-            m = memory * m + weight * g
-            a = jnp.where(sgd, a, average(a, square(g), b2))
-            return jnp.where(sgd, -sgd_rate * m, -adam_rate * (m / (root(a) + eps))), m, a
-
-        numbers = [memory, weight, weights(b2), adam_rate, sgd_rate, above_zero(eps)]
-        steps, mu, nu = leafwise(equation, [updates, state.mu, state.nu], numbers, 3)
+        numbers = [sgd, memory, weight, weights(b2), adam_rate, sgd_rate, above_zero(eps)]
+        steps, mu, nu = leafwise(_swats, [updates, state.mu, state.nu], numbers, 3)
 
         along = _dot(steps, updates)
         known = ~sgd & (along != 0)
@@ -149,20 +149,16 @@ def scale_by_swats(
     return optax.GradientTransformation(init, update)
 
 
-@tunable
+@optimizer()
 def swats(
-    learning_rate: Hyperparameter,
-    b1: Hyperparameter = 0.9,
-    b2: Hyperparameter = 0.999,
-    eps: Hyperparameter = 1e-9,
-    switch_atol: Hyperparameter = 1e-9,
-    switch_rtol: Hyperparameter = 0.0,
-    min_steps: Hyperparameter = 1,
-    *,
-    l2: Hyperparameter | None = None,
-    weight_decay: Hyperparameter | None = None,
-    mask: Mask = None,
-    independent_decay: bool = False,
+    learning_rate: NonNegative,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-9,
+    switch_atol: NonNegative = 1e-9,
+    switch_rtol: NonNegative = 0.0,
+    min_steps: NonNegative = 1,
+    **decays: Unpack[Decays],
 ) -> optax.GradientTransformation:
     r"""SWATS, switching from Adam to SGD. The paper's Algorithm 1.
 
@@ -200,10 +196,6 @@ def swats(
       switch_atol: the absolute tolerance, the paper's default.
       switch_rtol: the tolerance relative to $\gamma$; the paper has none.
       min_steps: the switch comes after step `min_steps` at the earliest; the paper has 1.
-      l2: coupled decay, added to the gradient, or None.
-      weight_decay: decoupled decay, times the learning rate, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
-      independent_decay: whether decoupled decay is not multiplied by the learning rate.
 
     Raises:
       ValueError: for a concrete number out of its range.
@@ -227,9 +219,5 @@ def swats(
     return descend(
         scale_by_swats(learning_rate, b1, b2, eps, switch_atol, switch_rtol, min_steps),
         learning_rate,
-        l2=l2,
-        weight_decay=weight_decay,
-        mask=mask,
-        independent_decay=independent_decay,
-        scaled=True,
+        **decays,
     )

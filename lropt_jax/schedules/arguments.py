@@ -13,7 +13,67 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.schedules.base import Schedule, from_callable
-from lropt_jax.validation import Constraint, finite, is_number
+from lropt_jax.validation import Constraint, finite, instead, is_number
+
+# What others call our arguments, and what these may be here.
+OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "lr": ("learning_rate", "init_value", "peak_value"),
+    "max_lr": ("peak_value",),
+    "base_lr": ("base_value",),
+    "initial_learning_rate": ("init_value",),
+    "eta_min": ("end_value", "alpha", "min_value"),
+    "min_lr": ("min_value", "end_value"),
+    "T_max": ("decay_steps",),
+    "T_0": ("first_cycle_steps",),
+    "T_mult": ("cycle_mult",),
+    "t_mul": ("cycle_mult",),
+    "m_mul": ("cycle_decay",),
+    "gamma": ("decay_rate", "drop", "factor"),
+    "step_size": ("every",),
+    "step_size_up": ("steps_up",),
+    "step_size_down": ("steps_down",),
+    "milestones": ("boundaries",),
+    "pct_start": ("warmup_fraction",),
+    "anneal_strategy": ("anneal",),
+    "max_momentum": ("peak_value",),
+    "base_momentum": ("base_value",),
+    "warmup_steps": ("steps",),
+    "epochs": ("total_steps", "decay_steps"),
+    "betas": ("b1",),
+    "beta1": ("b1",),
+    "beta_1": ("b1",),
+    "beta2": ("b2",),
+    "beta_2": ("b2",),
+    "epsilon": ("eps",),
+    "wd": ("weight_decay",),
+    "nus": ("nu1", "nu"),
+    "etas": ("eta_minus",),
+    "step_sizes": ("min_step",),
+    "lambd": ("weight_decay",),
+    "alpha": ("decay",),
+}
+
+
+def bound_arguments(
+    function: str, signature: inspect.Signature, args: Any, kwargs: Any
+) -> dict[str, Any]:
+    """All arguments by name, defaults among them.
+
+    Raises:
+      TypeError: as a call does, but it knows what others call an argument.
+    """
+    known = signature.parameters
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
+        for name in kwargs:
+            if name not in known:
+                hint = instead(name, list(known), OTHER_NAMES.get(name, ()))
+                raise TypeError(f"{function}: got an unexpected keyword argument {name!r}{hint}")
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{function}: {error}") from None
+    bound.apply_defaults()
+    return bound.arguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,18 +137,23 @@ class Allowed:
 def allowed_arguments(
     formula: Callable[..., Any], parameters: Sequence[inspect.Parameter]
 ) -> dict[str, Allowed]:
-    """What each of a formula's arguments may be."""
+    """What each of a function's arguments may be; those of `**rest: Unpack[...]` by their names."""
     try:
         hints = typing.get_type_hints(formula, include_extras=True)
-    except NameError:  # an annotation with a name that only a type checker knows
+    except (NameError, TypeError):  # a name that only a type checker knows; no annotations
         hints = {}
+    for hint in list(hints.values()):
+        if typing.get_origin(hint) is typing.Unpack:
+            hints |= typing.get_type_hints(typing.get_args(hint)[0], include_extras=True)
     return {p.name: _allowed(hints.get(p.name, Any), p.default is None) for p in parameters}
 
 
 def _allowed(hint: Any, optional: bool) -> Allowed:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        (hint,) = [h for h in typing.get_args(hint) if h is not type(None)] or [Any]
-        return _allowed(hint, optional=True)
+        kinds = [_allowed(h, optional=True) for h in typing.get_args(hint) if h is not type(None)]
+        said = [kind for kind in kinds if kind.kind != "any"]
+        none = optional or type(None) in typing.get_args(hint)
+        return dataclasses.replace(said[0], optional=none) if len(said) == 1 else Allowed()
     if hint is bool:
         return Allowed("switch", optional=optional)
     if typing.get_origin(hint) is Literal:

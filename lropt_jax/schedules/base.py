@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,7 @@ class Schedule:
     """
 
     __slots__ = ("__weakref__", "_constructor", "_data", "_state", "_static")
+    times: ClassVar[Callable[[Any, Any], Schedule]]  # the product, a schedule made of schedules
 
     def __init__(
         self,
@@ -132,10 +133,14 @@ class Schedule:
         return Schedule(self._constructor, data, self._static, state)
 
     def __mul__(self, other: Any) -> Schedule:
-        return _product(self, other) if is_number(other) or callable(other) else NotImplemented
+        return (
+            Schedule.times(self, other) if is_number(other) or callable(other) else NotImplemented
+        )
 
     def __rmul__(self, other: Any) -> Schedule:
-        return _product(other, self) if is_number(other) or callable(other) else NotImplemented
+        return (
+            Schedule.times(other, self) if is_number(other) or callable(other) else NotImplemented
+        )
 
     def tree_flatten_with_keys(self) -> tuple[Any, Any]:
         children = {**self._data, **self._state}
@@ -222,12 +227,6 @@ def value_at(value: Any, count: Any) -> Any:
     return value(count) if callable(value) else value
 
 
-def _product(first: Any, second: Any) -> Schedule:
-    from lropt_jax.schedules.composition import product  # composition is made of this module
-
-    return product(first, second)
-
-
 def _is_schedule(x: Any) -> bool:
     return isinstance(x, Schedule)
 
@@ -270,4 +269,35 @@ def _show(value: Any) -> str:
     return str(array[()]).removesuffix(".0")
 
 
-flax_support.register_when_loaded(Schedule)
+@flax_support.when_loaded
+def _register(serialization: Any) -> None:
+    """Saved with the formula's name, so that another formula's numbers are not taken for its."""
+
+    def to_state_dict(s: Schedule) -> dict[str, Any]:
+        numbers = {**s._data, **s._state}
+        saved = {k: serialization.to_state_dict(v) for k, v in numbers.items()}
+        return {_formula_of(s): {}, **saved}
+
+    def from_state_dict(s: Schedule, saved: Any) -> Schedule:
+        formula, names = _formula_of(s), {*s._data, *s._state}
+        if not isinstance(saved, Mapping) or set(saved) - {formula} != names:
+            was = ", ".join(saved) if isinstance(saved, Mapping) else "a number"
+            here = ", ".join([formula, *sorted(names)])
+            raise ValueError(
+                f"{serialization.current_path()}: saved was {was}, but here is {here}: restore "
+                "into the state of an optimizer that is built alike"
+            )
+
+        def restore(own: Mapping[str, Any]) -> dict[str, Any]:
+            return {k: serialization.from_state_dict(v, saved[k], k) for k, v in own.items()}
+
+        return Schedule(s._constructor, restore(s._data), s._static, restore(s._state))
+
+    serialization.register_serialization_state(
+        Schedule, to_state_dict, from_state_dict, override=True
+    )
+
+
+def _formula_of(s: Schedule) -> str:
+    """A schedule's formula by name, with the strings and bools that are a part of it."""
+    return f"{s.name}({_listed(dict(s._static))})"

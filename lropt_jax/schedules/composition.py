@@ -11,7 +11,7 @@ from lropt_jax.schedules.base import Schedule, from_callable, value_at
 from lropt_jax.schedules.constructor import schedule
 from lropt_jax.schedules.ramps import constant
 from lropt_jax.schedules.shapes import between, progress, segment_of, whole_parts
-from lropt_jax.validation import Finite, NonNegative, Positive, ascending
+from lropt_jax.validation import Finite, NonNegative, Positive, ascending, requires
 
 _schedule = schedule  # some formulas have an argument of this name
 
@@ -39,6 +39,9 @@ def product(count: Any, first: Any, second: Any) -> Any:
       0.5
     """
     return value_at(first, count) * value_at(second, count)
+
+
+Schedule.times = product
 
 
 @_schedule
@@ -72,7 +75,8 @@ def _check_sequence(schedules: Any, boundaries: Any) -> None:
     ascending("sequence: boundaries", boundaries, one_less_than=("schedules", schedules))
 
 
-@_schedule(check=_check_sequence)
+@_schedule
+@requires(_check_sequence)
 def sequence(count: Any, schedules: tuple[Any, ...], boundaries: tuple[Finite, ...]) -> Any:
     r"""One schedule after another, each from its own 0.
 

@@ -4,126 +4,110 @@ from __future__ import annotations
 
 import functools
 import inspect
-import typing
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, ParamSpec, overload
+from typing import Any, Concatenate, ParamSpec
 
-from lropt_jax.schedules.arguments import allowed_arguments
+from lropt_jax.schedules.arguments import allowed_arguments, bound_arguments
 from lropt_jax.schedules.base import Recipe, Schedule
+from lropt_jax.validation import requirements
 
 P = ParamSpec("P")
+Formula = Callable[Concatenate[Any, P], Any]
+Reaction = Callable[Concatenate[Any, Any, P], Any]
+Seen = Callable[..., Mapping[str, Any]]
+Constructor = Callable[P, Schedule]
 
-# Two ways to be read. Type checkers take every variable called TYPE_CHECKING as true, and know a
-# ParamSpec. jedi, which completes in editors, knows none: it believes the value, follows the code
-# that runs, takes typing's own as true, and shows a partial without the arguments it has.
-TYPE_CHECKING = False
+# The types of the decorators stand in comments, where mypy and Pyright read them. jedi would
+# believe them too, but knows no Concatenate, and show the count as an argument; a comment before
+# them hides them from it. So it reads the bodies, and knows what a partial takes away.
 
-if TYPE_CHECKING:
 
-    @overload
-    def schedule(formula: Callable[Concatenate[Any, P], Any], /) -> Callable[P, Schedule]: ...
-    @overload
-    def schedule(
-        *, check: Callable[..., None] | None = None
-    ) -> Callable[[Callable[Concatenate[Any, P], Any]], Callable[P, Schedule]]: ...
-    def schedule(
-        formula: Callable[..., Any] | None = None, /, *, check: Callable[..., None] | None = None
-    ) -> Any: ...
+def schedule(formula):
+    # As above:
+    # type: (Formula[P]) -> Constructor[P]
+    r"""Turns a formula `f(count, **numbers)` into a constructor of `Schedule`s.
 
-    def feedback_schedule(
-        start: Callable[..., Mapping[str, Any]],
-        observe: Callable[..., Mapping[str, Any]],
-        check: Callable[..., None] | None = None,
-    ) -> Callable[[Callable[Concatenate[Any, Any, P], Any]], Callable[P, Schedule]]: ...
+    The formula's first argument is the count of updates taken so far, already cast to the
+    default float type, as are the numbers: write the equation, with `jnp.where` in place of
+    `if`. Strings and bools are static; everything else is data and may be a tracer. An argument
+    that is itself a schedule arrives as one, a sequence as a tuple.
 
-else:
+    Args:
+      formula: a function of `count` and named numbers. An argument annotated with `Positive`,
+        `NonNegative`, ... (`lropt_jax.validation`), `bool`, `Literal["a", "b"]` or
+        `tuple[Finite, ...]` is checked; a number without an annotation must be finite. For
+        conditions between arguments there is `lropt_jax.validation.requires`.
 
-    def schedule(formula=None, /, *, check=None):
-        r"""Turns a formula `f(count, **numbers)` into a constructor of `Schedule`s.
+    Returns:
+      A function of the same arguments, without the count, that returns a `Schedule`.
 
-        The formula's first argument is the count of updates taken so far, already cast to the
-        default float type, as are the numbers: write the equation, with `jnp.where` in place of
-        `if`. Strings and bools are static; everything else is data and may be a tracer. An argument
-        that is itself a schedule arrives as one, a sequence as a tuple.
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from lropt_jax import schedule
+      >>> @schedule
+      ... def halving(count, init_value, every=10):
+      ...     return init_value * 0.5 ** jnp.floor_divide(count, every)
+      >>> halving(0.8, every=5)
+      halving(init_value=0.8, every=5)
+      >>> float(halving(0.8, every=5)(10))
+      0.2...
+    """
+    if formula is schedule:  # never: what jedi reads
+        return functools.partial(formula, None)  # type: ignore[arg-type, return-value]
+    constructor: Any = _constructor(formula)
+    return constructor  # type: ignore[no-any-return]
 
-        Args:
-          formula: a function of `count` and named numbers. An argument annotated with `Positive`,
-            `NonNegative`, ... (`lropt_jax.validation`), `bool`, `Literal["a", "b"]` or
-            `tuple[Finite, ...]` is checked; a number without an annotation must be finite.
-          check: called with all arguments, for conditions between them; raises `ValueError`.
 
-        Returns:
-          A function of the same arguments, without the count, that returns a `Schedule`.
+def feedback_schedule(start, observe):
+    # As above:
+    # type: (Seen, Seen) -> Callable[[Reaction[P]], Constructor[P]]
+    """`schedule` for a formula `f(count, state, **numbers)` that reacts to observed values.
 
-        Example:
-          >>> import jax, jax.numpy as jnp
-          >>> from lropt_jax import schedule
-          >>> @schedule
-          ... def halving(count, init_value, every=10):
-          ...     return init_value * 0.5 ** jnp.floor_divide(count, every)
-          >>> halving(0.8, every=5)
-          halving(init_value=0.8, every=5)
-          >>> float(halving(0.8, every=5)(10))
-          0.2...
-        """
-        if not formula:
-            return functools.partial(schedule, check=check)
-        public = functools.partial(formula, None)
-        if typing.TYPE_CHECKING:
-            return public
-        return _constructor(formula, public, check)
+    Args:
+      start: the state before any observation, `start(**arguments) -> dict` of numbers.
+      observe: `observe(state, value, **arguments) -> state`, with the same keys and shapes.
 
-    def feedback_schedule(start, observe, check=None):
-        """`schedule` for a formula `f(count, state, **numbers)` that reacts to observed values.
+    Example:
+      >>> from lropt_jax import feedback_schedule
+      >>> @feedback_schedule(
+      ...     start=lambda init_value: {"best": init_value},
+      ...     observe=lambda state, value, init_value: {"best": value},
+      ... )
+      ... def last_seen(count, state, init_value):
+      ...     return state["best"]
+      >>> float(last_seen(1.0).observe(0.5)(0))
+      0.5
+    """
 
-        Args:
-          start: the state before any observation, `start(**arguments) -> dict` of numbers.
-          observe: `observe(state, value, **arguments) -> state`, with the same keys and shapes.
-          check: as in `schedule`.
+    def decorate(formula):
+        # As above:
+        # type: (Reaction[P]) -> Constructor[P]
+        if formula is feedback_schedule:  # never: what jedi reads
+            return functools.partial(formula, None, None)  # type: ignore[arg-type, return-value]
+        constructor: Any = _constructor(formula, start, observe)
+        return constructor  # type: ignore[no-any-return]
 
-        Example:
-          >>> from lropt_jax import feedback_schedule
-          >>> @feedback_schedule(
-          ...     start=lambda init_value: {"best": init_value},
-          ...     observe=lambda state, value, init_value: {"best": value},
-          ... )
-          ... def last_seen(count, state, init_value):
-          ...     return state["best"]
-          >>> float(last_seen(1.0).observe(0.5)(0))
-          0.5
-        """
-
-        def constructor(formula):
-            public = functools.partial(formula, None, None)
-            if typing.TYPE_CHECKING:
-                return public
-            return _constructor(formula, public, check, start, observe)
-
-        return constructor
+    return decorate
 
 
 def _constructor(
     formula: Callable[..., Any],
-    public: Callable[..., Any],
-    check: Callable[..., None] | None = None,
     start: Callable[..., Mapping[str, Any]] | None = None,
     observe: Callable[..., Mapping[str, Any]] | None = None,
 ) -> Any:
-    """A constructor; `public` is the formula without the arguments that are not its caller's."""
     name = formula.__name__
-    signature = inspect.signature(public).replace(return_annotation=Schedule)
-    allowed = allowed_arguments(formula, list(signature.parameters.values()))
+    hidden = 1 if observe is None else 2  # count, and the state of one that observes
+    signature = inspect.signature(formula)
+    parameters = list(signature.parameters.values())[hidden:]
+    signature = signature.replace(parameters=parameters, return_annotation=Schedule)
+    allowed = allowed_arguments(formula, parameters)
 
     @functools.wraps(formula)
     def construct(*args: Any, **kwargs: Any) -> Schedule:
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{name}: {error}") from None
-        bound.apply_defaults()
-        arguments = {k: allowed[k].accept(f"{name}: {k}", v) for k, v in bound.arguments.items()}
-        if check is not None:
+        given = bound_arguments(name, signature, args, kwargs)
+        arguments = {k: allowed[k].accept(f"{name}: {k}", v) for k, v in given.items()}
+        for check in requirements(formula):
             check(**arguments)
         static = tuple((k, v) for k, v in arguments.items() if isinstance(v, (bool, str)))
         data = {k: v for k, v in arguments.items() if not isinstance(v, (bool, str))}

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from lropt_jax.schedules.constructor import schedule
 from lropt_jax.schedules.shapes import between, progress, remaining, whole_parts
-from lropt_jax.validation import Finite, NonNegative, Positive, UnitInterval
+from lropt_jax.validation import Finite, NonNegative, Positive, UnitInterval, requires
 
 
 @schedule
@@ -112,12 +112,16 @@ def one_cycle(
     return _phases(count, values, total_steps, warmup_fraction, anneal)
 
 
-def _needs_total_steps(total_steps: Any, **others: Any) -> None:
+def _needs_total_steps(total_steps: Any, base_value: Any, **others: Any) -> None:
     if total_steps is None:
-        raise TypeError("one_cycle_momentum: total_steps must be given")
+        raise TypeError(
+            "one_cycle_momentum: total_steps must be given, by its name: "
+            f"one_cycle_momentum(total_steps=...); the first argument is base_value = {base_value}"
+        )
 
 
-@schedule(check=_needs_total_steps)
+@schedule
+@requires(_needs_total_steps)
 def one_cycle_momentum(
     count: Any,
     base_value: Finite = 0.85,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from lropt_jax.schedules.constructor import schedule
 from lropt_jax.schedules.shapes import segment_of, whole_parts
-from lropt_jax.validation import Finite, NonNegative, Positive, ascending
+from lropt_jax.validation import Finite, NonNegative, Positive, ascending, requires
 
 
 @schedule
@@ -140,7 +140,8 @@ def _check_pieces(boundaries: Any, values: Any) -> None:
     ascending("piecewise_constant: boundaries", boundaries, one_less_than=("values", values))
 
 
-@schedule(check=_check_pieces)
+@schedule
+@requires(_check_pieces)
 def piecewise_constant(
     count: Any, boundaries: tuple[Finite, ...], values: tuple[Finite, ...]
 ) -> Any:

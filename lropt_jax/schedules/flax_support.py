@@ -1,4 +1,4 @@
-"""`flax.serialization` learns to save schedules as soon as flax is there, and not before."""
+"""`flax.serialization` learns to save our types as soon as flax is there, and not before."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 _MODULE = "flax.serialization"
 
 
-def register_when_loaded(schedule_type: type[Any]) -> None:
-    """Registers the type with flax now, or at the moment that flax is imported."""
+_waiting: list[Callable[[ModuleType], None]] = []
+
+
+def when_loaded(register: Callable[[ModuleType], None]) -> None:
+    """Calls `register(flax.serialization)` now, or at the moment that flax is imported."""
     if hasattr(sys.modules.get(_MODULE), "register_serialization_state"):
-        _register(sys.modules[_MODULE], schedule_type)
-    else:
-        sys.meta_path.insert(0, _OnImport(schedule_type))
+        register(sys.modules[_MODULE])
+        return
+    _waiting.append(register)
+    if len(_waiting) == 1:
+        sys.meta_path.insert(0, _OnImport())
 
 
 class _OnImport(importlib.abc.MetaPathFinder):
     """Lets the import of flax's serialization run as ever, and registers after it."""
-
-    def __init__(self, schedule_type: type[Any]):
-        self.schedule_type = schedule_type
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -46,23 +48,8 @@ class _OnImport(importlib.abc.MetaPathFinder):
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
-            _register(module, self.schedule_type)
+            for register in _waiting:
+                register(module)
             sys.meta_path.remove(self)
 
         loader.exec_module = exec_module
-
-
-def _register(serialization: ModuleType, schedule_type: type[Any]) -> None:
-    def to_state_dict(s: Any) -> dict[str, Any]:
-        numbers = {**s._data, **s._state}
-        return {k: serialization.to_state_dict(v) for k, v in numbers.items()}
-
-    def from_state_dict(s: Any, saved: dict[str, Any]) -> Any:
-        def restore(numbers: dict[str, Any]) -> dict[str, Any]:
-            return {k: serialization.from_state_dict(v, saved[k]) for k, v in numbers.items()}
-
-        return schedule_type(s._constructor, restore(s._data), s._static, restore(s._state))
-
-    serialization.register_serialization_state(
-        schedule_type, to_state_dict, from_state_dict, override=True
-    )

@@ -1,0 +1,80 @@
+"""Which of a factory's arguments are data, and what each number among them may be."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lropt_jax.schedules.arguments import Allowed, allowed_arguments
+from lropt_jax.schedules.base import Schedule, float_type, from_callable
+from lropt_jax.validation import Constraint, finite, is_number, not_nan
+
+_OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def kinds_of(
+    factory: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]
+) -> dict[str, Allowed]:
+    """What each argument may be; anything in a factory that says it of no number."""
+    kinds = allowed_arguments(factory, list(parameters.values()))
+    declared = any(kind.kind == "number" for kind in kinds.values())
+    return kinds if declared else dict.fromkeys(parameters, Allowed())
+
+
+def is_data(name: str, value: Any, parameter: inspect.Parameter, allowed: Allowed) -> bool:
+    """Whether an argument is a number that lives in the state, and not a part of the code.
+
+    Raises:
+      ValueError: for something else where the annotation asks for a number, a bool or a choice.
+    """
+    if parameter.kind in _OPEN or name == "mask" or name.endswith("_mask"):
+        return False
+    if allowed.kind in ("switch", "choice"):
+        allowed.accept(name, value)
+        return False
+    if isinstance(value, Schedule):
+        return True
+    if allowed.kind == "number":
+        if value is None and allowed.optional:
+            return False
+        if is_number(value) or callable(value):
+            return True
+        raise ValueError(f"{name} must be a number or a schedule, got {value!r}")
+    default = parameter.default
+    if isinstance(value, jax.core.Tracer):
+        return is_number(value)
+    if callable(value):
+        return not (isinstance(value, type) or callable(default))
+    if isinstance(value, (int, np.integer)) and is_number(value):
+        return parameter.annotation not in (int, "int", bool, "bool")
+    return is_number(value)
+
+
+def constraint_of(parameter: inspect.Parameter, allowed: Allowed) -> Constraint:
+    """What the annotation says, and without one: finite where the default is."""
+    if allowed.kind == "number":
+        return allowed.constraint
+    default = parameter.default
+    return finite if is_number(default) and np.all(np.isfinite(default)) else not_nan
+
+
+def as_data(name: str, value: Any, parameter: inspect.Parameter) -> Any:
+    """A number or a callable as it is kept: Python's ints as floats unless the default is one.
+
+    Raises:
+      ValueError: for an array that is no scalar.
+    """
+    if callable(value):
+        return from_callable(value)
+    if np.ndim(value):
+        raise ValueError(f"{name} must be a scalar, got shape {np.shape(value)}; vmap over it")
+    counts = is_number(parameter.default) and isinstance(parameter.default, int)
+    if not counts and jnp.issubdtype(jnp.result_type(value), jnp.integer):
+        concrete = isinstance(value, (int, np.number))
+        return float(value) if concrete else value.astype(float_type())
+    return value

@@ -1,0 +1,151 @@
+"""The numbers that an optimizer's state holds: what each may be, and how it is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lropt_jax.schedules.base import Schedule, float_type
+from lropt_jax.schedules.flax_support import when_loaded
+from lropt_jax.validation import Constraint, not_nan
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Factory:
+    """What a state knows of the factory whose numbers it holds.
+
+    Two are equal when they say the same, so that the state of a factory made anew, or of its copy
+    in another process, has the same structure.
+
+    Attributes:
+      name: the factory's.
+      constraints: what each number may be.
+      requirements: conditions between the arguments, see `lropt_jax.validation.requires`.
+      fixed: the arguments that are no data, of them those that are plain values.
+    """
+
+    name: str = "optimizer"
+    constraints: Mapping[str, Constraint] = dataclasses.field(default_factory=dict)
+    requirements: tuple[Callable[..., None], ...] = ()
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises `ValueError` for a concrete number that this hyperparameter may not be.
+
+        Neither may it become one when it is stored: 1 - 1e-9 is 1 in float32.
+        """
+        if isinstance(value, Schedule):
+            return
+        constraint = self.constraints.get(name, not_nan)
+        constraint.check(name, value)
+        if not isinstance(value, jax.core.Tracer):
+            with np.errstate(over="ignore"):
+                constraint.check(name, np.asarray(value).astype(float_type()))
+
+    def check_together(self, arguments: Mapping[str, Any]) -> None:
+        """Raises `ValueError` where a condition between arguments does not hold."""
+        for check in self.requirements:
+            check(**{**self.fixed, **arguments})
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Factory) and self._key == other._key)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        # A function may be a copy, made by cloudpickle.
+        checks = [
+            (f.__module__, f.__qualname__) if hasattr(f, "__qualname__") else f
+            for f in self.requirements
+        ]
+        constraints, fixed = (sorted(d.items()) for d in (self.constraints, self.fixed))
+        return self.name, tuple(constraints), tuple(fixed), tuple(checks)
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Numbers(dict[str, Any]):
+    """Numbers and schedules by their argument's name: a dict that knows its factory.
+
+    The order of the names is no part of its structure.
+    """
+
+    def __init__(self, values: Iterable[Any] | Mapping[str, Any] = (), factory: Any = None):
+        super().__init__(values)
+        self.factory: Factory = factory or Factory()
+
+    def tree_flatten_with_keys(self) -> tuple[Any, Any]:
+        names = tuple(sorted(self))
+        return tuple((jax.tree_util.DictKey(n), self[n]) for n in names), (names, self.factory)
+
+    def tree_flatten(self) -> tuple[Any, Any]:
+        names = tuple(sorted(self))
+        return tuple(self[n] for n in names), (names, self.factory)
+
+    @classmethod
+    def tree_unflatten(cls, aux: Any, children: Iterable[Any]) -> Numbers:
+        names, factory = aux
+        return cls(zip(names, children, strict=True), factory)
+
+
+@when_loaded
+def _register(serialization: Any) -> None:
+    def to_state_dict(numbers: Numbers) -> dict[str, Any]:
+        return {k: serialization.to_state_dict(v) for k, v in numbers.items()}
+
+    def from_state_dict(numbers: Numbers, saved: Mapping[str, Any]) -> Numbers:
+        if set(saved) != set(numbers):
+            raise ValueError(
+                f"{serialization.current_path()}: {', '.join(sorted(saved))} were saved, but this "
+                f"{numbers.factory.name} has {', '.join(sorted(numbers))}"
+            )
+        for name, value in numbers.items():
+            if isinstance(saved[name], Mapping) and not isinstance(value, Schedule):
+                raise ValueError(
+                    f"{name}: the schedule {next(iter(saved[name]), '')} was saved, but here is a "
+                    "number: restore into the state of an optimizer that is built alike"
+                )
+        values = {k: serialization.from_state_dict(v, saved[k], k) for k, v in numbers.items()}
+        return Numbers(values, numbers.factory)
+
+    serialization.register_serialization_state(
+        Numbers, to_state_dict, from_state_dict, override=True
+    )
+
+
+def stored(value: Any, shape: tuple[int, ...] = ()) -> Any:
+    """Numbers as strongly typed arrays, so that a state looks the same before and after a step."""
+
+    def store(x: Any) -> jax.Array:
+        integer = jnp.issubdtype(jnp.result_type(x), jnp.integer)
+        return cast(x, jnp.int32 if integer else float_type(), shape)
+
+    return jax.tree.map(store, value)
+
+
+def replaced(name: str, old: Any, new: Any, population: tuple[int, ...]) -> Any:
+    """`new` in the place of `old`: the same dtypes and shapes where the structure is the same."""
+    if jax.tree.structure(old) != jax.tree.structure(new):  # type: ignore[operator]
+        return stored(new, population)
+
+    def like(o: jax.Array, n: Any) -> jax.Array:
+        try:
+            return cast(n, o.dtype, o.shape)
+        except ValueError:
+            raise ValueError(
+                f"{name} must be a scalar or have the population's shape {o.shape}, "
+                f"got shape {np.shape(n)}"
+            ) from None
+
+    return jax.tree.map(like, old, new)
+
+
+def cast(value: Any, dtype: Any, shape: tuple[int, ...]) -> jax.Array:
+    """A number as a strongly typed array of this dtype, broadcast to this shape."""
+    return jnp.broadcast_to(jax.lax.convert_element_type(jnp.asarray(value), dtype), shape)
