@@ -15,11 +15,14 @@ import numpy as np
 import optax
 
 from lropt_jax.progress import Progress, progress_bar
-from lropt_jax.sweeps.engine import sweep
+from lropt_jax.sweeps.engine import trained
+from lropt_jax.sweeps.planning.plan import planned
 from lropt_jax.sweeps.planning.space import Grid, Space, grid
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.results.statistics import PairedTest, mean_interval, paired_tests
+from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.task import Task, check_task
+from lropt_jax.training.visits import itinerary
 from lropt_jax.validation import require, whole_number
 
 FRESH_SEEDS = 1_000_000  # the first seed of the retraining, far from those of the tuning
@@ -232,8 +235,10 @@ def compare(
     device_count = devices if isinstance(devices, int) else len(devices or jax.local_devices())
     width = width or -(-seeds // device_count) * device_count
     at_once = min(3, max(1, width // tuning_seeds))  # new values: what fills a chunk of lanes
-    run = {"steps": steps, "eval_every": eval_every, "key": key, "strategy": strategy,
-           "width": width, "devices": devices, "final_splits": ("train", "test")}  # fmt: skip
+    where = Placement(strategy, width, devices)
+    what = functools.partial(
+        planned, task, itinerary=itinerary(steps, eval_every), key=key, splits=("train", "test")
+    )
     budgets = {name: _trials(space, trials) for name, (_, space) in optimizers.items()}
     total = sum(n * tuning_seeds + seeds for n in budgets.values()) * steps
     contestants = {}
@@ -241,11 +246,9 @@ def compare(
         for place, (name, (factory, space)) in enumerate(optimizers.items()):
             kept = functools.partial(_folder, directory, place, name)
             bar.describe(f"{name}: tuning")
-            shown = {**run, "progress": bar}
-            tuning = sweep(
-                task, factory, space, trials, tuning_seeds, directory=kept("tuning"), **shown
-            )
-            run["strategy"] = shown["strategy"] = tuning.strategy[0]
+            plan = what(factory, space, trials, tuning_seeds)
+            tuning = trained(plan, where, kept("tuning"), bar)
+            where = dataclasses.replace(where, strategy=tuning.strategy[0])
             chosen = _chosen(name, tuning, select, mode)
             added = 0
             for widening in range(WIDENINGS):
@@ -254,18 +257,16 @@ def compare(
                     break
                 bar.describe(f"{name}: widening the grid")
                 bar.skip(-_trials(wider, None) * tuning_seeds * steps)
-                where = kept(f"widening-{widening}")
-                more = sweep(task, factory, wider, None, tuning_seeds, directory=where, **shown)
+                plan = what(factory, wider, None, tuning_seeds)
+                more = trained(plan, where, kept(f"widening-{widening}"), bar)
                 tuning, added = tuning.joined(more), added + len(more.trials)
                 chosen = _chosen(name, tuning, select, mode)
             bar.describe(f"{name}: retraining on fresh seeds")
             fresh = range(FRESH_SEEDS, FRESH_SEEDS + seeds)
-            retraining = sweep(
-                task, factory, chosen, None, fresh, directory=kept("retraining"), **shown
-            )
+            retraining = trained(what(factory, chosen, None, fresh), where, kept("retraining"), bar)
             inside = _beyond(chosen, tuning, space, 1) is None
             contestants[name] = Contestant(name, chosen, tuning, added, not inside, retraining)
-    protocol = Protocol(steps, tuning_seeds, seeds, select, mode, str(run["strategy"]))
+    protocol = Protocol(steps, tuning_seeds, seeds, select, mode, where.strategy)
     return Comparison(contestants, protocol, metric_names)
 
 
