@@ -190,7 +190,7 @@ REFUSED = [
     ({"end": float("inf")}, "end=inf"),
     ({"steps": 1}, "steps must be a whole number >= 2, got 1"),
     ({"steps": 2.5}, "steps"),
-    ({"seeds": 0}, "seeds must be at least 1, got 0"),
+    ({"seeds": 0}, "seeds must be at least one, different"),
     ({"seeds": []}, "seeds"),
     ({"spacing": "log"}, "spacing must be 'geometric' or 'linear', got 'log'"),
     ({"split": "test"}, "split must be 'train' or 'valid'"),
@@ -210,7 +210,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("arguments", "words"), REFUSED, ids=[str(r[0]) for r in REFUSED])
 def test_bad_arguments_are_refused_before_anything_runs(arguments, words, monkeypatch):
-    monkeypatch.setattr("lropt_jax.range_tests.run.Population", None)
+    monkeypatch.setattr("lropt_jax.sweeps.planning.jobs.Population", None)
     with pytest.raises(ValueError, match=words.replace("(", r"\(")):
         lr_range_test(TASK, sgd, **arguments)
 

@@ -9,21 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.range_tests.curve import RangeTest
 from lropt_jax.range_tests.width import lanes_at_once
-from lropt_jax.sweeps.planning.groups import Group, chunks, groups, padded
-from lropt_jax.tasks.task import Task, check_task
-from lropt_jax.training.fitting import as_key
+from lropt_jax.sweeps.planning.groups import chunks, padded
+from lropt_jax.sweeps.planning.plan import Plan, planned
+from lropt_jax.tasks.task import Task
 from lropt_jax.training.layout import Layout
-from lropt_jax.training.population import Population
 from lropt_jax.training.segment import BatchOrder, Feed
-from lropt_jax.training.visits import Itinerary, itinerary
+from lropt_jax.training.visits import itinerary
 from lropt_jax.validation import whole_number
 
 LEARNING_RATE = "learning_rate"
@@ -119,71 +116,72 @@ def lr_range_test(
     rates = _ladder(start, end, steps, spacing)
     _check_reading(smoothing, divergence)
     _check_split(task, split)
-    plan = itinerary(steps, 1 if split == "valid" else None, accumulate)
     values = {name: list(v) for name, v in (over or {}).items()}
     _check_optimizer(optimizer, values, hyperparams)
-    factory = functools.partial(tunable(optimizer), **hyperparams)
     configurations = [
-        dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())
+        {LEARNING_RATE: float(rates[0]), **dict(zip(values, point, strict=True))}
+        for point in itertools.product(*values.values())
     ]
-    # Concrete numbers are validated where they are given.
-    made = [factory(**{LEARNING_RATE: float(rates[0])}, **c) for c in configurations]
-    check_task(task)
-    seeds = _seeds(seeds)
-    lanes = len(configurations) * len(seeds)
+    plan = planned(
+        task,
+        functools.partial(optimizer, **hyperparams),
+        configurations,
+        seeds=seeds,
+        itinerary=itinerary(steps, 1 if split == "valid" else None, accumulate),
+        key=key,
+    )
     layout = Layout(strategy, tuple(devices or jax.local_devices()))
-    width = min(_whole(width) or lanes_at_once(task, made[0], layout.devices), lanes)
+    lanes = len(configurations) * len(plan.seeds)
+    made = plan.jobs[0].optimizer(**{n: configurations[0][n] for n in plan.jobs[0].names})
+    width = min(_whole(width) or lanes_at_once(task, made, layout.devices), lanes)
     width = -(-width // len(layout.devices)) * len(layout.devices)
-    keys = jax.vmap(functools.partial(jax.random.fold_in, as_key(key)))(jnp.asarray(seeds))
 
-    losses = np.full((len(configurations), len(seeds), steps), np.nan)
-    with progress_bar(progress, lanes * steps, "range test") as bar:
-        for group in groups(configurations):
-            ladder = _Ladder(task, factory, group, configurations, layout, plan, rates, split)
-            cells = [(t, s) for t in group.trials for s in range(len(seeds))]
+    losses = np.full((len(configurations), len(plan.seeds), steps), np.nan)
+    with progress_bar(progress, plan.model_steps, "range test") as bar:
+        for g, group in enumerate(plan.groups):
+            ladder = _Ladder(plan, g, layout, rates, split)
+            cells = [(t, s) for t in group.trials for s in range(len(plan.seeds))]
             for chunk in chunks(cells, width):
                 place = tuple(np.array(chunk).T)
-                losses[place] = ladder.climb(padded(chunk, width), keys)[: len(chunk)]
+                losses[place] = ladder.climb(padded(chunk, width))[: len(chunk)]
                 bar.advance(len(chunk) * steps)
-    shape = (*(len(v) for v in values.values()), len(seeds), steps)
-    return RangeTest(rates, losses.reshape(shape), values, seeds, split, smoothing, divergence)
+    shape = (*(len(v) for v in values.values()), len(plan.seeds), steps)
+    return RangeTest(
+        rates, losses.reshape(shape), values, list(plan.seeds), split, smoothing, divergence
+    )
 
 
 class _Ladder:
-    """The programs of the configurations that share them, and the way up."""
+    """The programs of a group of configurations, and the way up.
+
+    Args:
+      plan: what is trained.
+      group: whose programs.
+      layout: how lanes lie on the machine.
+      rates: the ladder.
+      split: whose loss is recorded.
+    """
 
     def __init__(
-        self,
-        task: Task,
-        factory: Factory,
-        group: Group,
-        configurations: Sequence[dict[str, Any]],
-        layout: Layout,
-        plan: Itinerary,
-        rates: np.ndarray[Any, Any],
-        split: str,
+        self, plan: Plan, group: int, layout: Layout, rates: np.ndarray[Any, Any], split: str
     ):
-        self._configurations, self._names = configurations, group.numbers
-        self._plan, self._rates, self._split = plan, rates.astype(np.float32), split
-        first = configurations[group.trials[0]]
-        numbers = {LEARNING_RATE: rates[0], **{name: first[name] for name in group.numbers}}
-        optimizer = functools.partial(factory, **group.fixed)
-        self._population = Population(task, optimizer, numbers, layout)
+        self._plan, self._names = plan, plan.groups[group].numbers
+        self._rates, self._split = rates.astype(np.float32), split
+        self._population = plan.jobs[group].population(layout, plan.numbers(group))
 
-    def climb(self, lanes: Sequence[tuple[int, int]], keys: jax.Array) -> np.ndarray[Any, Any]:
-        """The losses of `(configuration, seed)` lanes, (lanes, steps)."""
-        population, plan = self._population, self._plan
+    def climb(self, lanes: Sequence[tuple[int, int]]) -> np.ndarray[Any, Any]:
+        """The losses of `(configuration, seed number)` lanes, (lanes, steps)."""
+        population, visits = self._population, self._plan.itinerary
         numbers = {
-            name: np.array([self._configurations[t][name] for t, _ in lanes], np.float32)
+            name: np.array([self._plan.configurations[t][name] for t, _ in lanes], np.float32)
             for name in self._names
         }
-        numbers[LEARNING_RATE] = np.full(len(lanes), self._rates[0])
-        state = population.start(keys[np.array([s for _, s in lanes])], numbers)
+        state = population.start(self._plan.keys([s for _, s in lanes]), numbers)
         orders = _shared(population.orders(state), [s for _, s in lanes])
         recorded = []
         start = 0
-        for stop in plan.evaluations:
-            for first, last in plan.segments(start, stop):
+        for stop in visits.evaluations:
+            for first, last in visits.segments(start, stop):
                 feed = self._feed(orders, first, last)
                 state, metrics = population.run(state, feed, last - first)
                 recorded.append(metrics["loss"][:, : last - first])
@@ -193,9 +191,10 @@ class _Ladder:
         return np.concatenate([np.asarray(r, float) for r in recorded], axis=1)
 
     def _feed(self, orders: list[BatchOrder], first: int, last: int) -> Feed:
-        rates = np.full((len(orders), self._plan.capacity), self._rates[-1])
+        visits = self._plan.itinerary
+        rates = np.full((len(orders), visits.capacity), self._rates[-1])
         rates[:, : last - first] = self._rates[first:last]
-        return self._plan.feed(orders, first, last)._replace(settings={LEARNING_RATE: rates})
+        return visits.feed(orders, first, last)._replace(settings={LEARNING_RATE: rates})
 
 
 def _shared(orders: list[BatchOrder], seeds: list[int]) -> list[BatchOrder]:
@@ -255,16 +254,6 @@ def _check_optimizer(
     for name, values in over.items():
         if not values:
             raise ValueError(f"over: {name} must have at least one value, got none")
-
-
-def _seeds(seeds: int | Sequence[int]) -> list[int]:
-    if isinstance(seeds, (int, np.integer)):
-        if isinstance(seeds, bool) or seeds < 1:
-            raise ValueError(f"seeds must be at least 1, got {seeds!r}")
-        return list(range(int(seeds)))
-    if not len(seeds):
-        raise ValueError("seeds must name at least one seed, got none")
-    return [int(s) for s in seeds]
 
 
 def _whole(width: int | None) -> int | None:

@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -48,6 +50,12 @@ class Job:
         """The programs of this job on these devices."""
         first = {name: float(values[0]) for name, values in numbers.items()}
         return Population(self.task, self.optimizer, first, layout)
+
+    def keys(self, seeds: np.ndarray) -> jax.Array:
+        """The key of a lane of each seed."""
+        root = jax.random.wrap_key_data(jnp.asarray(self.key), impl=self.key_type)
+        keys: jax.Array = jax.vmap(lambda s: jax.random.fold_in(root, s))(jnp.asarray(seeds))
+        return keys
 
 
 def task_of(task: Task | Callable[..., Task], group: Group) -> Task:

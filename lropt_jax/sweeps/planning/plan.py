@@ -74,6 +74,10 @@ class Plan:
             for name in found.numbers
         }
 
+    def keys(self, seeds: Sequence[int]) -> jax.Array:
+        """The keys of lanes of these seeds, by their numbers in `seeds`."""
+        return self.jobs[0].keys(np.array(self.seeds, np.uint32)[list(seeds)])
+
     @functools.cached_property
     def identity(self) -> dict[str, str]:
         """What the values depend on, in words, by names that the caller of `sweep` knows."""

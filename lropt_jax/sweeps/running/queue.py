@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.hyperparameters.state import set_hyperparams
@@ -195,10 +193,7 @@ class Queue:
         piece, filled = self._piece, self._filled(places, lanes)
         numbers = self._numbers(filled)
         if piece.state is None:
-            root = jax.random.wrap_key_data(jnp.asarray(self._job.key), impl=self._job.key_type)
-            seeds = jnp.asarray(piece.seeds[filled])
-            keys = jax.vmap(lambda s: jax.random.fold_in(root, s))(seeds)
-            return self._population.start(keys, numbers)
+            return self._population.start(self._job.keys(piece.seeds[filled]), numbers)
         arrays = self._population.place(
             piece.state.rows(filled).leaves, numbers, self._job.key_type
         )
