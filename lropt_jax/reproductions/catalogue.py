@@ -15,6 +15,8 @@ MODULES = {
         "wilson",
         "reddi",
         "stability",
+        "noisy_quadratic",
+        "rotation",
     ),
     "statistical": (),
 }

@@ -104,7 +104,7 @@ def _figure(data: Data) -> Any:
         axes = fig.subplots()
         names = list(data["found"])
         places = np.arange(len(names))
-        axes.plot([METHODS[n][1] for n in names], places, "|", markersize=22, label="theory")
+        axes.plot([METHODS[n][1] for n in names], places, "k|", markersize=24, label="theory")
         axes.plot([data["found"][n] for n in names], places, "o", label="measured")
         axes.set_yticks(places, names)
         axes.invert_yaxis()
@@ -113,7 +113,7 @@ def _figure(data: Data) -> Any:
         axes.minorticks_off()
         axes.set_xlabel("largest stable learning rate x largest curvature")
         axes.set_title("How large a rate a curvature bears")
-        axes.legend()
+        fig.legend(loc="outside right upper")
     return fig
 
 

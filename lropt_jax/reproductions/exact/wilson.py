@@ -129,7 +129,7 @@ def _figure(data: Data) -> Any:
         axes.invert_yaxis()
         axes.set_xlabel("score (the sign is the prediction)")
         axes.set_title("Adaptive methods call every new example positive")
-        axes.legend(loc="lower right")
+        fig.legend(loc="outside lower center", ncols=2)
     return fig
 
 
