@@ -17,6 +17,7 @@ MODULES = {
         "stability",
         "noisy_quadratic",
         "rotation",
+        "heavy_tails",
     ),
     "statistical": (),
 }
