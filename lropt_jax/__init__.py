@@ -2,7 +2,7 @@
 
 import typing as _typing
 
-from lropt_jax.comparisons.protocol import Comparison as Comparison
+from lropt_jax.comparisons.comparison import Comparison as Comparison
 from lropt_jax.comparisons.protocol import compare as compare
 from lropt_jax.hyperparameters.building import tunable as tunable
 from lropt_jax.hyperparameters.state import TunableState as TunableState

@@ -6,6 +6,7 @@ import dataclasses
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pandas as pd
@@ -159,9 +160,60 @@ def test_a_task_without_a_test_split_is_refused():
         compare(bare, {"sgd": (sgd, {"learning_rate": 0.1})})
 
 
-def test_everything_diverged_is_one_clear_error():
-    with pytest.raises(ValueError, match="sgd: no configuration finished"):
-        compare(regression(), {"sgd": (sgd, {"learning_rate": 1e12})}, 20, 2, 1, progress=False)
+def test_an_optimizer_that_never_finishes_is_a_row_that_says_so(tmp_path):
+    entries = {
+        "good": (sgd, {"learning_rate": log_grid(1e-3, 1e-1, 3)}),
+        "lost": (sgd, {"learning_rate": log_grid(1e12, 1e14, 3)}),
+        "fixed": (_momentum, {"learning_rate": 0.01}),
+    }
+    result = compare(regression(), entries, 20, 2, 1, progress=False)
+    lost = result.contestants["lost"]
+    assert lost.chosen == {}
+    assert lost.retraining.trials == []
+    table = result.table()
+    assert list(table.index) == list(entries)
+    assert table.loc["lost"].drop("configurations").isin([0]).sum() == 1  # finished on no seed
+    assert np.isnan(table.loc["lost", "test_loss"])
+    assert np.isfinite(table.loc[["good", "fixed"], "test_loss"]).all()
+    assert "lost" not in result.ranking
+    said = verdict(result)
+    assert "lost is out: every configuration diverged" in said
+    assert "smaller values" in said
+    assert comparison_table(result).rows[1][0] == "lost (never finished)"
+    write_report(result, tmp_path, "t", {})
+    assert "every configuration diverged" in (tmp_path / "report.html").read_text()
+    assert set(result.to_pandas().optimizer) == set(entries)
+
+
+def test_nothing_that_finishes_is_said_too(tmp_path):
+    result = compare(
+        regression(), {"sgd": (sgd, {"learning_rate": 1e12})}, 20, 2, 1, progress=False
+    )
+    assert verdict(result).startswith("No optimizer finished")
+    assert result.recommendation.startswith("No optimizer finished")
+    assert result.recommendation.code == ""
+    result.report(tmp_path)
+    repr(result)
+
+
+def test_the_reason_of_a_failure_is_the_true_one():
+    task = regression()
+    infinite = dataclasses.replace(
+        task, evaluate=lambda w, s, b: {"mape": _inf_like(b["y"]), "loss": abs(b["y"])}
+    )
+    entries = {"sgd": (sgd, {"learning_rate": 0.01})}
+    budget = {"steps": 5, "seeds": 2, "tuning_seeds": 1, "progress": False}
+    result = compare(infinite, entries, select="valid_mape", **budget)
+    assert "valid_mape is finite on all seeds for none" in result.contestants["sgd"].failure
+    assert "smaller" not in verdict(result)
+    broken = dataclasses.replace(task, loss=lambda w, s, b, k: (jnp.nan * w["b"], (s, {})))
+    result = compare(broken, entries, **budget)
+    assert "before any update" in result.contestants["sgd"].failure
+    assert "smaller" not in verdict(result)
+
+
+def _inf_like(y):
+    return jnp.full(y.shape, jnp.inf)
 
 
 class _Interrupting:

@@ -1,158 +1,33 @@
-"""The tuned comparison: equal budgets, selected on validation, fresh seeds, tested once."""
+"""`compare`: equal budgets, selected on validation, fresh seeds, tested once."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import pathlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-import optax
 
+from lropt_jax.comparisons.comparison import Comparison
+from lropt_jax.comparisons.match import FRESH_SEEDS as FRESH_SEEDS
+from lropt_jax.comparisons.match import Match, Optimizers, plan_of
+from lropt_jax.comparisons.outcome import Protocol
+from lropt_jax.comparisons.splits import redrawn
 from lropt_jax.progress import Progress, progress_bar
-from lropt_jax.sweeps.engine import trained
-from lropt_jax.sweeps.planning.plan import planned
-from lropt_jax.sweeps.planning.space import Grid, Space, grid
-from lropt_jax.sweeps.results.result import SweepResult
-from lropt_jax.sweeps.results.statistics import PairedTest, mean_interval, paired_tests
+from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.running.placement import Placement
+from lropt_jax.tasks.metrics import direction, usual_metric
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.visits import itinerary
 from lropt_jax.validation import require, whole_number
 
-FRESH_SEEDS = 1_000_000  # the first seed of the retraining, far from those of the tuning
-WIDENINGS = 6  # times that a grid may grow before its edge is accepted
-
-
-@dataclasses.dataclass
-class Contestant:
-    """One optimizer's part in a comparison.
-
-    Attributes:
-      name: its name.
-      chosen: the configuration selected on validation data.
-      tuning: the sweep that it was selected from.
-      widened: by how many values its grid grew because the choice lay on an edge.
-      at_edge: whether the choice still lies on an edge of the widened grid.
-      retraining: the chosen configuration on fresh seeds.
-    """
-
-    name: str
-    chosen: dict[str, Any]
-    tuning: SweepResult
-    widened: int
-    at_edge: bool
-    retraining: SweepResult
-
-    def final(self, metric: str) -> np.ndarray[Any, Any]:
-        """A metric of the retrained models, one value a seed; "generalization_gap" is train
-        minus test accuracy."""
-        if metric == "generalization_gap":
-            gap: np.ndarray[Any, Any] = self.final("train_accuracy") - self.final("test_accuracy")
-            return gap
-        return np.array(self.retraining.final[metric][0])
-
-
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-    """How a comparison was made.
-
-    Attributes:
-      steps: updates of each training.
-      tuning_seeds: seeds of each configuration while tuning.
-      seeds: fresh seeds of the retraining.
-      select: the metric that configurations were selected by.
-      mode: whether its "min" or its "max" was selected.
-      strategy: how the lanes were run.
-    """
-
-    steps: int
-    tuning_seeds: int
-    seeds: int
-    select: str
-    mode: str
-    strategy: str
-
-    def __str__(self) -> str:
-        highest = {"max": "highest", "min": "lowest"}[self.mode]
-        return (
-            f"Every training takes {self.steps:,} updates. Each optimizer was tuned on the same "
-            f"number of configurations, {self.tuning_seeds} seed(s) each; the one with the "
-            f"{highest} mean {self.select.replace('_', ' ')} was selected; a choice on the edge "
-            "of a grid widened the grid. "
-            f"The chosen configuration was retrained on {self.seeds} fresh seeds, the "
-            "same for every optimizer, and tested once. Intervals are 95% Student-t over seeds; "
-            "differences are paired over seeds, p-values corrected by Holm's method."
-        )
-
-
-@dataclasses.dataclass
-class Comparison:
-    """The result of `compare`.
-
-    Attributes:
-      contestants: by name, in the order given.
-      protocol: how it was made.
-      evaluations: the metrics that the task evaluates ("loss", "accuracy").
-    """
-
-    contestants: dict[str, Contestant]
-    protocol: Protocol
-    evaluations: list[str]
-
-    @property
-    def metrics(self) -> list[str]:
-        """What the table shows, the one that decides last but for the gap."""
-        if "accuracy" in self.evaluations:
-            return ["train_loss", "train_accuracy", "test_accuracy", "generalization_gap"]
-        return ["train_loss", "test_loss"]
-
-    @property
-    def decisive(self) -> str:
-        """The metric that the paired tests are made on by default."""
-        return "test_accuracy" if "accuracy" in self.evaluations else "test_loss"
-
-    def table(self) -> Any:
-        """A frame with one row an optimizer: each metric's mean and the half-width of its 95%
-        interval over seeds, the seeds that finished, and the chosen values."""
-        import pandas as pd
-
-        rows = []
-        for contestant in self.contestants.values():
-            row: dict[str, Any] = {"optimizer": contestant.name}
-            for metric in self.metrics:
-                row[metric], row[f"{metric}_interval"] = mean_interval(contestant.final(metric))
-            row["finished"] = int((contestant.retraining.status == "finished").sum())
-            rows.append({**row, **contestant.chosen})
-        return pd.DataFrame(rows).set_index("optimizer")
-
-    def tests(self, metric: str | None = None) -> list[PairedTest]:
-        """Paired t-tests of all pairs over the shared seeds, corrected for their number."""
-        metric = metric or self.decisive
-        return paired_tests({name: c.final(metric) for name, c in self.contestants.items()})
-
-    def to_pandas(self) -> Any:
-        """All rows of all trainings, tidy, with the optimizer and the phase (tune, retrain)."""
-        import pandas as pd
-
-        frames = []
-        for contestant in self.contestants.values():
-            for phase, result in (("tune", contestant.tuning), ("retrain", contestant.retraining)):
-                frame = result.to_pandas()
-                frame.insert(0, "phase", phase)
-                frame.insert(0, "optimizer", contestant.name)
-                frames.append(frame)
-        return pd.concat(frames, ignore_index=True)
-
 
 def compare(
-    task: Task,
-    optimizers: Mapping[str, tuple[Callable[..., optax.GradientTransformation], Space]],
+    task: Task | Callable[..., Task],
+    optimizers: Optimizers,
     steps: int = 1000,
     seeds: int = 10,
     tuning_seeds: int = 3,
@@ -166,24 +41,36 @@ def compare(
     devices: int | Sequence[Any] | None = None,
     directory: str | os.PathLike[str] | None = None,
     progress: bool | Progress = True,
+    *,
+    splits: int = 1,
+    smallest_difference: float | None = None,
+    target: float | None = None,
 ) -> Comparison:
     """Compares optimizers as a careful reviewer would.
 
-    Each is tuned on the same number of configurations and seeds; its configuration is selected
-    on the validation split; where the choice lies on the edge of a grid, the grid is widened;
-    the chosen configuration is retrained on fresh seeds, the same for all, and tested once.
+    Each is tuned on the same number of configurations and seeds; its configuration is selected on
+    the validation split, and retrained on fresh seeds, the same for all. Only these retrained
+    models meet the test split.
+
+    Where a choice lies on the edge of a `log_grid`, the grid is widened until it does not. Then
+    everyone is given as many configurations as the one that tried most: the others spend theirs
+    between their own best values (a sampled space: on the next points of its sequence; one that
+    diverged everywhere: on smaller values). So a grid that was placed badly, or that is small,
+    favours nobody, and "the same budget" counts what was truly trained. Listed values and lists of
+    configurations are left as they are; where budgets then differ, every table says so.
 
     Args:
-      task: the training problem, with validation and test splits.
+      task: the training problem, with validation and test splits, or a function of names in the
+        spaces that returns it.
       optimizers: maps a name to a factory and its space (see `sweep`).
       steps: updates of each training.
       seeds: fresh seeds to retrain the chosen configurations on.
-      tuning_seeds: seeds of each configuration while tuning.
-      trials: configurations of each optimizer; None for the full grid.
+      tuning_seeds: seeds of each configuration while tuning. With 1, a choice is partly luck.
+      trials: configurations of each optimizer, sampled; None for the full grid.
       eval_every: updates between evaluations; None evaluates at the end only.
       select: the metric to select by; by default `valid_accuracy` where the task has one, else
-        `valid_loss`.
-      mode: "min" or "max"; by default "max" for an accuracy.
+        `valid_loss`, else its only validation metric. The same metric decides on the test split.
+      mode: "min" or "max"; by default what the metric's name says, see `SweepResult.best`.
       key: an int seed or a JAX key.
       strategy: as in `sweep`; "auto" is resolved once, for all optimizers. Figures are the same to
         the last bit only at the same strategy, width and number of devices.
@@ -192,13 +79,21 @@ def compare(
       directory: where progress is kept, a folder an optimizer and phase (see `sweep`): the same
         call goes on where it was interrupted.
       progress: whether to show a live progress line.
+      splits: how many splits of the data the whole comparison is repeated on: the task's own, then
+        others of the same sizes, dealt from all its examples, which must be exchangeable. Intervals
+        are then over splits, not only over seeds.
+      smallest_difference: the smallest difference that matters, in the unit of the deciding metric
+        (0.005 for half a point of accuracy); a smaller one is called a tie. By default a quarter of
+        the standard deviation between the best's seeds, and at least one example of the test split.
+      target: the value of `select` that the updates are counted to; by default the median of what
+        the optimizers come to.
 
     Returns:
-      A `Comparison`.
+      A `Comparison`. An optimizer none of whose configurations finished is a row that says so.
 
     Raises:
-      ValueError: for a task without validation or test split, an empty mapping, bad numbers, or
-        an optimizer none of whose configurations finished.
+      ValueError: for arguments that do not fit, naming the optimizer where it is one's; for a task
+        without validation or test split. All before anything is compiled.
 
     Example:
       >>> from lropt_jax import adam, classification_task, compare, load_data, log_grid, models, sgd
@@ -214,96 +109,89 @@ def compare(
       >>> list(result.table().index)
       ['sgd', 'adam']
     """
-    for split in ("valid", "test"):
-        if getattr(task, split) is None:
-            raise ValueError(f"compare needs a task with a {split} split, this one has none")
     require("a comparison", "report", "pandas", "scipy")
-    if not optimizers:
-        raise ValueError("optimizers must name at least one optimizer, got none")
-    if seeds < 2:
+    for split in ("valid", "test"):
+        if isinstance(task, Task) and getattr(task, split) is None:
+            raise ValueError(f"compare needs a task with a {split} split, this one has none")
+    _check_optimizers(optimizers)
+    if whole_number("seeds", seeds) < 2:
         raise ValueError(f"seeds must be at least 2 for an interval, got {seeds!r}")
     tuning_seeds = whole_number("tuning_seeds", tuning_seeds)
-    check_task(task)
-    metric_names = task.metric_names
-    select = select or ("valid_accuracy" if "accuracy" in metric_names else "valid_loss")
-    mode = mode or ("max" if select.endswith("accuracy") else "min")
-    selectable = ["train_loss", *(f"valid_{name}" for name in metric_names)]
-    if select not in selectable:
-        raise ValueError(f"select must be one of {', '.join(selectable)}, got {select!r}")
-    if mode not in ("min", "max"):
-        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
-    device_count = devices if isinstance(devices, int) else len(devices or jax.local_devices())
-    width = width or -(-seeds // device_count) * device_count
-    at_once = min(3, max(1, width // tuning_seeds))  # new values: what fills a chunk of lanes
-    where = Placement(strategy, width, devices)
-    what = functools.partial(
-        planned, task, itinerary=itinerary(steps, eval_every), key=key, splits=("train", "test")
-    )
-    budgets = {name: _trials(space, trials) for name, (_, space) in optimizers.items()}
-    total = sum(n * tuning_seeds + seeds for n in budgets.values()) * steps
-    contestants = {}
+    splits = whole_number("splits", splits)
+    if splits > 1 and not isinstance(task, Task):
+        raise ValueError(f"splits={splits} needs a Task, not a function of one")
+    for name, value in (("smallest_difference", smallest_difference), ("target", target)):
+        if value is not None and not np.isfinite(value):
+            raise ValueError(f"{name} must be a finite number or None, got {value!r}")
+    if smallest_difference is not None and smallest_difference < 0:
+        raise ValueError(f"smallest_difference must be at least 0, got {smallest_difference!r}")
+    if isinstance(task, Task):
+        check_task(task)
+    placement = Placement(strategy, width, devices)
+    count = devices if isinstance(devices, int) else len(devices or jax.local_devices())
+    placement = dataclasses.replace(placement, width=width or -(-seeds // count) * count)
+    when = itinerary(steps, eval_every)
+    # Every optimizer is checked before the first is trained.
+    begun = {
+        name: plan_of(name, task, factory, space, trials, tuning_seeds, when, key)
+        for name, (factory, space) in optimizers.items()
+    }
+    first = next(iter(begun.values()))
+    evaluations = _evaluations(begun)
+    known = ["train_loss", *(f"valid_{name}" for name in evaluations)]
+    if select is None:
+        select = usual_metric(known, ["valid_accuracy"], "select")
+    if select not in known:
+        raise ValueError(f"select must be one of {', '.join(known)}, got {select!r}")
+    made = first.jobs[0].task
+    protocol = Protocol(
+        when.steps, tuning_seeds, seeds, select, direction(select, mode), strategy,
+        made.num_examples, splits, {}, target, smallest_difference,
+    )  # fmt: skip
+    total = splits * sum(p.model_steps + seeds * when.steps for p in begun.values())
+    outcomes = []
     with progress_bar(progress, total, "compare") as bar:
-        for place, (name, (factory, space)) in enumerate(optimizers.items()):
-            kept = functools.partial(_folder, directory, place, name)
-            bar.describe(f"{name}: tuning")
-            plan = what(factory, space, trials, tuning_seeds)
-            tuning = trained(plan, where, kept("tuning"), bar)
-            where = dataclasses.replace(where, strategy=tuning.strategy[0])
-            chosen = _chosen(name, tuning, select, mode)
-            added = 0
-            for widening in range(WIDENINGS):
-                wider = _beyond(chosen, tuning, space, at_once)
-                if not wider:
-                    break
-                bar.describe(f"{name}: widening the grid")
-                bar.skip(-_trials(wider, None) * tuning_seeds * steps)
-                plan = what(factory, wider, None, tuning_seeds)
-                more = trained(plan, where, kept(f"widening-{widening}"), bar)
-                tuning, added = tuning.joined(more), added + len(more.trials)
-                chosen = _chosen(name, tuning, select, mode)
-            bar.describe(f"{name}: retraining on fresh seeds")
-            fresh = range(FRESH_SEEDS, FRESH_SEEDS + seeds)
-            retraining = trained(what(factory, chosen, None, fresh), where, kept("retraining"), bar)
-            inside = _beyond(chosen, tuning, space, 1) is None
-            contestants[name] = Contestant(name, chosen, tuning, added, not inside, retraining)
-    protocol = Protocol(steps, tuning_seeds, seeds, select, mode, where.strategy)
-    return Comparison(contestants, protocol, metric_names)
+        for number in range(splits):
+            folder = None if directory is None else pathlib.Path(directory)
+            if folder is not None and number:
+                folder = folder / f"split-{number}"
+            data = redrawn(task, number, first.key) if isinstance(task, Task) else task
+            match = Match(data, optimizers, trials, when, key, placement, protocol, folder, bar)
+            outcome = match.play(evaluations)
+            outcomes.append(outcome)
+            placement = match.placement
+    return dataclasses.replace(outcomes[0], repeats=tuple(outcomes[1:]))
 
 
-def _folder(directory: Any, place: int, name: str, phase: str) -> pathlib.Path | None:
-    if directory is None:
-        return None
-    return pathlib.Path(directory) / f"{place:02d}-{re.sub(r'[^A-Za-z0-9]+', '-', name)}" / phase
+def _check_optimizers(optimizers: Any) -> None:
+    if not isinstance(optimizers, Mapping):
+        raise ValueError(
+            f"optimizers must map names to (factory, space), got {type(optimizers).__name__}"
+        )
+    if not optimizers:
+        raise ValueError("optimizers must name at least one optimizer, got none")
+    for name, entry in optimizers.items():
+        pair = isinstance(entry, (tuple, list)) and len(entry) == 2
+        if not pair or not callable(entry[0]):
+            raise ValueError(
+                f"optimizers[{name!r}] must be (factory, space), a function of named numbers and "
+                f"what they may be, got {entry!r}"
+            )
 
 
-def _trials(space: Space, trials: int | None) -> int:
-    if trials is not None:
-        return trials
-    return int(np.prod([len(v.values) for v in space.values() if isinstance(v, Grid)]))
+def _evaluations(plans: Mapping[str, Plan]) -> list[str]:
+    """The metrics of the task, the same for every optimizer.
 
-
-def _chosen(name: str, tuning: SweepResult, select: str, mode: str) -> dict[str, Any]:
-    try:
-        best = tuning.best(select, mode)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}; widen its space towards smaller values") from None
-    return dict(best)
-
-
-def _beyond(
-    chosen: dict[str, Any], tuning: SweepResult, space: Space, count: int
-) -> dict[str, Any] | None:
-    """The space beyond the edge that the choice lies on: `count` further values of the first
-    such hyperparameter at its grid's ratio, the others as they were; None if it lies inside."""
-    for name, dimension in space.items():
-        if not (isinstance(dimension, Grid) and dimension.scale == "log"):
-            continue
-        tried = sorted({trial[name] for trial in tuning.trials})
-        ratio = dimension.values[1] / dimension.values[0]
-        if chosen[name] == tried[0]:
-            ratio = 1 / ratio
-        elif chosen[name] != tried[-1]:
-            continue
-        values = [float(f"{chosen[name] * ratio**k:.12g}") for k in range(1, count + 1)]
-        return {**space, name: grid(values)}
-    return None
+    Raises:
+      ValueError: for a function of a task whose tasks differ in them, or lack a split.
+    """
+    found: dict[str, list[str]] = {}
+    for name, plan in plans.items():
+        for job in plan.jobs:
+            for split in ("valid", "test"):
+                if getattr(job.task, split) is None:
+                    raise ValueError(f"optimizers[{name!r}]: its task has no {split} split")
+            found.setdefault(name, job.task.metric_names)
+            if job.task.metric_names != next(iter(found.values())):
+                raise ValueError(f"optimizers[{name!r}]: its task has other metrics than the first")
+    return next(iter(found.values()))

@@ -11,9 +11,9 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from lropt_jax.comparisons.protocol import Comparison
-from lropt_jax.comparisons.tables import comparison_table, paired_table, verdict
-from lropt_jax.plotting import comparisons as figures
+from lropt_jax.comparisons.outcome import Outcome
+from lropt_jax.comparisons.tables import comparison_table, costs_table, paired_table, verdict
+from lropt_jax.comparisons.words import budget_lines, protocol_words
 from lropt_jax.validation import require
 
 NEEDED = ("matplotlib", "pandas", "scipy", "jinja2", "rich")
@@ -30,7 +30,7 @@ def require_report() -> None:
 
 
 def write_report(
-    comparison: Comparison,
+    comparison: Any,
     folder: str | os.PathLike[str],
     title: str,
     setting: Mapping[str, Any],
@@ -40,7 +40,7 @@ def write_report(
     """Writes `report.html`, the figures as PNG, and all rows as CSV.
 
     Args:
-      comparison: what to report.
+      comparison: what to report, a `Comparison`.
       folder: made if it does not exist; files of the same names are replaced.
       title: of the page.
       setting: what was trained, as words by heading (data, model, schedule, ...).
@@ -67,10 +67,14 @@ def write_report(
         title=title,
         setting=setting,
         table=comparison_table(comparison),
+        costs=costs_table(comparison, comparison.step_seconds),
         tests=paired_table(comparison),
         verdict=verdict(comparison),
-        protocol=str(comparison.protocol),
-        budgets=_budgets(comparison),
+        recommendation=str(comparison.recommendation).partition("\n\n")[0],
+        code=comparison.recommendation.code,
+        warnings=comparison.warnings,
+        protocol=protocol_words(comparison),
+        budgets=budget_lines(comparison),
         pictures=pictures,
         versions=versions(),
         command=command,
@@ -80,17 +84,20 @@ def write_report(
     return path
 
 
-def finals_frame(comparison: Comparison) -> Any:
-    """Each retrained model's metrics over whole splits, a row a seed."""
+def finals_frame(comparison: Outcome) -> Any:
+    """Each retrained model's metrics over whole splits, a row a seed and split of the data."""
     import pandas as pd
 
     frames = []
-    for name, contestant in comparison.contestants.items():
-        run = contestant.retraining
-        columns = {metric: values[0] for metric, values in run.final.items()}
-        frame = pd.DataFrame({"optimizer": name, "seed": run.seeds, **columns})
-        frames.append(frame.assign(status=run.status[0], **contestant.chosen))
-    return pd.concat(frames, ignore_index=True)
+    for split, outcome in enumerate(comparison.all):
+        for name, contestant in outcome.contestants.items():
+            run = contestant.retraining
+            if not contestant.chosen:
+                continue
+            columns = {metric: values[0] for metric, values in run.final.items()}
+            frame = pd.DataFrame({"optimizer": name, "split": split, "seed": run.seeds, **columns})
+            frames.append(frame.assign(status=run.status[0], **contestant.chosen))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def versions() -> dict[str, str]:
@@ -109,46 +116,28 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _figures(comparison: Comparison, steps_per_epoch: int | None) -> dict[str, tuple[Any, str]]:
+def _figures(comparison: Any, steps_per_epoch: int | None) -> dict[str, tuple[Any, str]]:
     select = comparison.protocol.select.replace("_", " ")
     drawn = {
         "learning_curves": (
-            figures.learning_curves(comparison, steps_per_epoch),
+            comparison.plot_learning_curves(steps_per_epoch),
             "The retraining of the chosen configurations: mean and 95% interval of the mean over "
             "the fresh seeds. Training loss is the mean batch loss since the last evaluation.",
         ),
     }
-    if any("learning_rate" in c.chosen for c in comparison.contestants.values()):
+    if any(contestant.tuned for contestant in comparison.contestants.values()):
         drawn["learning_rates"] = (
-            figures.basins(comparison),
-            "The tuning runs: each learning rate's test metric (mean and interval over the tuning "
-            f"seeds). Shaded: the basin whose {select} comes close to the best one. Dashed: the "
-            "choice, made on validation data alone. Crosses: some seed diverged.",
+            comparison.plot_learning_rates(),
+            f"The tuning runs: the {select} at each learning rate (mean and interval over the "
+            "tuning seeds). Shaded: the basin of values that come close to the best. Dashed: the "
+            "choice. Crosses: some seed diverged. No tuning run has seen the test split.",
         )
-    if "accuracy" in comparison.evaluations:
+    if comparison.ranking:
         drawn["generalization_gap"] = (
-            figures.generalization_gap(comparison),
-            "From test to train accuracy of the retrained models.",
+            comparison.plot_generalization_gap(),
+            f"From test to training {comparison.gap_metric} of the retrained models.",
         )
     return drawn
-
-
-def _budgets(comparison: Comparison) -> list[str]:
-    lines = []
-    for name, c in comparison.contestants.items():
-        count = len(c.tuning.trials)
-        line = f"{name}: {count} configurations tried"
-        if c.widened:
-            line += (
-                f", {c.widened} of them beyond the first grid, which the choice lay on an edge of"
-            )
-        if c.at_edge:
-            line += "; the choice still lies on an edge, a better one may lie beyond"
-        diverged = int((c.tuning.status == "diverged").any(axis=1).sum())
-        if diverged:
-            line += f"; {diverged} diverged on some seed"
-        lines.append(line)
-    return lines
 
 
 def _template() -> Any:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
-from lropt_jax.comparisons.protocol import Comparison
+from lropt_jax.comparisons.contestant import GAP
+from lropt_jax.comparisons.outcome import Outcome
 from lropt_jax.sweeps.results.statistics import PairedTest
-
-HEADINGS = {
-    "train_loss": "train loss",
-    "test_loss": "test loss",
-    "train_accuracy": "train acc. %",
-    "test_accuracy": "test acc. %",
-    "generalization_gap": "gap (points)",
-}
+from lropt_jax.tasks.metrics import is_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,80 +21,130 @@ class Table:
     best: int | None = None
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(outcome: Outcome) -> Table:
     """One row an optimizer: each metric's mean ± 95% interval over seeds, the tuned values."""
-    frame = comparison.table()
-    chosen = list(dict.fromkeys(k for c in comparison.contestants.values() for k in c.chosen))
+    contestants = outcome.contestants
+    chosen = list(dict.fromkeys(k for c in contestants.values() for k in c.chosen))
     rows = []
-    for name, contestant in comparison.contestants.items():
-        row = frame.loc[name]
-        cells = [mean_and_interval(m, row[m], row[f"{m}_interval"]) for m in comparison.metrics]
-        values = [number(contestant.chosen.get(k)) for k in chosen]
-        edge = " (edge)" if contestant.at_edge else ""
-        seeds = contestant.retraining.status.size
-        finished = int(row["finished"])
-        note = "" if finished == seeds else f" ({seeds - finished} of {seeds} diverged)"
-        rows.append([name + note, *cells, *[v + edge for v in values]])
-    decisive = frame[comparison.decisive]
-    best = decisive.idxmax() if "accuracy" in comparison.decisive else decisive.idxmin()
-    headings = ["optimizer", *[HEADINGS.get(m, m) for m in comparison.metrics]]
-    place = None if decisive.isna().all() else list(comparison.contestants).index(best)
+    for name, contestant in contestants.items():
+        cells = [
+            mean_and_interval(_unit(outcome, m), *outcome.interval(name, m))
+            for m in outcome.metrics
+        ]
+        edges = {c.name for c in contestant.cautions if c.kind == "edge"}
+        values = [
+            number(contestant.chosen.get(k)) + (" (edge)" if k in edges else "") for k in chosen
+        ]
+        rows.append([name + _note(outcome, name), *cells, *values])
+    headings = ["optimizer", *[heading(m, _unit(outcome, m)) for m in outcome.metrics]]
+    place = list(contestants).index(outcome.ranking[0]) if outcome.ranking else None
     return Table(headings + [k.replace("_", " ") for k in chosen], rows, place)
 
 
-def paired_table(comparison: Comparison) -> Table:
+def costs_table(outcome: Outcome, step_seconds: Mapping[str, float]) -> Table:
+    """What each result cost, and how far it can be trusted: configurations tried, the test set's
+    own standard error, how much the learning rate matters, updates and time.
+
+    Args:
+      outcome: the comparison.
+      step_seconds: of one update of one model, by optimizer; may lack some.
+    """
+    frame = outcome.table()
+    unit = _unit(outcome, outcome.decisive)
+    rows = []
+    for name in outcome.contestants:
+        row = frame.loc[name]
+        error = float(row[f"{outcome.decisive}_standard_error"])
+        seconds = step_seconds.get(name, math.nan)
+        rows.append(
+            [
+                name,
+                str(row["configurations"]),
+                "–" if math.isnan(error) else f"± {_plain(unit, error)}",
+                _figure(row["lr_sensitivity"], "{:.2g}"),
+                _figure(row["basin_decades"], "{:.1f}"),
+                "never" if math.isinf(row["steps_to_target"]) else _figure(
+                    row["steps_to_target"], "{:,.0f}"
+                ),
+                _figure(1e6 * seconds, "{:,.3g}"),
+            ]
+        )  # fmt: skip
+    words = outcome.protocol.select.replace("_", " ")
+    target = mean_and_interval(outcome.protocol.select, outcome.target, math.nan)
+    headings = [
+        "optimizer",
+        "configurations tried",
+        f"standard error of the test set ({_unit_name(unit)})",
+        "LR sensitivity",
+        "basin (decades)",
+        f"updates to {words} {target}",
+        "µs a step",
+    ]
+    return Table(headings, rows)
+
+
+def paired_table(outcome: Outcome) -> Table:
     """All paired differences in the deciding metric, the surest first."""
-    tests = sorted(comparison.tests(), key=lambda t: (math.isnan(t.p_value), t.p_value))
+    tests = sorted(outcome.tests(), key=lambda t: (math.isnan(t.p_value), t.p_value))
     rows = [
         [
             f"{t.first} − {t.second}",
-            mean_and_interval(comparison.decisive, t.difference, t.half_width),
+            mean_and_interval(_unit(outcome, outcome.decisive), t.difference, t.half_width),
             _p(t.p_value),
             "yes" if t.significant else "no",
+            "tie" if t.tie else f"{_better(outcome, t)} is better",
         ]
         for t in tests
     ]
-    unit = "points" if "accuracy" in comparison.decisive else comparison.decisive
-    return Table(["difference", unit, "p (Holm)", "significant"], rows)
+    unit = _unit_name(_unit(outcome, outcome.decisive))
+    return Table(["difference", unit, "p (Holm)", "significant", "so"], rows)
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(outcome: Outcome) -> str:
     """What the paired tests say, in a few sentences."""
-    tests = comparison.tests()
-    metric = comparison.decisive
-    points = "accuracy" in metric
-    table = comparison.table()[metric].dropna()
-    if table.empty:
+    tests = outcome.tests()
+    unit = _unit(outcome, outcome.decisive)
+    failed = [name for name, c in outcome.contestants.items() if c.failure]
+    if not outcome.ranking:
         return "No optimizer finished on any seed: nothing can be compared."
-    best = str(table.idxmax() if points else table.idxmin())
-    certain, open_ = [], []
-    for name in comparison.contestants:
-        if name == best:
-            continue
+    best = outcome.ranking[0]
+    certain, small, open_ = [], [], []
+    for name in outcome.contestants:
         test = next((t for t in tests if {t.first, t.second} == {best, name}), None)
-        if test is not None and test.significant:
-            certain.append(f"{name} ({_difference(test, points)})")
-        else:
+        if test is None or name in failed:
+            continue
+        if not test.significant:
             open_.append(name)
-    words = metric.replace("_", " ")
-    pairs = "paired over seeds"
+        elif test.tie:
+            small.append(f"{name} ({_difference(test, unit)})")
+        else:
+            certain.append(f"{name} ({_difference(test, unit)})")
+    pairs = "paired over seeds" if not outcome.repeats else "paired over splits"
     if len(tests) > 1:
         pairs += f", corrected for {len(tests)} comparisons"
-    said = f"{best} has the best {words}."
+    said = f"{best} has the best {outcome.decisive.replace('_', ' ')}."
     if certain:
         said += f" It is significantly better than {_listed(certain)} ({pairs})."
+    if small:
+        said += (
+            f" The difference to {_listed(small)} is significant, but smaller than "
+            f"{_amount(outcome.smallest_difference, unit)}, the smallest that matters: a tie."
+        )
     if open_:
         said += (
             f" No significant difference between it and {_listed(open_)}"
             f"{'' if certain else f' ({pairs})'}."
         )
-    return said + _gap_sentence(comparison, tests, points, best)
+    said += _gap_sentence(outcome, tests, unit, best)
+    for name in failed:
+        said += f" {name} is out: {outcome.contestants[name].failure}."
+    return said
 
 
-def _gap_sentence(comparison: Comparison, tests: list[PairedTest], points: bool, best: str) -> str:
+def _gap_sentence(outcome: Outcome, tests: list[PairedTest], unit: str, best: str) -> str:
     """The question that the comparison is known for: SGD with momentum against Adam."""
     pair = {"momentum", "adam"}
-    if not points or not pair <= set(comparison.contestants) or best in pair:
+    if not is_share(unit) or not pair <= set(outcome.ranking) or best in pair:
         return ""
     test = next(t for t in tests if {t.first, t.second} == pair)
     how = "significant" if test.significant else "not significant"
@@ -109,11 +154,19 @@ def _gap_sentence(comparison: Comparison, tests: list[PairedTest], points: bool,
     )
 
 
+def heading(metric: str, unit: str) -> str:
+    """A metric as the head of a column."""
+    if metric == GAP:
+        return "gap (points)" if is_share(unit) else "gap"
+    words = metric.replace("_", " ").replace("accuracy", "acc.")
+    return f"{words} %" if is_share(unit) else words
+
+
 def mean_and_interval(metric: str, mean: float, half_width: float) -> str:
-    """`mean ± half-width`, accuracies in percent, losses to three digits."""
+    """`mean ± half-width`, shares (accuracies) in percent, anything else to three digits."""
     if math.isnan(mean):
         return "–"
-    if "accuracy" in metric or metric == "generalization_gap":
+    if is_share(metric):
         mean, half_width = 100 * mean, 100 * half_width
         return f"{mean:.2f}" if math.isnan(half_width) else f"{mean:.2f} ± {half_width:.2f}"
     return f"{mean:.3g}" if math.isnan(half_width) else f"{mean:.3g} ± {half_width:.1g}"
@@ -126,10 +179,44 @@ def number(value: object) -> str:
     return "" if value is None else str(getattr(value, "__name__", value))
 
 
-def _difference(test: PairedTest, points: bool) -> str:
-    if points:
+def _unit(outcome: Outcome, metric: str) -> str:
+    """The metric in whose unit a metric is."""
+    return outcome.gap_metric if metric == GAP else metric
+
+
+def _unit_name(unit: str) -> str:
+    return "points" if is_share(unit) else unit.replace("_", " ")
+
+
+def _note(outcome: Outcome, name: str) -> str:
+    contestant = outcome.contestants[name]
+    if contestant.failure:
+        return " (never finished)"
+    seeds = contestant.retraining.status.size * (1 + len(outcome.repeats))
+    lost = seeds - sum(o.contestants[name].finished for o in outcome.all)
+    return f" ({lost} of {seeds} diverged)" if lost else ""
+
+
+def _better(outcome: Outcome, test: PairedTest) -> str:
+    return test.first if outcome.mode == "max" else test.second
+
+
+def _difference(test: PairedTest, unit: str) -> str:
+    if is_share(unit):
         return f"by {100 * test.difference:.1f} ± {100 * test.half_width:.1f} points"
     return f"by {test.difference:.3g} ± {test.half_width:.1g}"
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{100 * value:.2g} points" if is_share(unit) else f"{value:.2g}"
+
+
+def _plain(unit: str, value: float) -> str:
+    return f"{100 * value:.2f}" if is_share(unit) else f"{value:.2g}"
+
+
+def _figure(value: float, form: str) -> str:
+    return "–" if math.isnan(value) else form.format(value)
 
 
 def _p(p_value: float) -> str:

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import jax
 
-from lropt_jax.comparisons.protocol import Comparison, compare
+from lropt_jax.comparisons.comparison import Comparison
+from lropt_jax.comparisons.protocol import compare
 from lropt_jax.progress import Progress
 from lropt_jax.sweeps.engine import sweep
 from lropt_jax.sweeps.results.result import SweepResult

@@ -45,7 +45,7 @@ class Placement:
     def identity(self, plan: Plan) -> dict[str, str]:
         """What the values of a plan depend on here, in words."""
         if self.executor is None:
-            here = self._here(plan)
+            here = self.here(plan)
             count, kinds = len(here), sorted({d.device_kind for d in here})
         else:
             count, kinds = self._count, ["workers'"]
@@ -60,7 +60,7 @@ class Placement:
         """What runs a plan's pieces; each group as the store says, or as is found now."""
         run: InProcess | OnExecutor
         if self.executor is None:
-            run = InProcess(plan, self._here(plan), store, bar)
+            run = InProcess(plan, self.here(plan), store, bar)
         else:
             run = OnExecutor(plan, self.executor, self._count, store, bar)
         run.resolved = store.resolved or [
@@ -73,7 +73,7 @@ class Placement:
         """The devices that each worker uses."""
         return 1 if self.devices is None else int(self.devices)  # type: ignore[arg-type]
 
-    def _here(self, plan: Plan) -> list[Any]:
+    def here(self, plan: Plan) -> list[Any]:
         """The devices of this process to use."""
         found = jax.local_devices()
         if self.devices is None:

@@ -163,7 +163,7 @@ def _fastest(
     if problem not in _FOUND and (problem, updates) not in _FOUND:
         names = ["vmap", "map", *([f"map:{BLOCK}"] if local > BLOCK else [])]
         names += ["shared"] if one_seed else []
-        candidates = {c: _Timed(job, numbers, width, Layout(c, devices)) for c in names}
+        candidates = {c: Timed(job, numbers, width, Layout(c, devices)) for c in names}
         first = candidates[names[0]]
         if first.seconds() * updates < WORTH_A_TRIAL * first.compiling:
             _FOUND[problem, updates] = names[0]  # a longer sweep may still try the others
@@ -172,7 +172,7 @@ def _fastest(
     return _FOUND.get(problem) or _FOUND[problem, updates]
 
 
-def _try(candidates: dict[str, _Timed]) -> str:
+def _try(candidates: dict[str, Timed]) -> str:
     """The fastest candidate."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(ROUNDS):  # in turns, so that a busy moment hits them all
@@ -181,7 +181,7 @@ def _try(candidates: dict[str, _Timed]) -> str:
     return min(times, key=lambda name: min(times[name]))
 
 
-class _Timed:
+class Timed:
     """A strategy on trial."""
 
     def __init__(

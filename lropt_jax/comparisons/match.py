@@ -1,0 +1,220 @@
+"""A comparison on one split of the data: who trains what, and how budgets are made equal."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optax
+
+from lropt_jax.comparisons import proposals
+from lropt_jax.comparisons.comparison import Comparison
+from lropt_jax.comparisons.contestant import Contestant, contestant
+from lropt_jax.comparisons.costs import Ran, before_training
+from lropt_jax.comparisons.outcome import Protocol
+from lropt_jax.comparisons.proposals import Space
+from lropt_jax.comparisons.splits import with_deviations
+from lropt_jax.comparisons.words import code_of
+from lropt_jax.progress import Progress
+from lropt_jax.sweeps.engine import trained
+from lropt_jax.sweeps.planning.plan import Plan, planned
+from lropt_jax.sweeps.planning.space import Grid, Range, dimensions
+from lropt_jax.sweeps.results.result import SweepResult
+from lropt_jax.sweeps.running.placement import Placement
+from lropt_jax.sweeps.running.strategy import Resolved
+from lropt_jax.tasks.task import Task
+from lropt_jax.training.visits import Itinerary
+
+FRESH_SEEDS = 1_000_000  # the first seed of the retraining, far from those of the tuning
+WIDENINGS = 6  # times that a grid may grow before its edge is accepted
+AT_ONCE = 3  # further values that are tried at once, at most
+
+Optimizers = Mapping[str, tuple[Callable[..., optax.GradientTransformation], Space]]
+
+
+class Match:
+    """A comparison on one split of the data.
+
+    Args:
+      task: the problem.
+      optimizers: as in `compare`.
+      trials: as in `compare`.
+      when: each training's itinerary.
+      key: as in `compare`.
+      placement: where all is trained.
+      protocol: how.
+      folder: where progress is kept.
+      bar: what a person sees.
+    """
+
+    def __init__(
+        self,
+        task: Task | Callable[..., Task],
+        optimizers: Optimizers,
+        trials: int | None,
+        when: Itinerary,
+        key: Any,
+        placement: Placement,
+        protocol: Protocol,
+        folder: pathlib.Path | None,
+        bar: Progress,
+    ):
+        self.task, self.optimizers, self.trials, self.when = task, optimizers, trials, when
+        self.key, self.placement, self.protocol = key, placement, protocol
+        self.folder, self.bar = folder, bar
+        self.tuned: dict[str, SweepResult] = {}
+        self.widened = dict.fromkeys(optimizers, 0)
+        self.refined = dict.fromkeys(optimizers, 0)
+        self.ran: dict[str, Ran] = {}
+        self._rounds = dict.fromkeys(optimizers, 0)
+        # New values: what fills a chunk of lanes.
+        lanes = placement.width or 1
+        self._at_once = min(AT_ONCE, max(1, lanes // protocol.tuning_seeds))
+
+    def play(self, evaluations: list[str]) -> Comparison:
+        """Tunes all, widens where a choice lies on an edge, equals the budgets, retrains."""
+        for name in self.optimizers:
+            self.bar.describe(f"{name}: tuning")
+            self._tune(name)
+            self._widen(name)
+        budget = max(map(self._spent, self.optimizers))
+        for name in self.optimizers:
+            self._equal(name, budget)
+        start = before_training(next(iter(self.ran.values())))
+        protocol = dataclasses.replace(self.protocol, start=start, strategy=self.placement.strategy)
+        contestants = {name: self._retrained(name, start) for name in self.optimizers}
+        return Comparison(contestants, protocol, evaluations, ran=self.ran)
+
+    def _tune(self, name: str) -> None:
+        factory, space = self.optimizers[name]
+        seeds = self.protocol.tuning_seeds
+        plan = plan_of(name, self.task, factory, space, self.trials, seeds, self.when, self.key)
+        self.tuned[name] = self._trained(name, plan, "tuning")
+
+    def _widen(self, name: str) -> None:
+        """Grows a grid that the choice lies on the edge of."""
+        for _ in range(WIDENINGS):
+            best = self._best(name)
+            if best is None:
+                return
+            space = self.optimizers[name][1]
+            new = proposals.beyond_the_edge(space, self._tried(name), best, self._at_once)
+            if not new:
+                return
+            self.widened[name] += self._try(name, new, "widening the grid")
+
+    def _equal(self, name: str, budget: int) -> None:
+        """Spends what others have spent more, where it is likely to help."""
+        space = self.optimizers[name][1]
+        while (left := budget - self._spent(name)) > 0:
+            count, tried, best = min(left, self._at_once), self._tried(name), self._best(name)
+            words = np.asarray(self._words).ravel().tolist()
+            new = proposals.further_samples(space, tried, count, words)
+            if not new and best is None:
+                new = proposals.towards_smaller(space, tried, count)
+            elif not new and best is not None:
+                new = proposals.within(space, tried, best, count)
+            if not new:
+                return
+            self.refined[name] += self._try(name, new, "as many configurations as the others")
+
+    def _retrained(self, name: str, start: dict[str, float]) -> Contestant:
+        factory, _ = self.optimizers[name]
+        fresh = range(FRESH_SEEDS, FRESH_SEEDS + self.protocol.seeds)
+
+        def retrain(chosen: dict[str, Any]) -> SweepResult:
+            self.bar.describe(f"{name}: retraining on fresh seeds")
+            plan = plan_of(
+                name, with_deviations(self.task), factory, [chosen], None, fresh, self.when,
+                self.key, ("train", "test"),
+            )  # fmt: skip
+            return self._trained(name, plan, "retraining")
+
+        select = self.protocol.select
+        first = start.get(select, float("nan"))
+        return contestant(
+            name,
+            self.tuned[name],
+            retrain,
+            fresh,
+            select,
+            self.protocol.mode,
+            first if np.isfinite(first) else None,
+            self.widened[name],
+            self.refined[name],
+            lambda chosen: code_of(name, factory, chosen),
+        )
+
+    def _try(self, name: str, new: list[dict[str, Any]], why: str) -> int:
+        """Trains further configurations of an optimizer; how many."""
+        seeds, number = self.protocol.tuning_seeds, self._rounds[name]
+        self.bar.describe(f"{name}: {why}")
+        self.bar.skip(-len(new) * seeds * self.when.steps)
+        factory, _ = self.optimizers[name]
+        plan = plan_of(name, self.task, factory, new, None, seeds, self.when, self.key)
+        more = self._trained(name, plan, f"further-{number}")
+        self.tuned[name] = self.tuned[name].joined(more)
+        self._rounds[name] = number + 1
+        return len(new)
+
+    def _trained(self, name: str, plan: Plan, phase: str) -> SweepResult:
+        place = list(self.optimizers).index(name)
+        where = _folder(self.folder, place, name, phase)
+        result = trained(plan, self.placement, where, self.bar)
+        # "auto" is resolved once, so that all are trained alike.
+        self.placement = dataclasses.replace(self.placement, strategy=result.strategy[0])
+        resolved = Resolved(result.strategy[0], result.width[0])
+        self.ran.setdefault(name, Ran(plan, tuple(self.placement.here(plan)), resolved))
+        self._words = plan.key
+        return result
+
+    def _tried(self, name: str) -> list[dict[str, Any]]:
+        return self.tuned[name].trials
+
+    def _spent(self, name: str) -> int:
+        return proposals.distinct(self._tried(name))
+
+    def _best(self, name: str) -> dict[str, Any] | None:
+        result, select = self.tuned[name], self.protocol.select
+        if not np.isfinite(result.means(select)).any():
+            return None
+        return dict(result.best(select, self.protocol.mode))
+
+
+def plan_of(
+    name: str,
+    task: Task | Callable[..., Task],
+    factory: Callable[..., optax.GradientTransformation],
+    space: Space,
+    trials: int | None,
+    seeds: int | Sequence[int],
+    when: Itinerary,
+    key: Any,
+    final: Sequence[str] = (),
+) -> Plan:
+    """What `sweep` would train, checked on shapes alone.
+
+    Raises:
+      ValueError: naming the optimizer, for what does not fit.
+    """
+    # Nothing can be sampled from fixed values and listed configurations.
+    free = isinstance(space, Mapping) and any(
+        isinstance(v, (Grid, Range)) for v in dimensions(space).values()
+    )
+    sampled = trials if free else None
+    try:
+        return planned(task, factory, space, sampled, seeds, itinerary=when, key=key, splits=final)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"optimizers[{name!r}]: {error}") from error
+
+
+def _folder(
+    directory: pathlib.Path | None, place: int, name: str, phase: str
+) -> pathlib.Path | None:
+    if directory is None:
+        return None
+    return directory / f"{place:02d}-{re.sub(r'[^A-Za-z0-9]+', '-', name)}" / phase

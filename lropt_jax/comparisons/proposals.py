@@ -1,0 +1,106 @@
+"""What is tried next? Further configurations of one optimizer, beyond its grid or within it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.sweeps.planning.space import Grid, Range, dimensions, draw
+
+FINE = 1.1  # the ratio of two neighbours below which nothing is tried between them
+
+Configuration = dict[str, Any]
+Space = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+def distinct(configurations: Sequence[Mapping[str, Any]]) -> int:
+    """How many different configurations there are."""
+    return sum(c not in configurations[:i] for i, c in enumerate(configurations))
+
+
+def beyond_the_edge(
+    space: Space, tried: Sequence[Configuration], best: Configuration, count: int
+) -> list[Configuration]:
+    """Where the best lies on an edge of a `log_grid`: further values at the grid's own ratio, all
+    else as in the best; none where it lies inside."""
+    for name, ratio in _ratios(space).items():
+        values = sorted({trial[name] for trial in tried})
+        if best[name] == values[0]:
+            return _steps(best, name, 1 / ratio, count)
+        if best[name] == values[-1]:
+            return _steps(best, name, ratio, count)
+    return []
+
+
+def towards_smaller(
+    space: Space, tried: Sequence[Configuration], count: int
+) -> list[Configuration]:
+    """Where nothing finished: values below the lowest of the first `log_grid`."""
+    for name, ratio in _ratios(space).items():
+        lowest = min(tried, key=lambda trial: float(trial[name]))
+        return _steps(lowest, name, 1 / ratio, count)
+    return []
+
+
+def within(
+    space: Space, tried: Sequence[Configuration], best: Configuration, count: int
+) -> list[Configuration]:
+    """Further values of the `log_grid`s between those tried, all else as in the best: in the wider
+    of the gaps on either side of it, and in the others once these are narrow."""
+    lines = {
+        name: sorted(
+            {trial[name] for trial in tried if {**trial, name: None} == {**best, name: None}}
+        )
+        for name in _ratios(space)
+    }
+    beside = {
+        name: (max([v for v in line if v < best[name]], default=best[name]),
+               min([v for v in line if v > best[name]], default=best[name]))
+        for name, line in lines.items()
+    }  # fmt: skip
+    found: list[Configuration] = []
+    while len(found) < count:
+        gaps = [
+            (low >= beside[name][0] and high <= beside[name][1] and high / low > FINE,
+             high / low, name, low, high)
+            for name, line in lines.items()
+            for low, high in itertools.pairwise(line)
+        ]  # fmt: skip
+        if not gaps or max(gaps)[1] <= 1 + 1e-6:
+            break
+        *_, name, low, high = max(gaps)
+        value = _rounded(np.sqrt(low * high))
+        lines[name] = sorted({*lines[name], value})
+        found.append({**best, name: value})
+    return found
+
+
+def further_samples(
+    space: Space, tried: Sequence[Configuration], count: int, seed: Sequence[int]
+) -> list[Configuration]:
+    """The next points of the sequence that a space with ranges was sampled by."""
+    if not isinstance(space, Mapping) or not any(isinstance(v, Range) for v in space.values()):
+        return []
+    return draw(space, len(tried) + count, seed)[len(tried) :]
+
+
+def _ratios(space: Space) -> dict[str, float]:
+    """The ratio of neighbouring values of each `log_grid`."""
+    if not isinstance(space, Mapping):
+        return {}
+    return {
+        name: dimension.values[1] / dimension.values[0]
+        for name, dimension in dimensions(space).items()
+        if isinstance(dimension, Grid) and dimension.scale == "log"
+    }
+
+
+def _steps(start: Configuration, name: str, ratio: float, count: int) -> list[Configuration]:
+    return [{**start, name: _rounded(start[name] * ratio**k)} for k in range(1, count + 1)]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.12g}")

@@ -1,0 +1,186 @@
+"""What a comparison says of itself: how it was made, what to doubt, what to take."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lropt_jax.comparisons.outcome import Outcome
+from lropt_jax.comparisons.tables import mean_and_interval
+from lropt_jax.optimizers import OPTIMIZERS
+from lropt_jax.tasks.metrics import is_share
+
+FEW_SEEDS = 5
+
+
+def protocol_words(outcome: Outcome) -> str:
+    """How it was made, in words that are true of this comparison."""
+    p = outcome.protocol
+    highest = {"max": "highest", "min": "lowest"}[p.mode]
+    counts = {name: c.configurations for name, c in outcome.contestants.items()}
+    if outcome.equal_budgets:
+        tuned = f"Each optimizer was tuned on {next(iter(counts.values()))} configurations"
+    else:
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        tuned = f"The optimizers were tuned on different numbers of configurations ({listed})"
+    said = (
+        f"Every training takes {p.steps:,} updates. {tuned}, {p.tuning_seeds} seed(s) each; the "
+        f"one with the {highest} mean {p.select.replace('_', ' ')} was selected. "
+    )
+    if any(c.widened or c.refined for c in outcome.contestants.values()):
+        said += (
+            "A choice on the edge of a grid widened the grid; the optimizers whose grid did not "
+            "grow, or was smaller, tried as many more values between their best ones. "
+        )
+    said += (
+        f"The chosen configuration was retrained on {p.seeds} fresh seeds, the same for every "
+        "optimizer, and tested once; no tuning run has seen the test split. "
+    )
+    if outcome.repeats:
+        said += (
+            f"All of this was repeated on {p.splits} splits of the data. Intervals are 95% "
+            "Student-t over the splits' means, widened for their overlap (Nadeau and Bengio 2003); "
+        )
+    else:
+        said += (
+            "Intervals are 95% Student-t over seeds on one split of the data: they do not say how "
+            "another split would come out. The standard error beside is that of the "
+            f"{p.examples['test']:,} test examples; "
+        )
+    smallest = outcome.smallest_difference
+    amount = f"{100 * smallest:.2g} points" if is_share(outcome.decisive) else f"{smallest:.2g}"
+    given = "as asked" if p.smallest_difference is not None else (
+        "a quarter of the standard deviation between the best's seeds, at least one test example"
+    )  # fmt: skip
+    return said + (
+        "differences are paired, p-values corrected by Holm's method. A difference below "
+        f"{amount} is called a tie, however sure ({given})."
+    )
+
+
+def budget_lines(outcome: Outcome) -> list[str]:
+    """What each optimizer's tuning took, a line each."""
+    lines = []
+    for name, c in outcome.contestants.items():
+        line = f"{name}: {c.configurations} configurations tried"
+        if c.widened:
+            line += (
+                f", {c.widened} of them beyond the first grid, which the choice lay on an edge of"
+            )
+        if c.refined:
+            line += f", {c.refined} of them to equal the others' number"
+        diverged = int((c.tuning.status == "diverged").any(axis=1).sum())
+        if diverged:
+            line += f"; {diverged} diverged on some seed"
+        lines.append(f"{line}; {c.failure}" if c.failure else line)
+    return lines
+
+
+def warnings(outcome: Outcome) -> list[str]:
+    """What to doubt, a line each; none where all is well."""
+    found = [
+        f"{name}: {caution}"
+        for name, contestant in outcome.contestants.items()
+        for caution in contestant.cautions
+    ]
+    p = outcome.protocol
+    if p.tuning_seeds == 1:
+        found.append(
+            "every choice rests on one tuning seed: another seed may choose another configuration"
+        )
+    if p.seeds < FEW_SEEDS:
+        found.append(f"intervals rest on {p.seeds} seeds: they are wide, and not to be trusted far")
+    if not outcome.equal_budgets:
+        found.append("the optimizers were not tuned on the same number of configurations")
+    return found
+
+
+class Recommendation(str):
+    """What to take, in words, and the line of code that makes it.
+
+    Attributes:
+      optimizer: its name in the comparison; None where nothing finished.
+      code: the line to paste; empty where nothing finished.
+    """
+
+    optimizer: str | None
+    code: str
+
+    def __new__(cls, words: str, optimizer: str | None = None, code: str = "") -> Recommendation:
+        made = super().__new__(cls, f"{words}\n\n    {code}" if code else words)
+        made.optimizer, made.code = optimizer, code
+        return made
+
+    def __reduce__(self) -> Any:
+        words = str(self).partition("\n\n    ")[0]
+        return type(self), (words, self.optimizer, self.code)
+
+
+def recommendation(outcome: Outcome) -> Recommendation:
+    """The best optimizer, and which others are as good as far as can be told."""
+    if not outcome.ranking:
+        return Recommendation("No optimizer finished: there is nothing to recommend.")
+    best = outcome.ranking[0]
+    metric = outcome.decisive
+    unit = "%" if is_share(metric) else ""
+    reached = mean_and_interval(metric, *outcome.interval(best, metric)) + unit
+    words = metric.replace("_", " ")
+    alike = no_order(outcome)
+    if alike:
+        names = ", ".join(alike[:-1]) + f" and {alike[-1]}" if len(alike) > 1 else alike[0]
+        said = (
+            f"There is no order between {best} and {names}: their 95% intervals of {words} "
+            "overlap, or they differ by less than matters. Take whichever is cheaper; "
+            f"{best} has the best mean, {reached}."
+        )
+    else:
+        rest = len(outcome.ranking) - 1
+        said = f"Take {best}: its {words} is {reached}"
+        said += ", better than every other's." if rest else "."
+    return Recommendation(said, best, outcome.contestants[best].code)
+
+
+def no_order(outcome: Outcome) -> list[str]:
+    """The optimizers that the best cannot be told from: they tie, or their intervals overlap."""
+    if not outcome.ranking:
+        return []
+    best, *others = outcome.ranking
+    tests = {frozenset((t.first, t.second)): t for t in outcome.tests()}
+
+    def ends(name: str) -> tuple[float, float]:
+        mean, half = outcome.interval(name, outcome.decisive)
+        half = half if half == half else float("inf")  # one seed says nothing
+        return mean - half, mean + half
+
+    def overlap(name: str) -> bool:
+        (low, high), (other_low, other_high) = ends(best), ends(name)
+        return low <= other_high and other_low <= high
+
+    return [name for name in others if tests[frozenset((best, name))].tie or overlap(name)]
+
+
+def code_of(name: str, factory: Callable[..., Any], chosen: Mapping[str, Any]) -> str:
+    """The line that makes an optimizer, as one would write it.
+
+    Args:
+      name: what the comparison calls it.
+      factory: makes it; one with an attribute `code` says itself how: `code(chosen)`.
+      chosen: its arguments.
+    """
+    if hasattr(factory, "code"):
+        return str(factory.code(chosen))
+    arguments = ", ".join(f"{k}={getattr(v, '__name__', repr(v))}" for k, v in chosen.items())
+    return f"{_name_of(name, factory)}({arguments})"
+
+
+def _name_of(name: str, factory: Callable[..., Any]) -> str:
+    for ours, constructor in OPTIMIZERS.items():
+        if constructor is factory:
+            return f"lropt_jax.{ours}"
+    module = inspect.getmodule(factory)
+    own = getattr(factory, "__qualname__", "")
+    if module is None or module.__name__ == "__main__" or not own.isidentifier():
+        return own if own.isidentifier() else f"optimizers[{name!r}][0]"
+    package = module.__name__.partition(".")[0]
+    return f"{package if package == 'optax' else module.__name__}.{own}"
