@@ -36,14 +36,14 @@ def test_an_interrupted_comparison_goes_on(tmp_path, capsys, monkeypatch):
 
     words = ["compare", "--data", "digits", "--optimizers", "sgd", *SMALL, "--output"]
     assert main([*words, str(tmp_path / "whole")]) == 0
-    save, saved = store.Store.save, []
+    save, saved = store.Directory.save, []
 
     def interrupted(self, *args, **kwargs):
         saved.append(save(self, *args, **kwargs))
         if len(saved) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(store.Store, "save", interrupted)
+    monkeypatch.setattr(store.Directory, "save", interrupted)
     assert main([*words, str(tmp_path / "parts")]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "parts")]) == 0

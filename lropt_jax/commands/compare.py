@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import writable
 from lropt_jax.commands.problem import add_arguments, problem
 
-EPOCHS, SEEDS, TUNING_SEEDS = 60, 10, 3
+EPOCHS, SEEDS, TUNING_SEEDS, TRIALS = 60, 10, 3, 24
 QUICK = {"epochs": 8, "seeds": 4, "tuning_seeds": 1}
 
 
@@ -53,6 +54,29 @@ def add_parsers(subparsers: Any) -> None:
         type=int,
         help=f"seeds of a configuration in tuning ({TUNING_SEEDS}; quick: {QUICK['tuning_seeds']})",
     )
+    parser.add_argument(
+        "--tune",
+        choices=("rate", "all"),
+        default="rate",
+        help="what is tuned: the learning rate on a grid, or with it the optimizers' further "
+        "numbers (momentum, decays), sampled",
+    )
+    parser.add_argument(
+        "--trials",
+        type=int,
+        metavar="N",
+        help=f"configurations of each optimizer, sampled ({TRIALS} with --tune all)",
+    )
+    parser.add_argument(
+        "--select", metavar="METRIC", help="to choose by (default: valid_accuracy or valid_loss)"
+    )
+    parser.add_argument("--mode", choices=("min", "max"), help="which way it is better")
+    parser.add_argument(
+        "--splits", type=int, default=1, metavar="K", help="splits of the data to repeat it on"
+    )
+    parser.add_argument(
+        "--smallest-difference", type=float, metavar="D", help="that matters; less is a tie"
+    )
     parser.add_argument("--key", type=int, default=0, help="seed of all randomness")
     parser.add_argument("--strategy", help="of the lanes, see sweep (default: by the model)")
     parser.add_argument("--quick", action="store_true", help="a short look: few epochs, few seeds")
@@ -76,8 +100,9 @@ def run(options: argparse.Namespace) -> None:
         k: v if getattr(options, k) is None else getattr(options, k) for k, v in defaults.items()
     }
     for name, value in chosen.items():
-        if value < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+        least = 2 if name == "seeds" else 1  # an interval needs two
+        if value < least:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
     names = [name.strip() for name in options.optimizers.split(",") if name.strip()]
     if not names:
         raise ValueError("--optimizers must name at least one optimizer")
@@ -92,11 +117,20 @@ def run(options: argparse.Namespace) -> None:
     # Kept by the command, so that the same one goes on where it was interrupted.
     command = _command(options, names, chosen, strategy)
     unfinished = output / f"unfinished-{hashlib.sha256(command.encode()).hexdigest()[:8]}"
+    everything = options.tune == "all"
+    trials = options.trials or (TRIALS if everything else None)
+    entries = {name: r.entry(shape, steps, everything) for name, r in found.items()}
+    print(_plan(entries, trials, chosen, steps, options.splits))
     began = time.monotonic()
     comparison = compare(
         given.task,
-        {name: r.entry(shape, steps) for name, r in found.items()},
+        entries,
         steps=steps,
+        trials=trials,
+        select=options.select,
+        mode=options.mode,
+        splits=options.splits,
+        smallest_difference=options.smallest_difference,
         seeds=chosen["seeds"],
         tuning_seeds=chosen["tuning_seeds"],
         eval_every=per_epoch * max(1, chosen["epochs"] // 30),
@@ -109,6 +143,7 @@ def run(options: argparse.Namespace) -> None:
         "epochs": str(chosen["epochs"]),
         "schedule": options.schedule,
         "seeds": f"{chosen['seeds']} fresh, {chosen['tuning_seeds']} for tuning",
+        **({"splits": str(options.splits)} if options.splits > 1 else {}),
     }
     command = _command(options, names, chosen, comparison.protocol.strategy)
     title = f"Optimizers compared on {options.task or options.data}"
@@ -116,6 +151,25 @@ def run(options: argparse.Namespace) -> None:
     shutil.rmtree(unfinished)
     _print(comparison, setting)
     print(f"\nReport: {page}   ({time.monotonic() - began:.0f} s)")
+
+
+def _plan(
+    entries: Mapping[str, Any],
+    trials: int | None,
+    chosen: Mapping[str, int],
+    steps: int,
+    splits: int,
+) -> str:
+    """What is going to be trained, before it is."""
+    spaces = [space for _, space in entries.values()]
+    most = max(trials or len(space["learning_rate"].values) for space in spaces)
+    trainings = len(spaces) * splits * (most * chosen["tuning_seeds"] + chosen["seeds"])
+    words = f" on {splits} splits" if splits > 1 else ""
+    return (
+        f"{len(spaces)} optimizers x {most} configurations x {chosen['tuning_seeds']} seed(s), "
+        f"then {chosen['seeds']} fresh seeds each{words}: {trainings:,} trainings of {steps:,} "
+        "updates. Where a choice lies on the edge of its grid, all get as many configurations more."
+    )
 
 
 def _folder_name(options: argparse.Namespace) -> str:
@@ -138,22 +192,38 @@ def _command(
     words += ["--optimizers", ",".join(names), "--schedule", options.schedule]
     for name, value in chosen.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
+    if options.tune != "rate":
+        words += ["--tune", options.tune]
+    for name in ("trials", "select", "mode", "smallest_difference"):
+        if (value := getattr(options, name)) is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if options.splits != 1:
+        words += ["--splits", str(options.splits)]
     return shlex.join([*words, "--key", str(options.key), "--strategy", strategy])
 
 
 def _print(comparison: Any, setting: dict[str, str]) -> None:
-    from lropt_jax.comparisons.tables import comparison_table, verdict
-
-    table = comparison_table(comparison)
     from rich.console import Console
-    from rich.table import Table
+
+    from lropt_jax.comparisons.tables import comparison_table, costs_table, verdict
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     words = ", ".join(f"{k}: {v}" for k, v in setting.items())
-    shown = Table(caption="mean ± 95% interval over seeds", title=words, title_justify="left")
+    over = f"over {setting['splits']} splits" if "splits" in setting else "over seeds on one split"
+    _show(console, comparison_table(comparison), words, f"mean ± 95% interval {over}")
+    _show(console, costs_table(comparison, comparison.step_seconds))
+    console.print(verdict(comparison))
+    for line in comparison.warnings:
+        console.print(f"Note: {line}")
+    console.print(f"\n{comparison.recommendation}", highlight=False, soft_wrap=True)
+
+
+def _show(console: Any, table: Any, title: str | None = None, caption: str | None = None) -> None:
+    from rich.table import Table
+
+    shown = Table(caption=caption, title=title, title_justify="left")
     for i, heading in enumerate(table.headings):
-        shown.add_column(heading, justify="left" if i == 0 else "right", no_wrap=True)
+        shown.add_column(heading, justify="left" if i == 0 else "right", no_wrap=i == 0)
     for i, row in enumerate(table.rows):
         shown.add_row(*row, style="bold" if i == table.best else None)
     console.print(shown)
-    console.print(verdict(comparison))

@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> None:
         **described.arguments,
     )
     _print(result, described.metric, described.mode, options.top)
+    for caution in result.cautions(described.metric, described.mode):
+        print(f"Note: the best's {caution}")
     drawn = _draw(result, described.metric, described.mode, directory)
     name, _ = result.table_file()
     words = f", {drawn} figures" if drawn else ""

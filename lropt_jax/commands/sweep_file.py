@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import inspect
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.problem import imported, problem
-from lropt_jax.comparisons.recipes import recipe, shape
+from lropt_jax.comparisons.recipes import Scheduled, recipe, shape
 from lropt_jax.sweeps import (
     choice,
     grid,
@@ -107,31 +106,7 @@ def _optimizer(words: Mapping[str, Any], steps: int) -> Callable[..., Any]:
     if "name" not in words:
         raise ValueError("[optimizer] must have a name or a function")
     found, schedule = recipe(words["name"]), shape(words.get("schedule", "constant"))
-    return Scheduled(found.factory, dict(found.fixed), schedule, steps)
-
-
-class Scheduled:
-    """An optimizer whose learning rate is the peak of a schedule."""
-
-    def __init__(
-        self,
-        factory: Callable[..., Any],
-        fixed: dict[str, Any],
-        schedule: Callable[[Any, int], Any],
-        steps: int,
-    ):
-        self.factory, self.fixed, self.schedule, self.steps = factory, fixed, schedule, steps
-        signature = inspect.signature(factory)
-        names = [
-            p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for n, p in signature.parameters.items()
-            if n not in fixed
-        ]
-        self.__signature__ = signature.replace(parameters=names)
-        self.__name__ = getattr(factory, "__name__", "optimizer")
-
-    def __call__(self, learning_rate: Any, **others: Any) -> Any:
-        return self.factory(self.schedule(learning_rate, self.steps), **self.fixed, **others)
+    return Scheduled(found.factory, found.fixed, schedule, steps)
 
 
 def _steps(train: dict[str, Any], task: Task) -> int:

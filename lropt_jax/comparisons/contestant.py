@@ -18,7 +18,7 @@ from lropt_jax.sweeps.results.result import SweepResult
 GAP = "generalization_gap"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class Contestant:
     """One optimizer's part in a comparison.
 
@@ -46,6 +46,15 @@ class Contestant:
     failure: str = ""
     deviations: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     code: str = ""
+
+    def __repr__(self) -> str:
+        if self.failure:
+            return f"Contestant {self.name}: {self.failure}"
+        values = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in self.chosen.items())
+        return (
+            f"Contestant {self.name}: {values} of {self.configurations} configurations, retrained "
+            f"on {len(self.retraining.seeds)} seeds, {self.finished} finished"
+        )
 
     @property
     def at_edge(self) -> bool:
@@ -128,7 +137,7 @@ def contestant(
     return make(
         chosen=dict(best),
         retraining=retraining,
-        cautions=cautions(tuning.trials, scores, diverged, best.trial, mode, start),
+        cautions=cautions(tuning.trials, scores, diverged, best.trial, select, mode, start),
         deviations=deviations,
         code=code(dict(best)),
     )

@@ -201,12 +201,12 @@ def plan_of(
     Raises:
       ValueError: naming the optimizer, for what does not fit.
     """
-    # Nothing can be sampled from fixed values and listed configurations.
-    free = isinstance(space, Mapping) and any(
-        isinstance(v, (Grid, Range)) for v in dimensions(space).values()
-    )
-    sampled = trials if free else None
     try:
+        # Nothing can be sampled from fixed values and listed configurations.
+        free = isinstance(space, Mapping) and any(
+            isinstance(v, (Grid, Range)) for v in dimensions(space).values()
+        )
+        sampled = trials if free else None
         return planned(task, factory, space, sampled, seeds, itinerary=when, key=key, splits=final)
     except (ValueError, TypeError) as error:
         raise ValueError(f"optimizers[{name!r}]: {error}") from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lropt_jax import schedules
 from lropt_jax.optimizers import OPTIMIZERS
-from lropt_jax.sweeps.planning.space import Grid, log_grid
+from lropt_jax.sweeps.planning.space import Grid, Range, choice, log_grid, log_uniform, uniform
 from lropt_jax.validation import unknown
 
 
@@ -17,25 +19,80 @@ class Recipe:
     """An optimizer as a comparison tunes it.
 
     Attributes:
-      factory: its constructor.
+      name: its constructor's, in `OPTIMIZERS`.
       fixed: the arguments that are not tuned.
       learning_rates: the grid to begin with; a choice on its edge widens it.
+      further: what else may be tuned, by name.
     """
 
-    factory: Callable[..., Any]
+    name: str
     fixed: Mapping[str, Any]
     learning_rates: Grid
+    further: Mapping[str, Grid | Range]
+
+    @property
+    def factory(self) -> Callable[..., Any]:
+        """The constructor."""
+        return OPTIMIZERS[self.name]
 
     def entry(
-        self, shape: Callable[[Any, int], Any], steps: int, learning_rates: Grid | None = None
+        self, shape: Callable[[Any, int], Any], steps: int, everything: bool = False
     ) -> tuple[Callable[..., Any], dict[str, Any]]:
-        """A factory of `learning_rate` under a schedule, and its space, for `compare`."""
-        factory, fixed = self.factory, dict(self.fixed)
+        """A factory whose learning rate is the peak of a schedule, and its space, for `compare`.
 
-        def scheduled(learning_rate: Any) -> Any:
-            return factory(shape(learning_rate, steps), **fixed)
+        Args:
+          shape: the schedule's, of a peak and a number of updates.
+          steps: updates of the training.
+          everything: whether the further numbers are tuned too: the rates and they are sampled
+            then, so that `compare` needs a number of trials.
+        """
+        if not everything:
+            scheduled = Scheduled(self.factory, self.fixed, shape, steps)
+            return scheduled, {"learning_rate": self.learning_rates}
+        fixed = {k: v for k, v in self.fixed.items() if k not in self.further}
+        rates = log_uniform(self.learning_rates.values[0], self.learning_rates.values[-1])
+        scheduled = Scheduled(self.factory, fixed, shape, steps)
+        return scheduled, {"learning_rate": rates, **self.further}
 
-        return scheduled, {"learning_rate": learning_rates or self.learning_rates}
+
+class Scheduled:
+    """An optimizer whose learning rate is the peak of a schedule.
+
+    Args:
+      factory: its constructor.
+      fixed: arguments that are given already.
+      shape: the schedule's, of a peak and a number of updates.
+      steps: updates of the training.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[..., Any],
+        fixed: Mapping[str, Any],
+        shape: Callable[[Any, int], Any],
+        steps: int,
+    ):
+        self.factory, self.fixed, self.shape, self.steps = factory, dict(fixed), shape, steps
+        signature = inspect.signature(factory)
+        names = [
+            p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for n, p in signature.parameters.items()
+            if n not in fixed
+        ]
+        self.__signature__ = signature.replace(parameters=names)
+        self.__name__ = getattr(factory, "__name__", "optimizer")
+
+    def __call__(self, learning_rate: Any, **others: Any) -> Any:
+        return self.factory(self.shape(learning_rate, self.steps), **self.fixed, **others)
+
+    def code(self, chosen: Mapping[str, Any]) -> str:
+        """The line that makes the optimizer of a configuration."""
+        given = {**self.fixed, **chosen}
+        schedule = repr(self.shape(given.pop("learning_rate"), self.steps))
+        schedule = re.sub(r"\b([a-z_]+)\(", r"lropt_jax.\1(", schedule)
+        others = "".join(f", {name}={value!r}" for name, value in given.items())
+        name = next((n for n, f in OPTIMIZERS.items() if f is self.factory), self.__name__)
+        return f"lropt_jax.{name}({schedule}{others})"
 
 
 # Where the useful rates of a family lie, two decades around the middle.
@@ -47,6 +104,26 @@ _RATIO = log_grid(0.1, 10.0, 7)  # the step is scaled by a trust ratio or a root
 _GRIDS = {
     "sgd": _GRADIENT, "qhm": _GRADIENT, "local_gains": _GRADIENT, "adagrad": _GRADIENT,
     "sgdw": _MOMENTUM, "adadelta": _RATIO, "lars": _RATIO,
+}  # fmt: skip
+
+# What else is worth tuning, by the argument's name.
+_FURTHER: dict[str, Grid | Range] = {
+    "momentum": choice(0.8, 0.9, 0.95, 0.98, 0.99), "nu": uniform(0.3, 1.0),
+    "b1": choice(0.8, 0.9, 0.95), "b2": choice(0.95, 0.99, 0.999),
+    "nu1": uniform(0.3, 1.0), "decay": choice(0.9, 0.99, 0.999), "rho": choice(0.8, 0.9, 0.95),
+    "weight_decay": log_uniform(1e-4, 1.0), "trust_coefficient": log_uniform(1e-4, 1e-2),
+    "beta": log_uniform(0.005, 0.2),
+}  # fmt: skip
+
+# Those of each optimizer; plain SGD, Adagrad and Rprop have none.
+_TUNED = {
+    "sgdw": ("momentum", "weight_decay"), "qhm": ("momentum", "nu"), "lars": ("momentum",),
+    "rmsprop": ("decay",), "adadelta": ("rho",), "local_gains": ("beta",),
+    "adam": ("b1", "b2"), "amsgrad": ("b1", "b2"), "adamax": ("b1", "b2"), "nadam": ("b1", "b2"),
+    "adabelief": ("b1", "b2"), "swats": ("b1", "b2"), "qhadam": ("b1", "b2", "nu1"),
+    "adamw": ("b1", "b2", "weight_decay"), "nadamw": ("b1", "b2", "weight_decay"),
+    "qhadamw": ("b1", "b2", "nu1", "weight_decay"), "lamb": ("b1", "b2", "weight_decay"),
+    "momentum": ("momentum",), "nesterov": ("momentum",),
 }  # fmt: skip
 
 # Variants that go by a name of their own.
@@ -64,12 +141,13 @@ def recipe(name: str) -> Recipe:
     Raises:
       ValueError: for an unknown name; it lists the known ones and the nearest.
     """
+    further = {argument: _FURTHER[argument] for argument in _TUNED.get(name, ())}
     if name in _VARIANTS:
         base, fixed, rates = _VARIANTS[name]
-        return Recipe(OPTIMIZERS[base], fixed, rates)
+        return Recipe(base, fixed, rates, further)
     if name not in OPTIMIZERS:
         raise ValueError(unknown("optimizer", name, recipes()))
-    return Recipe(OPTIMIZERS[name], {}, _GRIDS.get(name, _SIGN))
+    return Recipe(name, {}, _GRIDS.get(name, _SIGN), further)
 
 
 def recipes() -> list[str]:

@@ -59,7 +59,7 @@ def costs_table(outcome: Outcome, step_seconds: Mapping[str, float]) -> Table:
         rows.append(
             [
                 name,
-                str(row["configurations"]),
+                str(outcome.contestants[name].configurations),
                 "–" if math.isnan(error) else f"± {_plain(unit, error)}",
                 _figure(row["lr_sensitivity"], "{:.2g}"),
                 _figure(row["basin_decades"], "{:.1f}"),
@@ -124,15 +124,15 @@ def verdict(outcome: Outcome) -> str:
         pairs += f", corrected for {len(tests)} comparisons"
     said = f"{best} has the best {outcome.decisive.replace('_', ' ')}."
     if certain:
-        said += f" It is significantly better than {_listed(certain)} ({pairs})."
+        said += f" It is significantly better than {listed(certain)} ({pairs})."
     if small:
         said += (
-            f" The difference to {_listed(small)} is significant, but smaller than "
+            f" The difference to {listed(small)} is significant, but smaller than "
             f"{_amount(outcome.smallest_difference, unit)}, the smallest that matters: a tie."
         )
     if open_:
         said += (
-            f" No significant difference between it and {_listed(open_)}"
+            f" No significant difference between it and {listed(open_)}"
             f"{'' if certain else f' ({pairs})'}."
         )
     said += _gap_sentence(outcome, tests, unit, best)
@@ -225,5 +225,6 @@ def _p(p_value: float) -> str:
     return "< 0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
 
 
-def _listed(words: list[str]) -> str:
+def listed(words: list[str]) -> str:
+    """Words as a sentence lists them."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lropt_jax.comparisons.outcome import Outcome
-from lropt_jax.comparisons.tables import mean_and_interval
+from lropt_jax.comparisons.tables import listed, mean_and_interval
 from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.tasks.metrics import is_share
 
@@ -128,9 +128,8 @@ def recommendation(outcome: Outcome) -> Recommendation:
     words = metric.replace("_", " ")
     alike = no_order(outcome)
     if alike:
-        names = ", ".join(alike[:-1]) + f" and {alike[-1]}" if len(alike) > 1 else alike[0]
         said = (
-            f"There is no order between {best} and {names}: their 95% intervals of {words} "
+            f"There is no order between {listed([best, *alike])}: their 95% intervals of {words} "
             "overlap, or they differ by less than matters. Take whichever is cheaper; "
             f"{best} has the best mean, {reached}."
         )

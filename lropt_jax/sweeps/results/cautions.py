@@ -23,6 +23,7 @@ class Caution:
       value: its value in the configuration.
       beyond: at a cliff, the neighbouring value.
       score: at a cliff, the metric there; NaN where it diverged.
+      metric: that which is judged by.
     """
 
     kind: str
@@ -30,13 +31,15 @@ class Caution:
     value: float
     beyond: float = float("nan")
     score: float = float("nan")
+    metric: str = "score"
 
     def __str__(self) -> str:
         name, value = self.name.replace("_", " "), f"{self.value:.3g}"
         if self.kind == "edge":
             return f"{name} {value} lies on the edge of what was tried: a better one may lie beyond"
-        how = "it diverged" if np.isnan(self.score) else f"it was {self.score:.3g}"
-        return f"{name} {value} stands beside a cliff: at {self.beyond:.3g}, {how}"
+        metric = self.metric.replace("_", " ")
+        how = "it diverged" if np.isnan(self.score) else f"its {metric} was {self.score:.3g}"
+        return f"{name} {value} stands beside a cliff: at {self.beyond:.3g} {how}"
 
 
 def cautions(
@@ -44,6 +47,7 @@ def cautions(
     scores: np.ndarray,
     diverged: np.ndarray,
     best: int,
+    metric: str,
     mode: str,
     start: float | None = None,
 ) -> list[Caution]:
@@ -58,6 +62,7 @@ def cautions(
       scores: the metric of each, NaN where it did not finish, (trials,).
       diverged: whether some seed of it diverged, (trials,).
       best: the best's number.
+      metric: what the scores are.
       mode: whether the metric's "min" or its "max" is best.
       start: the metric before training; None: the worst finisher's stands for it.
     """
@@ -76,9 +81,9 @@ def cautions(
             score, beyond = float(scores[neighbour]), float(trials[neighbour][name])
             falls = score > fallen if mode == "min" else score < fallen
             if diverged[neighbour]:
-                found.append(Caution("cliff", name, float(value), beyond))
+                found.append(Caution("cliff", name, float(value), beyond, metric=metric))
             elif falls and len(finite) > 2:
-                found.append(Caution("cliff", name, float(value), beyond, score))
+                found.append(Caution("cliff", name, float(value), beyond, score, metric))
     return found
 
 

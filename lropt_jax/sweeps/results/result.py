@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from lropt_jax.sweeps.planning.space import is_lane_number
 from lropt_jax.sweeps.results import frames
 from lropt_jax.sweeps.results.analysis import Sensitivity, sensitivity
 from lropt_jax.sweeps.results.best_of_n import expected_best
+from lropt_jax.sweeps.results.cautions import Caution, cautions
 from lropt_jax.tasks.metrics import bounds, direction, usual_metric
 
 
@@ -29,7 +31,7 @@ class Best(dict[str, Any]):
         self.trial, self.value, self.metric = trial, value, metric
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class SweepResult:
     """The result of `sweep`.
 
@@ -63,6 +65,26 @@ class SweepResult:
     width: list[int] = dataclasses.field(default_factory=list)
     model_steps: int = 0
     lineage: list[Any] = dataclasses.field(default_factory=list)
+
+    def __repr__(self) -> str:
+        kinds, counts = np.unique(self.status.astype(str), return_counts=True)
+        how = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
+        return (
+            f"SweepResult of {len(self.trials)} configurations x {len(self.seeds)} seeds: {how}. "
+            f"{self._best_in_words()}\n"
+            "Go on with .best(metric), .to_pandas(), .sensitivity(name), .plot_curves()."
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self)).replace(chr(10), '<br>')}</p>"
+
+    def _best_in_words(self) -> str:
+        try:
+            best = self.best()
+        except ValueError:  # none finished, or there is no metric that goes without saying
+            return f"Metrics: {', '.join(self.values)}."
+        values = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in best.items())
+        return f"Best {best.metric}: {best.value:.4g} at {values}."
 
     def to_pandas(self) -> Any:
         """A tidy frame: trial, seed, the configuration's names, step, metric, value, status,
@@ -193,6 +215,20 @@ class SweepResult:
             raise ValueError(f"no configuration finished with a finite {metric} on all seeds")
         trial = int(np.nanargmin(means) if mode == "min" else np.nanargmax(means))
         return Best(self.trials[trial], trial, float(means[trial]), metric)
+
+    def cautions(self, metric: str | None = None, mode: str | None = None) -> list[Caution]:
+        """What is to be said about where `best` stands: on an edge of what was tried, or beside a
+        cliff. Each prints as a sentence; none where nothing finished.
+
+        Raises:
+          KeyError, ValueError: for a metric as `best` does.
+        """
+        metric, mode = self.metric_and_mode(metric, mode)
+        if not np.isfinite(self.means(metric)).any():
+            return []
+        best = self.best(metric, mode)
+        diverged = (self.status == "diverged").any(axis=1)
+        return cautions(self.trials, self.means(metric), diverged, best.trial, metric, mode)
 
     def sensitivity(
         self,
