@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
+import warnings
 
 import numpy as np
+import optax
 import pytest
 
 import lropt_jax as lj
@@ -65,14 +68,14 @@ def test_every_name_alone_is_drawn(name):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (["one_cycel"], KeyError, "did you mean 'one_cycle'"),
-        (["zzz"], KeyError, "unknown schedule 'zzz'. Known: constant, linear"),
-        (["linear", "--set", "peak=1"], KeyError, "linear has no 'peak'; it takes init_value"),
+        (["one_cycel"], ValueError, "did you mean 'one_cycle'"),
+        (["zzz"], ValueError, "unknown schedule 'zzz'. Known: constant, linear"),
+        (["linear", "--set", "peak=1"], ValueError, "unknown argument of linear 'peak'. Known: in"),
         (["linear", "--set", "init_value"], ValueError, "--set takes ARGUMENT=VALUE"),
         (["linear", "--set", "init_value=x"], TypeError, "init_value must be a number, got 'x'"),
         (["linear", "--set", "transition_steps=0"], ValueError, "transition_steps must be"),
         (["linear", "--steps", "0"], ValueError, "--steps must be at least 1, got 0"),
-        (["__import__('os')"], KeyError, "unknown schedule '__import__'"),
+        (["__import__('os')"], ValueError, "unknown schedule '__import__'"),
         (["linear(0, 1, 2).name"], ValueError, "cannot read"),
         (["3"], ValueError, "'3' is no schedule"),
     ],
@@ -125,3 +128,80 @@ def test_plot_schedules():
         plot_schedules([])
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         plot_schedules(lj.constant(1.0), steps=0)
+
+
+@pytest.mark.parametrize("name", lj.SCHEDULES)
+def test_a_constructor_is_drawn_by_its_example(name):
+    pytest.importorskip("matplotlib")
+    constructor = lj.SCHEDULES[name]
+    (axes,) = lj.plot_schedules({name: constructor}).axes
+    counts, values = axes.lines[0].get_data()
+    example = constructor.example()
+    assert example.name == name
+    np.testing.assert_allclose(values, example(counts), rtol=1e-6)
+    assert counts[-1] == common_horizon([example])
+    if name != "constant" and not example.observes:
+        assert np.ptp(values) > 0  # it shows something
+
+
+def test_many_or_unlike_schedules_have_a_panel_each():
+    pytest.importorskip("matplotlib")
+    figure = lj.plot_schedules(lj.SCHEDULES)
+    assert [axes.get_title("left") for axes in figure.axes] == list(lj.SCHEDULES)
+    ends = {axes.get_title("left"): axes.lines[0].get_xdata()[-1] for axes in figure.axes}
+    assert ends["cosine_decay"] == 100
+    assert ends["warm_restarts"] == 90
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns where the layout collapses
+        figure.savefig(io.BytesIO())
+
+    def panels(*schedules, **given):
+        return len(lj.plot_schedules(list(schedules), **given).axes)
+
+    warm, momentum = lj.one_cycle(0.01, 100), lj.one_cycle_momentum(total_steps=100)
+    assert panels(warm, lj.one_cycle(0.02, 100)) == 1
+    assert panels(warm, momentum) == 2  # one would be flat
+    assert panels(warm, lj.one_cycle(0.01, 10_000)) == 2  # one would be a stroke
+    assert panels(*[0.1] * 6) == 1
+    assert panels(*[0.1] * 7) == 7
+    given = matplotlib_axes()
+    assert lj.plot_schedules([warm, momentum], ax=given) is given.figure
+    assert len(given.lines) == 2
+    long = lj.plot_schedules([warm, momentum], steps=30, log=True)
+    assert {axes.lines[0].get_xdata()[-1] for axes in long.axes} == {30}
+    assert {axes.get_yscale() for axes in long.axes} == {"log"}
+
+
+def matplotlib_axes():
+    from matplotlib.figure import Figure
+
+    return Figure().subplots()
+
+
+def test_anything_that_gives_a_number_for_a_count_is_drawn():
+    pytest.importorskip("matplotlib")
+
+    def drops(count):
+        return 0.1 if count < 5 else 0.01  # plain Python
+
+    several = [0.1, drops, optax.cosine_decay_schedule(0.1, 10), lambda count: np.float32(0.05)]
+    (axes,) = lj.plot_schedules(several, steps=10).axes
+    curves = [line.get_ydata() for line in axes.lines]
+    expected = [
+        np.full(11, 0.1),
+        np.where(np.arange(11) < 5, 0.1, 0.01),
+        0.05 * (1 + np.cos(np.pi * np.arange(11) / 10)),
+        np.full(11, 0.05),
+    ]
+    np.testing.assert_allclose(curves, expected, atol=1e-7)
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels[0] == "0.1"
+    assert "drops" in labels[1]
+
+    @lj.schedule
+    def mine(count, peak):
+        return peak
+
+    for wrong, words in ((mine, r"mine\(\.\.\.\)"), ([[1.0, 2.0]], "a number or a function")):
+        with pytest.raises(TypeError, match=words):
+            lj.plot_schedules(wrong)

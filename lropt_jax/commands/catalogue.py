@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.validation import require
+
 
 def add_parsers(subparsers: Any) -> None:
     """Registers the subcommands."""
@@ -56,19 +58,22 @@ def draw(options: argparse.Namespace) -> None:
     )
 
     settings = _settings(options.set)
+    require("lropt schedules", "report", "matplotlib")
     named = named_schedules([read_schedule(name, settings) for name in options.names])
     steps = common_horizon(named.values()) if options.steps is None else options.steps
     if steps < 1:
         raise ValueError(f"--steps must be at least 1, got {steps}")
+    height = 12 if len(named) <= 3 else 4
     for label, schedule in named.items():
         print(label)
-        print(plot(list(sample(schedule, steps)[1]), steps))
+        print(plot(list(sample(schedule, steps)[1]), steps, height=height))
         if schedule.observes:
             print("(it changes with what it observes, not with the count: nothing was observed)")
         print()
     output = options.output or Path("runs") / "schedules.png"
+    figure = plot_schedules(named, options.steps, log=options.log)
     output.parent.mkdir(parents=True, exist_ok=True)
-    plot_schedules(named, steps, log=options.log).savefig(output)
+    figure.savefig(output)
     print(f"saved {output}")
 
 

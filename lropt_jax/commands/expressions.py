@@ -1,43 +1,17 @@
-"""Schedules written as text: `warmup(cosine_decay(0.1, 90), 10)`, read without running code."""
+"""Values and schedules written as text, `warmup(cosine_decay(0.1, 90), 10)`; no code is run."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from lropt_jax.schedules import SCHEDULES, Schedule
 from lropt_jax.validation import unknown
 
-# What a required argument is when nothing was said, so that every name alone draws something.
-EXAMPLES: dict[str, str] = {
-    "value": "0.1",
-    "init_value": "0.1",
-    "end_value": "0.0",
-    "peak_value": "0.1",
-    "base_value": "0.01",
-    "power": "2",
-    "decay_rate": "0.03",
-    "transition_steps": "100",
-    "decay_steps": "100",
-    "first_cycle_steps": "30",
-    "steps_up": "20",
-    "total_steps": "100",
-    "warmup_steps": "10",
-    "stable_steps": "60",
-    "steps": "10",
-    "steps_per_epoch": "20",
-    "boundaries": "[40, 80]",
-    "values": "[0.1, 0.05, 0.01]",
-    "schedule": "cosine_decay(0.1, 90)",
-    "schedules": "[linear(0.0, 0.1, 40), 0.1, cosine_decay(0.1, 40)]",
-}
-OWN_EXAMPLES = {
-    "exponential_decay": {"decay_rate": "0.97"},
-    "time_decay": {"decay_rate": "0.001"},
-    "per_epoch": {"schedule": "step_decay(0.1, every=2)"},
-}
+WORDS = {"true": True, "false": False, "none": None, "inf": math.inf}
 
 
 def read_schedule(text: str, settings: Mapping[str, str] | None = None) -> Schedule:
@@ -45,12 +19,11 @@ def read_schedule(text: str, settings: Mapping[str, str] | None = None) -> Sched
 
     Args:
       text: "one_cycle", "one_cycle(0.1, 100)" or "2 * linear(0.1, 0, 50)".
-      settings: arguments as text, by name, for a name alone; required ones that are missing
-        get an example's value.
+      settings: arguments as text, by name, for a name alone; the others are its example's.
 
     Raises:
-      KeyError: for an unknown schedule, or a setting that it does not take.
-      ValueError: for text that is no schedule, or numbers out of range.
+      ValueError: for an unknown schedule, a setting that it does not take, text that is no
+        schedule, or numbers out of range.
     """
     if text.isidentifier():
         return _from_name(text, settings or {})
@@ -63,7 +36,9 @@ def read_schedule(text: str, settings: Mapping[str, str] | None = None) -> Sched
 
 
 def read_value(text: str) -> Any:
-    """A number, a truth value, a list, a schedule, or else the text itself."""
+    """A number, true, false, none, a list, a schedule, or else the text itself."""
+    if text.strip().lower() in WORDS:
+        return WORDS[text.strip().lower()]
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError:
@@ -74,23 +49,16 @@ def read_value(text: str) -> Any:
 def _from_name(name: str, settings: Mapping[str, str]) -> Schedule:
     constructor = _constructor(name)
     parameters = inspect.signature(constructor).parameters
-    unknown = [key for key in settings if key not in parameters]
-    if unknown:
-        raise KeyError(f"{name} has no {unknown[0]!r}; it takes {', '.join(parameters)}")
-    examples = {**EXAMPLES, **OWN_EXAMPLES.get(name, {})}
-    required = {
-        key: examples[key]
-        for key, parameter in parameters.items()
-        if parameter.default is parameter.empty or key == "total_steps"
-    }
-    given = {**required, **settings}
-    result: Schedule = constructor(**{key: read_value(value) for key, value in given.items()})
-    return result
+    for key in settings:
+        if key not in parameters:
+            raise ValueError(unknown(f"argument of {name}", key, parameters))
+    example: Schedule = constructor.example(**{k: read_value(v) for k, v in settings.items()})
+    return example
 
 
 def _constructor(name: str) -> Any:
     if name not in SCHEDULES:
-        raise KeyError(unknown("schedule", name, SCHEDULES))
+        raise ValueError(unknown("schedule", name, SCHEDULES))
     return SCHEDULES[name]
 
 

@@ -7,12 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.commands.expressions import read_value
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import writable
 from lropt_jax.commands.problem import add_arguments, problem
 from lropt_jax.validation import require
-
-CONSTANTS = {"true": True, "false": False, "none": None}
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -95,22 +94,10 @@ def _named(option: str, words: str) -> tuple[str, list[Any]]:
     name, equals, values = words.partition("=")
     if not (name and equals and values):
         raise ValueError(f"{option} must be NAME=VALUE, got {words!r}")
-    return name, [_value(v.strip()) for v in values.split(",")]
+    return name, [read_value(v) for v in values.split(",")]
 
 
 def _single(name: str, values: list[Any]) -> Any:
     if len(values) > 1:
         raise ValueError(f"--set {name} takes one value, got {len(values)}; --over takes more")
     return values[0]
-
-
-def _value(word: str) -> Any:
-    """A number, true, false or none; other words stay words."""
-    if word.lower() in CONSTANTS:
-        return CONSTANTS[word.lower()]
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    return word
