@@ -6,6 +6,7 @@ from lropt_jax.sweeps.deciding.studies import search as search
 from lropt_jax.sweeps.engine import sweep as sweep
 from lropt_jax.sweeps.planning.space import choice as choice
 from lropt_jax.sweeps.planning.space import grid as grid
+from lropt_jax.sweeps.planning.space import integer as integer
 from lropt_jax.sweeps.planning.space import log_grid as log_grid
 from lropt_jax.sweeps.planning.space import log_uniform as log_uniform
 from lropt_jax.sweeps.planning.space import uniform as uniform

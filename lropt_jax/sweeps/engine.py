@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.sweeps.deciding.rules import Rule
 from lropt_jax.sweeps.keeping.store import opened
 from lropt_jax.sweeps.planning.plan import Plan, planned
-from lropt_jax.sweeps.planning.space import Space
+from lropt_jax.sweeps.planning.space import Spaces
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.running.conductor import Conductor
 from lropt_jax.sweeps.running.placement import Placement
@@ -26,7 +26,7 @@ from lropt_jax.training.visits import itinerary
 def sweep(
     task: Task | Callable[..., Task],
     optimizer: Callable[..., optax.GradientTransformation],
-    space: Space | Sequence[Mapping[str, Any]],
+    space: Spaces,
     trials: int | None = None,
     seeds: int | Sequence[int] = 1,
     steps: int = 1000,
@@ -55,11 +55,13 @@ def sweep(
         built in it are swept the same way:
         `lambda peak, warm: adamw(warmup(cosine_decay(peak, 900), warm))`.
       space: maps names of the optimizer's (or the task's) arguments to `grid`, `log_grid`,
-        `uniform`, `log_uniform`, `choice`, or a fixed value; or a list of configurations. What is
-        no number (an optimizer, a model), the task's arguments and "batch_size" are compiled in:
-        one program for each combination.
+        `uniform`, `log_uniform`, `integer`, `choice`, a list of values, or a fixed value; or a
+        list of configurations, or of spaces where names go together (one for each optimizer with
+        the names that it takes). What is no number (an optimizer, a model), a choice with
+        `static=True`, the task's arguments and "batch_size" are compiled in: one program for each
+        combination.
       trials: None for the full grid, in which the last name runs fastest; a number samples so
-        many configurations by a scrambled Sobol sequence.
+        many configurations by a scrambled Sobol sequence, of several spaces in turn.
       seeds: how many, or which; every configuration sees the same.
       steps: updates of each training.
       eval_every: updates between evaluations on the validation split; None evaluates at the end.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from lropt_jax.sweeps.engine import sweep
 from lropt_jax.sweeps.planning.checks import check_count
-from lropt_jax.sweeps.planning.space import Grid, Range, Space, dimensions
+from lropt_jax.sweeps.planning.space import Grid, Range, Space, Spaces, free_names, listed
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.tasks.metrics import direction, known_metric, names_of_metrics, usual_metric
 from lropt_jax.tasks.task import Task, check_task
@@ -22,7 +22,7 @@ DEFAULT_BATCH = 16
 def search(
     task: Task | Callable[..., Task],
     optimizer: Callable[..., Any],
-    space: Space,
+    space: Spaces,
     trials: int,
     study: Any = None,
     batch: int = DEFAULT_BATCH,
@@ -74,7 +74,11 @@ def search(
     if not left or not batch:
         raise ValueError(f"trials and batch must be given, got {trials!r} and {batch!r}")
     if "directory" in arguments:
-        raise ValueError("search keeps its progress in the study: give it a storage instead")
+        raise ValueError(
+            "search keeps its progress in the study, and a search cannot grow in a directory: what "
+            "it proposes depends on what it has seen. Give the study a storage "
+            "(optuna.create_study(storage=..., load_if_exists=True)) and call search again with it"
+        )
     if isinstance(task, Task):  # known before anything is asked or trained
         check_task(task)
         known, _ = names_of_metrics(task)
@@ -84,10 +88,9 @@ def search(
     if study is None:
         study = _new_study(optuna, mode, key)
     _check_direction(study, mode)
-    if not isinstance(space, Mapping):
-        raise ValueError(f"space must map names to ranges, grids and choices, got {space!r}")
-    space = dimensions(space)
-    asked_of = _distributions(optuna, space)
+    spaces = listed(space)
+    if not any(map(free_names, spaces)):
+        raise ValueError("every value of the space is fixed: there is nothing to search")
     worst = np.inf if mode == "min" else -np.inf
     results: list[SweepResult] = []
     # One width for all batches, so that the program is compiled once.
@@ -95,9 +98,9 @@ def search(
     lanes = min(batch, left) * (seeds if isinstance(seeds, int) else len(seeds))
     arguments = {"width": lanes, **arguments}
     while left:
-        asked = [study.ask(asked_of) for _ in range(min(batch, left))]
+        asked = [study.ask() for _ in range(min(batch, left))]
         try:
-            proposed = [{**_fixed(space), **_values(trial, space)} for trial in asked]
+            proposed = [_proposed(trial, spaces) for trial in asked]
             result = sweep(task, optimizer, proposed, key=key, **arguments)
             means = result.means(metric)
         except BaseException:
@@ -130,35 +133,27 @@ def _check_direction(study: Any, mode: str) -> None:
         )
 
 
-def _distributions(optuna: Any, space: Space) -> dict[str, Any]:
+def _proposed(trial: Any, spaces: Sequence[Space]) -> dict[str, Any]:
+    """The configuration that a trial proposes, as a space of one point: what is static stays so.
+
+    Of several spaces it chooses one first; the names of each are told apart by its place.
+    """
+    place = 0 if len(spaces) == 1 else trial.suggest_int("space", 0, len(spaces) - 1)
+    prefix = "" if len(spaces) == 1 else f"{place}/"
     found = {}
-    for name, dimension in space.items():
+    for name, dimension in spaces[place].items():
+        found[name] = Grid((dimension,))
         if isinstance(dimension, Range):
+            suggest = trial.suggest_int if dimension.whole else trial.suggest_float
             log = dimension.scale == "log"
-            found[name] = optuna.distributions.FloatDistribution(
-                dimension.low, dimension.high, log=log
-            )
+            found[name] = Grid((suggest(prefix + name, dimension.low, dimension.high, log=log),))
         elif isinstance(dimension, Grid):
-            # By place: Optuna's categories must be plain values, ours may be functions.
-            places = optuna.distributions.IntDistribution(0, len(dimension.values) - 1)
-            plain = all(isinstance(v, (str, bool, type(None))) for v in dimension.values)
-            found[name] = (
-                optuna.distributions.CategoricalDistribution(dimension.values) if plain else places
-            )
-    if not found:
-        raise ValueError("every value of the space is fixed: there is nothing to search")
+            found[name] = Grid((_chosen(trial, prefix + name, dimension),), static=dimension.static)
     return found
 
 
-def _values(trial: Any, space: Space) -> dict[str, Any]:
-    def value(name: str, given: Any) -> Any:
-        dimension = space[name]
-        if isinstance(dimension, Grid) and isinstance(given, int) and not isinstance(given, bool):
-            return dimension.values[given]
-        return given
-
-    return {name: value(name, given) for name, given in trial.params.items()}
-
-
-def _fixed(space: Space) -> dict[str, Any]:
-    return {k: v for k, v in space.items() if not isinstance(v, (Grid, Range))}
+def _chosen(trial: Any, name: str, dimension: Grid) -> Any:
+    """By place: Optuna's categories must be plain values, ours may be functions."""
+    if all(isinstance(v, (str, bool, type(None))) for v in dimension.values):
+        return trial.suggest_categorical(name, dimension.values)
+    return dimension.values[trial.suggest_int(name, 0, len(dimension.values) - 1)]

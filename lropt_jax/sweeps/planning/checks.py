@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
 from lropt_jax.hyperparameters.state import wants_observation
-from lropt_jax.sweeps.planning.jobs import Job
+from lropt_jax.sweeps.planning.jobs import Job, Optimizer, compiled_in
 from lropt_jax.tasks.metrics import known_metric, names_of_metrics
 from lropt_jax.tasks.task import SPLITS, Task, check_task
 from lropt_jax.training.fitting import NEEDS_EVALUATIONS
@@ -104,7 +106,7 @@ def check_job(job: Job, trials: Sequence[Mapping[str, Any]]) -> None:
         except ValueError as error:
             words = ", ".join(f"{k}={v!r}" for k, v in trial.items())
             raise ValueError(f"space: the optimizer refuses {words}: {error}") from error
-    state = _optimizer_state(job)
+    state = _optimizer_state(job, trials)
     if wants_observation(state) and job.itinerary.eval_every >= job.itinerary.steps:
         raise ValueError(NEEDS_EVALUATIONS)
 
@@ -131,19 +133,52 @@ def metric_names(job: Job) -> tuple[list[str], list[str]]:
     return shown, [f"{split}_{name}" for split in job.splits for name in evaluated]
 
 
-def _optimizer_state(job: Job) -> Any:
-    def start(key: Any, numbers: Any) -> Any:
-        return job.optimizer(**numbers).init(job.task.init(key)[0])
+def _optimizer_state(job: Job, trials: Sequence[Mapping[str, Any]]) -> Any:
+    """The shapes of a lane's optimizer state, with all numbers as data.
 
-    numbers = {name: np.result_type(np.float32).type(0) for name in job.names}
+    Raises:
+      ValueError: when the optimizer cannot take a number as data; it names it, and the way out.
+    """
     try:
-        return jax.eval_shape(start, jax.random.key(0), numbers)
+        return _traced(job, job.optimizer, job.names)
     except Exception as error:
+        for name in job.names:
+            others = {k: v for k, v in trials[0].items() if k != name}
+            try:
+                _traced(job, compiled_in(job.optimizer, others), [name])
+            except Exception as alone:
+                known = dict.fromkeys(trial[name] for trial in trials)
+                some = ", ".join(f"{v:.6g}" for v in list(known)[:4]) + ", ..." * (len(known) > 4)
+                raise ValueError(
+                    f"space: the optimizer fails when {name} is data, a traced number that differs "
+                    f"from lane to lane ({_first_line(alone)}). If its code branches on {name} or "
+                    f"counts with it, compile its values in: choice([{some}], static=True); "
+                    "else write it without a Python `if` or int() (jnp.where, a schedule of "
+                    "lropt_jax)"
+                ) from alone
+        words = ", ".join(job.names) or "nothing"
         raise ValueError(
-            f"the optimizer fails when {', '.join(job.names) or 'nothing'} is data (a traced "
-            f"number): {type(error).__name__}: {str(error).splitlines()[0]} Schedules of "
-            "lropt_jax accept traced numbers; a name with non-numbers is compiled in"
+            f"space: the optimizer fails when {words} is data ({_first_line(error)})"
         ) from error
+
+
+def _traced(job: Job, optimizer: Optimizer, names: Sequence[str]) -> Any:
+    """The shapes of the state of an optimizer that makes an update, its numbers data."""
+
+    def start(key: Any, numbers: Any) -> Any:
+        params = job.task.init(key)[0]
+        tx = optax.with_extra_args_support(optimizer(**numbers))
+        state = tx.init(params)
+        extra = {} if wants_observation(state) else {"value": jnp.zeros(())}
+        tx.update(params, state, params, **extra)
+        return state
+
+    numbers = {name: np.result_type(np.float32).type(0) for name in names}
+    return jax.eval_shape(start, jax.random.key(0), numbers)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(" .:")
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[list[str], set[str], bool]:

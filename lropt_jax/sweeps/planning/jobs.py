@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -75,18 +75,57 @@ def task_of(task: Task | Callable[..., Task], group: Group) -> Task:
     return task
 
 
-def optimizer_of(optimizer: Optimizer, group: Group) -> Optimizer:
-    """The optimizer as a function of a group's numbers, which live in its state."""
+def takes(optimizer: Optimizer, names: Iterable[str], task: Any) -> list[str]:
+    """Those names of a configuration that are the optimizer's.
+
+    One that takes any name (`**numbers`) takes all but those of the task's.
+    """
     parameters = inspect.signature(optimizer).parameters
     anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    fixed = {k: v for k, v in group.fixed.items() if k in parameters or anything}
+    of_task = {"batch_size", *names_of(task)}
+    return [n for n in names if n in parameters or (anything and n not in of_task)]
+
+
+def names_of(task: Any) -> list[str]:
+    """The names that a function of a task takes; none for a task."""
+    return [] if isinstance(task, Task) else list(inspect.signature(task).parameters)
+
+
+def optimizer_of(optimizer: Optimizer, group: Group, task: Any) -> Optimizer:
+    """The optimizer as a function of a group's numbers, which live in its state."""
+    fixed = {name: group.fixed[name] for name in takes(optimizer, group.fixed, task)}
     # A schedule is a hyperparameter like a number; another callable is a choice of code.
     code = tuple(k for k, v in fixed.items() if not isinstance(v, Schedule))
     return functools.partial(_tuned, optimizer, code, fixed)
+
+
+def compiled_in(made: Any, numbers: Mapping[str, Any]) -> Optimizer:
+    """What `optimizer_of` made, with some of its numbers compiled in as well."""
+    optimizer, code, fixed = made.args
+    return functools.partial(_tuned, optimizer, (*code, *numbers), {**fixed, **numbers})
 
 
 def _tuned(
     optimizer: Callable[..., Any], code: tuple[str, ...], fixed: dict[str, Any], /, **numbers: Any
 ) -> optax.GradientTransformation:
     # Made anew each time, since what tunable returns cannot be sent to another process.
-    return tunable(optimizer, static=code)(**fixed, **numbers)
+    named = _with_names(optimizer, [*fixed, *numbers])
+    return tunable(named, static=code)(**fixed, **numbers)
+
+
+def _with_names(optimizer: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
+    """An optimizer that says by name what it is given: a number in `**others` is data too."""
+    signature = inspect.signature(optimizer)
+    others = [name for name in names if name not in signature.parameters]
+    if not others:
+        return optimizer
+    named = [
+        p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    named += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in others]
+
+    def made(*args: Any, **kwargs: Any) -> Any:
+        return optimizer(*args, **kwargs)
+
+    made.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
+    return made

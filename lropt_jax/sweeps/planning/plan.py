@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,8 +15,8 @@ from lropt_jax.sweeps.deciding.rules import Rule
 from lropt_jax.sweeps.planning import checks
 from lropt_jax.sweeps.planning.digests import digest, settings, versions
 from lropt_jax.sweeps.planning.groups import Group, groups
-from lropt_jax.sweeps.planning.jobs import Job, Optimizer, optimizer_of, task_of
-from lropt_jax.sweeps.planning.space import Space, draw
+from lropt_jax.sweeps.planning.jobs import Job, Optimizer, names_of, optimizer_of, task_of
+from lropt_jax.sweeps.planning.space import Spaces, draw, static_names
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fitting import as_key
 from lropt_jax.training.visits import Itinerary
@@ -107,7 +106,7 @@ class Plan:
 def planned(
     task: Task | Callable[..., Task],
     optimizer: Optimizer,
-    space: Space | Sequence[Mapping[str, Any]],
+    space: Spaces,
     trials: int | None = None,
     seeds: int | Sequence[int] = 1,
     *,
@@ -128,13 +127,13 @@ def planned(
     words = np.asarray(jax.random.key_data(root))
     configurations = draw(space, trials, words.ravel().tolist())
     checks.check_names(optimizer, task, configurations)
-    of_task = [] if isinstance(task, Task) else list(inspect.signature(task).parameters)
-    grouped = groups(configurations, static=(*of_task, "batch_size"))
+    static = (*names_of(task), "batch_size", *static_names(space))
+    grouped = groups(configurations, static)
     jobs = []
     for group in grouped:
         job = Job(
             task_of(task, group),
-            optimizer_of(optimizer, group),
+            optimizer_of(optimizer, group, task),
             group.numbers,
             itinerary,
             words,

@@ -15,34 +15,57 @@ from lropt_jax.validation import is_number, whole_number
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """The values of one hyperparameter that a full grid visits."""
+    """The values of one hyperparameter that a full grid visits.
+
+    Attributes:
+      values: in order.
+      scale: "log" where they have equal ratios, "listed" elsewhere.
+      static: whether each is compiled in, also where it is a number.
+    """
 
     values: tuple[Any, ...]
     scale: str = "listed"
+    static: bool = False
 
     def at(self, fraction: float) -> Any:
         """The value at a fraction in [0, 1) of the way: equal shares."""
         return self.values[min(int(fraction * len(self.values)), len(self.values) - 1)]
 
     def __repr__(self) -> str:
-        return "grid(" + ", ".join(_show(v) for v in self.values) + ")"
+        words = ", ".join(_show(v) for v in self.values)
+        return f"choice({words}, static=True)" if self.static else f"grid({words})"
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """A continuous range of one hyperparameter, to sample from."""
+    """A range of one hyperparameter, to sample from.
+
+    Attributes:
+      low, high: its ends.
+      scale: "linear" or "log", on which it is even.
+      whole: whether it has whole numbers only, both ends among them.
+    """
 
     low: float
     high: float
     scale: str
+    whole: bool = False
 
     def at(self, fraction: float) -> float:
         """The value at a fraction in [0, 1) of the way, on the range's own scale."""
-        if self.scale == "log":
-            return float(self.low * (self.high / self.low) ** fraction)
-        return float(self.low + (self.high - self.low) * fraction)
+        # Each whole number has the share of the scale that is nearest to it.
+        margin = 0.5 if self.whole else 0.0
+        low, high = self.low - margin, self.high + margin
+        value = (
+            low * (high / low) ** fraction if self.scale == "log" else low + (high - low) * fraction
+        )
+        if self.whole:
+            return int(min(max(math.floor(value + 0.5), self.low), self.high))
+        return float(value)
 
     def __repr__(self) -> str:
+        if self.whole:
+            return f"integer({self.low}, {self.high}{', log=True' * (self.scale == 'log')})"
         name = "log_uniform" if self.scale == "log" else "uniform"
         return f"{name}({self.low:g}, {self.high:g})"
 
@@ -108,10 +131,47 @@ def log_uniform(low: float, high: float) -> Range:
     return Range(float(low), float(high), "log")
 
 
-def choice(*values: Any) -> Grid:
+def integer(low: int, high: int, log: bool = False) -> Range:
+    """A whole number from `low` to `high`, both included, evenly (or evenly in its logarithm).
+
+    Use it for a count that an optimizer or schedule takes as data: warm-up steps, `every`, a
+    patience. A count that is structure (layers, `optax.MultiSteps`' k), on which Python code
+    branches, is a `choice([...], static=True)`.
+
+    Args:
+      low, high: the ends.
+      log: whether each ratio is as likely as another; from 1 on.
+
+    Raises:
+      ValueError: unless both are whole and `low < high` (and `low >= 1` with `log`).
+
+    Example:
+      >>> from lropt_jax import integer
+      >>> integer(1, 1000, log=True)
+      integer(1, 1000, log=True)
+    """
+    ends = []
+    for name, end in (("low", low), ("high", high)):
+        number = is_number(end) and np.ndim(end) == 0 and math.isfinite(end)
+        if not number or end != int(end):
+            raise ValueError(f"integer: {name} must be a whole number, got {end!r}")
+        ends.append(int(end))
+    if ends[0] >= ends[1] or (log and ends[0] < 1):
+        allowed = "1 <= low < high" if log else "low < high"
+        raise ValueError(f"integer: {allowed} must hold, got low={low!r}, high={high!r}")
+    return Range(ends[0], ends[1], "log" if log else "linear", whole=True)
+
+
+def choice(*values: Any, static: bool = False) -> Grid:
     """One of the listed values, which may be anything: a name, a function, an architecture.
 
-    Values that are not numbers make one compiled group each.
+    Values that are not numbers make one compiled group each. Numbers are data, and share a
+    program, unless they are static: give `static=True` for a number that is structure (layers,
+    `optax.MultiSteps`' k), on which Python code branches or counts.
+
+    Args:
+      *values: the values, or one list of them.
+      static: whether each value is compiled in, also where it is a number.
 
     Raises:
       ValueError: when there is none.
@@ -120,34 +180,78 @@ def choice(*values: Any) -> Grid:
       >>> from lropt_jax import choice
       >>> choice("adam", "sgd")
       grid('adam', 'sgd')
+      >>> choice([1, 2, 4], static=True)
+      choice(1, 2, 4, static=True)
     """
-    return Grid(_values("choice", values))
+    return Grid(_values("choice", values), static=static)
 
 
 Space = Mapping[str, Any]
+Spaces = Space | Sequence[Space]
 
 
-def draw(
-    space: Space | Sequence[Mapping[str, Any]],
-    trials: int | None,
-    seed: int | Sequence[int] = 0,
-) -> list[dict[str, Any]]:
+def draw(space: Spaces, trials: int | None, seed: int | Sequence[int] = 0) -> list[dict[str, Any]]:
     """The configurations of a sweep, as dicts.
 
     Args:
-      space: maps names to `grid`, `log_grid`, `uniform`, `log_uniform`, `choice` or fixed
-        values; a list of configurations is taken as it is.
+      space: maps names to `grid`, `log_grid`, `uniform`, `log_uniform`, `integer`, `choice` or
+        fixed values; or a list of such (a configuration is one whose values are all fixed).
       trials: None for the full grid, in the order of `space`, its last name running fastest;
-        a number samples so many by a scrambled Sobol sequence.
+        a number samples so many by a scrambled Sobol sequence, of several spaces in turn.
       seed: of the scrambling.
 
     Raises:
       ValueError: for an empty space, a range in a full grid, or `trials < 1`.
     """
-    if not isinstance(space, Mapping):
-        return _listed(space, trials)
-    space = dimensions(space)
-    free = [name for name, value in space.items() if isinstance(value, (Grid, Range))]
+    if isinstance(space, Mapping):
+        return _drawn(dimensions(space), trials, seed)
+    spaces = listed(space)
+    if trials is None:
+        return [drawn for one in spaces for drawn in _drawn(one, None, seed)]
+    if not any(free_names(one) for one in spaces):
+        raise ValueError(f"trials must be None where the configurations are listed, got {trials}")
+    trials = whole_number("trials", trials, allowed=" or None")
+    # In turn, so that more trials go on where fewer ended. A configuration has one turn only.
+    words = list(seed) if isinstance(seed, Sequence) else [seed]
+    each = [
+        _drawn(one, trials if free_names(one) else None, [*words, place])
+        for place, one in enumerate(spaces)
+    ]
+    turns = (drawn[turn] for turn in range(trials) for drawn in each if turn < len(drawn))
+    return list(itertools.islice(turns, trials))
+
+
+def listed(space: Spaces) -> list[dict[str, Any]]:
+    """One space or several, as a list of them; a list of values is the grid that it stands for.
+
+    Raises:
+      ValueError: for anything else, an empty space, or a name that is no string.
+    """
+    if isinstance(space, Mapping):
+        return [dimensions(space)]
+    given = list(space) if isinstance(space, Sequence) else []
+    if not given or not all(isinstance(one, Mapping) for one in given):
+        raise ValueError(
+            "space must map names to values, or list at least one configuration or space, "
+            f"got {space!r}"
+        )
+    return [dimensions(one) for one in given]
+
+
+def static_names(space: Spaces) -> tuple[str, ...]:
+    """The names whose values are all compiled in, whatever they are."""
+    named = [item for one in listed(space) for item in one.items()]
+    static = [name for name, value in named if isinstance(value, Grid) and value.static]
+    return tuple(dict.fromkeys(static))
+
+
+def free_names(space: Space) -> list[str]:
+    """The names that have more than a fixed value."""
+    return [name for name, value in space.items() if isinstance(value, (Grid, Range))]
+
+
+def _drawn(space: Space, trials: int | None, seed: int | Sequence[int]) -> list[dict[str, Any]]:
+    free = free_names(space)
     if trials is None:
         ranges = [name for name in free if isinstance(space[name], Range)]
         if ranges:
@@ -185,20 +289,6 @@ def dimensions(space: Space) -> dict[str, Any]:
         if not isinstance(name, str):
             raise ValueError(f"space: names must be strings, got {name!r}")
     return {name: _dimension(name, value) for name, value in space.items()}
-
-
-def _listed(
-    configurations: Sequence[Mapping[str, Any]], trials: int | None
-) -> list[dict[str, Any]]:
-    given = list(configurations) if isinstance(configurations, Sequence) else []
-    if not given or not all(isinstance(c, Mapping) for c in given):
-        raise ValueError(
-            "space must map names to values, or list at least one configuration, "
-            f"got {configurations!r}"
-        )
-    if trials is not None:
-        raise ValueError(f"trials must be None where the configurations are listed, got {trials}")
-    return [dict(c) for c in given]
 
 
 def is_lane_number(value: Any) -> bool:
