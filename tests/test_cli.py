@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -131,3 +132,62 @@ def test_a_missing_extra_names_what_to_install(tmp_path):
     assert "model-steps" not in done.stderr  # found out before the work, not after it
     assert "pip install 'lropt-jax[report]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_optimizers_from_elsewhere_and_a_task_in_a_file(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "beside.py").write_text("from tests.problems import regression\n")
+    (folder / "mine_in_a_file.py").write_text(
+        "import optax, beside\n"
+        "def task():\n    return beside.regression()\n"
+        "def slow(learning_rate):\n    return optax.sgd(0.1 * learning_rate)\n"
+        "def two(learning_rate, power):\n    return optax.sgd(learning_rate)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    file = "elsewhere/mine_in_a_file.py"
+    words = ["compare", "--task", f"{file}:task", *SMALL, "--optimizers"]
+    assert main([*words, f"sgd,optax.lion,{file}:slow"]) == 0
+    printed = capsys.readouterr().out
+    assert "3 optimizers x 7 configurations x 1 seed(s), then 2 fresh seeds each" in printed
+    assert "optax.lion" in printed
+    shutil.rmtree(tmp_path / "runs")
+    for optimizers, message in (
+        ("optax.lionn", "did you mean 'lion'"),
+        (f"{file}:two", "must be a function of learning_rate alone, it takes learning_rate, power"),
+        ("nowhere.py:slow", "there is no file nowhere.py"),
+    ):
+        assert main([*words, optimizers]) == 2
+        assert message in capsys.readouterr().err
+    assert {p.name for p in tmp_path.iterdir()} == {"elsewhere"}
+
+
+def test_everything_may_be_tuned_at_the_same_number_of_trials(tmp_path, capsys):
+    words = ["compare", "--data", "digits", "--optimizers", "sgd,momentum,adamw", *SMALL]
+    output = ["--output", str(tmp_path / "o")]
+    assert main([*words, "--tune", "all", "--trials", "4", *output]) == 0
+    printed = capsys.readouterr().out
+    assert "3 optimizers x 4 configurations x 1 seed(s), then 2 fresh seeds each: 18" in printed
+    rows = pd.read_csv(tmp_path / "o" / "rows.csv")
+    tuned = rows[rows.phase == "tune"]
+    counts = tuned.groupby("optimizer").trial.nunique()
+    assert counts.nunique() == 1
+    assert tuned[tuned.optimizer == "adamw"].weight_decay.nunique() == counts["adamw"]
+    assert tuned[tuned.optimizer == "momentum"].momentum.nunique() > 1
+    command = (tmp_path / "o" / "report.html").read_text()
+    assert "--tune all --trials 4" in command
+
+
+def test_a_command_that_fails_leaves_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        ["compare", "--data", "digits", "--select", "valid_acuracy"],
+        ["compare", "--data", "digits", "--output", "a/b/c", "--mode", "max", "--select", "x"],
+        ["find-lr", "--data", "digits", "--seeds", "0"],
+    ):
+        assert main(words) == 2
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "kept").mkdir()
+    assert main(["compare", "--data", "digits", "--select", "x", "--output", "kept"]) == 2
+    assert list(tmp_path.iterdir()) == [tmp_path / "kept"]  # it was there before
+    assert "select must be one of" in capsys.readouterr().err

@@ -10,11 +10,14 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import writable
-from lropt_jax.commands.problem import add_arguments, problem
+from lropt_jax.commands.problem import add_arguments, imported, problem
+
+if TYPE_CHECKING:
+    from lropt_jax.comparisons.recipes import Recipe
 
 EPOCHS, SEEDS, TUNING_SEEDS, TRIALS = 60, 10, 3, 24
 QUICK = {"epochs": 8, "seeds": 4, "tuning_seeds": 1}
@@ -34,7 +37,8 @@ def add_parsers(subparsers: Any) -> None:
         "--optimizers",
         default=",".join(DEFAULT_OPTIMIZERS),
         metavar="A,B,...",
-        help="sgd, momentum, nesterov, or what lropt list shows",
+        help="sgd, momentum, nesterov, what lropt list shows, one of Optax (optax.lion), or your "
+        "own (module:factory, mine.py:factory): a function of learning_rate",
     )
     parser.add_argument(
         "--schedule",
@@ -107,7 +111,7 @@ def run(options: argparse.Namespace) -> None:
     if not names:
         raise ValueError("--optimizers must name at least one optimizer")
     shape = recipes.shape(options.schedule)
-    found = {name: recipes.recipe(name) for name in names}
+    found = {name: _recipe(name) for name in names}
     output = writable(options.output or Path("runs") / _folder_name(options))
 
     given = problem(options)
@@ -151,6 +155,18 @@ def run(options: argparse.Namespace) -> None:
     shutil.rmtree(unfinished)
     _print(comparison, setting)
     print(f"\nReport: {page}   ({time.monotonic() - began:.0f} s)")
+
+
+def _recipe(name: str) -> Recipe:
+    """The recipe of a name: one of ours, one of Optax, or a person's own."""
+    from lropt_jax.comparisons.recipes import foreign, recipe
+
+    if ":" in name:
+        return foreign("--optimizers", name, imported("--optimizers", name))
+    if name.startswith("optax."):
+        module, _, factory = name.rpartition(".")
+        return foreign("--optimizers", name, imported("--optimizers", f"{module}:{factory}"))
+    return recipe(name)
 
 
 def _plan(

@@ -6,13 +6,22 @@ from pathlib import Path
 
 
 def writable(folder: Path) -> Path:
-    """The folder, made; finds out before the work whether results can be written after it.
+    """The folder; finds out before the work whether results can be written after it.
+
+    Folders that had to be made for this are removed again, so that a command that fails leaves
+    nothing behind: whoever writes makes them.
 
     Raises:
       OSError: when they cannot.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / ".writable"
-    probe.touch()
-    probe.unlink()
+    missing = [f for f in (folder, *folder.parents) if not f.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    finally:
+        for made in missing:  # the innermost first
+            if made.is_dir():
+                made.rmdir()
     return folder

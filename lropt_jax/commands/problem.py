@@ -6,7 +6,9 @@ import argparse
 import dataclasses
 import importlib
 import os
+import pathlib
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +34,9 @@ class Problem:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that choose a problem."""
     parser.add_argument(
-        "--task", metavar="PACKAGE.MODULE:FUNCTION", help="your own: a function that returns a Task"
+        "--task",
+        metavar="MODULE:FUNCTION",
+        help="your own: a function that returns a Task, in a module or a file (mine.py:task)",
     )
     parser.add_argument("--data", default="mnist1d", help="mnist1d, digits or mnist5k")
     parser.add_argument("--model", default="mlp", help=", ".join(MODELS))
@@ -81,7 +85,8 @@ def _sizes(task: Task) -> dict[str, str]:
 
 
 def imported(what: str, name: str) -> Callable[..., Any]:
-    """A person's own function by `package.module:function`, found from the current folder too.
+    """A person's own function by `package.module:function`, found from the current folder too, or
+    by `folder/file.py:function`.
 
     Args:
       what: the argument that named it, for errors.
@@ -90,20 +95,34 @@ def imported(what: str, name: str) -> Callable[..., Any]:
     Raises:
       ValueError: when there is no such module or function; it names the nearest.
     """
-    module_name, _, function_name = name.partition(":")
-    if not function_name:
-        raise ValueError(f"{what} must be package.module:function, got {name!r}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{what} {name}: {error}") from error
+    module_name, _, function_name = name.rpartition(":")
+    if not module_name or not function_name:
+        raise ValueError(
+            f"{what} must be package.module:function, got {name!r} (a file: mine.py:function)"
+        )
+    module = _file(what, name, module_name) if module_name.endswith(".py") else None
+    if module is None:
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"{what} {name}: {error}") from error
     function: Callable[..., Any] | None = getattr(module, function_name, None)
     if not callable(function):
         found = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         raise ValueError(f"{what} {name}: {unknown('function', function_name, found)}")
     return function
+
+
+def _file(what: str, name: str, path: str) -> types.ModuleType:
+    """A file as a module, with what lies beside it within reach."""
+    file = pathlib.Path(path).resolve()
+    if not file.is_file():
+        raise ValueError(f"{what} {name}: there is no file {path}")
+    if str(file.parent) not in sys.path:
+        sys.path.insert(0, str(file.parent))
+    return importlib.import_module(file.stem)
 
 
 def _own_task(name: str) -> Task:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lropt_jax import schedules
+from lropt_jax.comparisons.words import name_of
 from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.sweeps.planning.space import Grid, Range, choice, log_grid, log_uniform, uniform
 from lropt_jax.validation import unknown
@@ -19,21 +20,16 @@ class Recipe:
     """An optimizer as a comparison tunes it.
 
     Attributes:
-      name: its constructor's, in `OPTIMIZERS`.
+      factory: its constructor.
       fixed: the arguments that are not tuned.
       learning_rates: the grid to begin with; a choice on its edge widens it.
       further: what else may be tuned, by name.
     """
 
-    name: str
+    factory: Callable[..., Any]
     fixed: Mapping[str, Any]
     learning_rates: Grid
     further: Mapping[str, Grid | Range]
-
-    @property
-    def factory(self) -> Callable[..., Any]:
-        """The constructor."""
-        return OPTIMIZERS[self.name]
 
     def entry(
         self, shape: Callable[[Any, int], Any], steps: int, everything: bool = False
@@ -91,8 +87,7 @@ class Scheduled:
         schedule = repr(self.shape(given.pop("learning_rate"), self.steps))
         schedule = re.sub(r"\b([a-z_]+)\(", r"lropt_jax.\1(", schedule)
         others = "".join(f", {name}={value!r}" for name, value in given.items())
-        name = next((n for n, f in OPTIMIZERS.items() if f is self.factory), self.__name__)
-        return f"lropt_jax.{name}({schedule}{others})"
+        return f"{name_of(self.__name__, self.factory)}({schedule}{others})"
 
 
 # Where the useful rates of a family lie, two decades around the middle.
@@ -144,10 +139,30 @@ def recipe(name: str) -> Recipe:
     further = {argument: _FURTHER[argument] for argument in _TUNED.get(name, ())}
     if name in _VARIANTS:
         base, fixed, rates = _VARIANTS[name]
-        return Recipe(base, fixed, rates, further)
+        return Recipe(OPTIMIZERS[base], fixed, rates, further)
     if name not in OPTIMIZERS:
         raise ValueError(unknown("optimizer", name, recipes()))
-    return Recipe(name, {}, _GRIDS.get(name, _SIGN), further)
+    return Recipe(OPTIMIZERS[name], {}, _GRIDS.get(name, _SIGN), further)
+
+
+def foreign(what: str, name: str, factory: Callable[..., Any]) -> Recipe:
+    """The recipe of a factory that is none of ours: its learning rate alone, from where an
+    optimizer lies whose steps are about as long as its rate.
+
+    Raises:
+      ValueError: for a factory without an argument `learning_rate`, or that needs others.
+    """
+    parameters = inspect.signature(factory).parameters
+    needed = [
+        n for n, p in parameters.items()
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]  # fmt: skip
+    if "learning_rate" not in parameters or needed not in ([], ["learning_rate"]):
+        raise ValueError(
+            f"{what} {name}: it must be a function of learning_rate alone, "
+            f"it takes {', '.join(parameters) or 'nothing'}"
+        )
+    return Recipe(factory, {}, _SIGN, {})
 
 
 def recipes() -> list[str]:

@@ -170,10 +170,11 @@ def code_of(name: str, factory: Callable[..., Any], chosen: Mapping[str, Any]) -
     if hasattr(factory, "code"):
         return str(factory.code(chosen))
     arguments = ", ".join(f"{k}={getattr(v, '__name__', repr(v))}" for k, v in chosen.items())
-    return f"{_name_of(name, factory)}({arguments})"
+    return f"{name_of(name, factory)}({arguments})"
 
 
-def _name_of(name: str, factory: Callable[..., Any]) -> str:
+def name_of(name: str, factory: Callable[..., Any]) -> str:
+    """What a factory is called where it can be imported; else by its name in the comparison."""
     for ours, constructor in OPTIMIZERS.items():
         if constructor is factory:
             return f"lropt_jax.{ours}"
