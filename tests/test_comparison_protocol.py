@@ -420,3 +420,14 @@ def test_every_figure_is_drawn(tmp_path):
         figure = getattr(result, f"plot_{name}")()
         figure.savefig(tmp_path / f"{name}.png")
         assert figure.axes
+
+
+def test_numbers_that_are_structure_are_compiled_in_when_retrained_too():
+    def repeated(learning_rate, times):
+        assert isinstance(times, int)  # Python counts with it
+        return optax.chain(*[optax.scale(1.0)] * times, sgd(learning_rate))
+
+    space = {**RATES, "times": choice([1, 2], static=True)}
+    result = compare(regression(), {"repeated": (repeated, space)}, **QUIET)
+    assert result.contestants["repeated"].chosen["times"] in (1, 2)
+    assert result.contestants["repeated"].finished == 3

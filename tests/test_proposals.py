@@ -83,3 +83,25 @@ def test_listed_values_are_left_as_they_are(space):
 def test_equal_configurations_count_once():
     assert proposals.distinct([{"a": 1.0}, {"a": 2.0}, {"a": 1.0}]) == 2
     assert proposals.distinct([{"a": np.float64(1.0)}, {"a": 1.0}]) == 1
+
+
+def test_of_several_spaces_the_bests_own_grows():
+    spaces = [
+        {"kind": "a", "rate": log_grid(0.01, 1.0, 3)},
+        {"kind": "b", "rate": log_grid(1, 100, 3)},
+    ]
+    tried = draw(spaces, None)
+    best = {"kind": "b", "rate": 100.0}
+    assert proposals.beyond_the_edge(spaces, tried, best, 1) == [{"kind": "b", "rate": 1000.0}]
+    inside = {"kind": "a", "rate": 0.1}
+    assert proposals.beyond_the_edge(spaces, tried, inside, 1) == []  # b's are no neighbours
+    (new,) = proposals.within(spaces, tried, inside, 1)
+    assert new["kind"] == "a"
+    assert proposals.towards_smaller(spaces, tried, 1) == [{"kind": "a", "rate": 0.001}]
+
+
+def test_what_is_structure_stays_structure():
+    space = {"rate": log_grid(0.01, 1.0, 3), "layers": choice([1, 2], static=True)}
+    (point,) = proposals.as_spaces(space, [{"rate": 0.1, "layers": 2}])
+    assert point == {"rate": 0.1, "layers": choice([2], static=True)}
+    assert draw([point], None) == [{"rate": 0.1, "layers": 2}]

@@ -16,13 +16,12 @@ from lropt_jax.comparisons.comparison import Comparison
 from lropt_jax.comparisons.contestant import Contestant, contestant
 from lropt_jax.comparisons.costs import Ran, before_training
 from lropt_jax.comparisons.outcome import Protocol
-from lropt_jax.comparisons.proposals import Space
 from lropt_jax.comparisons.splits import with_deviations
 from lropt_jax.comparisons.words import code_of
 from lropt_jax.progress import Progress
 from lropt_jax.sweeps.engine import trained
 from lropt_jax.sweeps.planning.plan import Plan, planned
-from lropt_jax.sweeps.planning.space import Grid, Range, dimensions
+from lropt_jax.sweeps.planning.space import Spaces, free_names, listed
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.sweeps.running.strategy import Resolved
@@ -33,7 +32,7 @@ FRESH_SEEDS = 1_000_000  # the first seed of the retraining, far from those of t
 WIDENINGS = 6  # times that a grid may grow before its edge is accepted
 AT_ONCE = 3  # further values that are tried at once, at most
 
-Optimizers = Mapping[str, tuple[Callable[..., optax.GradientTransformation], Space]]
+Optimizers = Mapping[str, tuple[Callable[..., optax.GradientTransformation], Spaces]]
 
 
 class Match:
@@ -123,14 +122,14 @@ class Match:
             self.refined[name] += self._try(name, new, "as many configurations as the others")
 
     def _retrained(self, name: str, start: dict[str, float]) -> Contestant:
-        factory, _ = self.optimizers[name]
+        factory, space = self.optimizers[name]
         fresh = range(FRESH_SEEDS, FRESH_SEEDS + self.protocol.seeds)
 
         def retrain(chosen: dict[str, Any]) -> SweepResult:
             self.bar.describe(f"{name}: retraining on fresh seeds")
             plan = plan_of(
-                name, with_deviations(self.task), factory, [chosen], None, fresh, self.when,
-                self.key, ("train", "test"),
+                name, with_deviations(self.task), factory, proposals.as_spaces(space, [chosen]),
+                None, fresh, self.when, self.key, ("train", "test"),
             )  # fmt: skip
             return self._trained(name, plan, "retraining")
 
@@ -154,8 +153,9 @@ class Match:
         seeds, number = self.protocol.tuning_seeds, self._rounds[name]
         self.bar.describe(f"{name}: {why}")
         self.bar.skip(-len(new) * seeds * self.when.steps)
-        factory, _ = self.optimizers[name]
-        plan = plan_of(name, self.task, factory, new, None, seeds, self.when, self.key)
+        factory, space = self.optimizers[name]
+        points = proposals.as_spaces(space, new)
+        plan = plan_of(name, self.task, factory, points, None, seeds, self.when, self.key)
         more = self._trained(name, plan, f"further-{number}")
         self.tuned[name] = self.tuned[name].joined(more)
         self._rounds[name] = number + 1
@@ -189,7 +189,7 @@ def plan_of(
     name: str,
     task: Task | Callable[..., Task],
     factory: Callable[..., optax.GradientTransformation],
-    space: Space,
+    space: Spaces,
     trials: int | None,
     seeds: int | Sequence[int],
     when: Itinerary,
@@ -203,10 +203,7 @@ def plan_of(
     """
     try:
         # Nothing can be sampled from fixed values and listed configurations.
-        free = isinstance(space, Mapping) and any(
-            isinstance(v, (Grid, Range)) for v in dimensions(space).values()
-        )
-        sampled = trials if free else None
+        sampled = trials if any(map(free_names, listed(space))) else None
         return planned(task, factory, space, sampled, seeds, itinerary=when, key=key, splits=final)
     except (ValueError, TypeError) as error:
         raise ValueError(f"optimizers[{name!r}]: {error}") from error

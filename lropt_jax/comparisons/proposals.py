@@ -8,12 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.space import Grid, Range, dimensions, draw
+from lropt_jax.sweeps.planning.space import (
+    Grid,
+    Range,
+    Space,
+    Spaces,
+    choice,
+    draw,
+    free_names,
+    listed,
+    static_names,
+)
 
 FINE = 1.1  # the ratio of two neighbours below which nothing is tried between them
 
 Configuration = dict[str, Any]
-Space = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 def distinct(configurations: Sequence[Mapping[str, Any]]) -> int:
@@ -21,13 +30,23 @@ def distinct(configurations: Sequence[Mapping[str, Any]]) -> int:
     return sum(c not in configurations[:i] for i, c in enumerate(configurations))
 
 
+def as_spaces(space: Spaces, configurations: Sequence[Configuration]) -> list[Space]:
+    """Configurations as spaces of one point each, in which what is structure stays structure."""
+    static = static_names(space)
+    return [
+        {**c, **{name: choice([c[name]], static=True) for name in static if name in c}}
+        for c in configurations
+    ]
+
+
 def beyond_the_edge(
-    space: Space, tried: Sequence[Configuration], best: Configuration, count: int
+    space: Spaces, tried: Sequence[Configuration], best: Configuration, count: int
 ) -> list[Configuration]:
     """Where the best lies on an edge of a `log_grid`: further values at the grid's own ratio, all
     else as in the best; none where it lies inside."""
-    for name, ratio in _ratios(space).items():
-        values = sorted({trial[name] for trial in tried})
+    own = _space_of(space, best)
+    for name, ratio in _ratios(own).items():
+        values = sorted({trial[name] for trial in tried if _space_of(space, trial) == own})
         if best[name] == values[0]:
             return _steps(best, name, 1 / ratio, count)
         if best[name] == values[-1]:
@@ -36,17 +55,19 @@ def beyond_the_edge(
 
 
 def towards_smaller(
-    space: Space, tried: Sequence[Configuration], count: int
+    space: Spaces, tried: Sequence[Configuration], count: int
 ) -> list[Configuration]:
     """Where nothing finished: values below the lowest of the first `log_grid`."""
-    for name, ratio in _ratios(space).items():
-        lowest = min(tried, key=lambda trial: float(trial[name]))
-        return _steps(lowest, name, 1 / ratio, count)
+    for one in listed(space):
+        for name, ratio in _ratios(one).items():
+            inside = [trial for trial in tried if _space_of(space, trial) == one]
+            lowest = min(inside, key=lambda trial: float(trial[name]))
+            return _steps(lowest, name, 1 / ratio, count)
     return []
 
 
 def within(
-    space: Space, tried: Sequence[Configuration], best: Configuration, count: int
+    space: Spaces, tried: Sequence[Configuration], best: Configuration, count: int
 ) -> list[Configuration]:
     """Further values of the `log_grid`s between those tried, all else as in the best: in the wider
     of the gaps on either side of it, and in the others once these are narrow."""
@@ -54,21 +75,28 @@ def within(
         name: sorted(
             {trial[name] for trial in tried if {**trial, name: None} == {**best, name: None}}
         )
-        for name in _ratios(space)
+        for name in _ratios(_space_of(space, best))
     }
     beside = {
-        name: (max([v for v in line if v < best[name]], default=best[name]),
-               min([v for v in line if v > best[name]], default=best[name]))
+        name: (
+            max([v for v in line if v < best[name]], default=best[name]),
+            min([v for v in line if v > best[name]], default=best[name]),
+        )
         for name, line in lines.items()
-    }  # fmt: skip
+    }
     found: list[Configuration] = []
     while len(found) < count:
         gaps = [
-            (low >= beside[name][0] and high <= beside[name][1] and high / low > FINE,
-             high / low, name, low, high)
+            (
+                low >= beside[name][0] and high <= beside[name][1] and high / low > FINE,
+                high / low,
+                name,
+                low,
+                high,
+            )
             for name, line in lines.items()
             for low, high in itertools.pairwise(line)
-        ]  # fmt: skip
+        ]
         if not gaps or max(gaps)[1] <= 1 + 1e-6:
             break
         *_, name, low, high = max(gaps)
@@ -79,21 +107,29 @@ def within(
 
 
 def further_samples(
-    space: Space, tried: Sequence[Configuration], count: int, seed: Sequence[int]
+    space: Spaces, tried: Sequence[Configuration], count: int, seed: Sequence[int]
 ) -> list[Configuration]:
     """The next points of the sequence that a space with ranges was sampled by."""
-    if not isinstance(space, Mapping) or not any(isinstance(v, Range) for v in space.values()):
+    if not any(isinstance(v, Range) for one in listed(space) for v in one.values()):
         return []
     return draw(space, len(tried) + count, seed)[len(tried) :]
 
 
+def _space_of(space: Spaces, configuration: Configuration) -> Space:
+    """Of several spaces, the one that a configuration is of: it has the same names, and its fixed
+    values."""
+    for one in listed(space):
+        fixed = set(one) - set(free_names(one))
+        if set(one) == set(configuration) and all(one[n] == configuration[n] for n in fixed):
+            return one
+    return {}
+
+
 def _ratios(space: Space) -> dict[str, float]:
     """The ratio of neighbouring values of each `log_grid`."""
-    if not isinstance(space, Mapping):
-        return {}
     return {
         name: dimension.values[1] / dimension.values[0]
-        for name, dimension in dimensions(space).items()
+        for name, dimension in space.items()
         if isinstance(dimension, Grid) and dimension.scale == "log"
     }
 
