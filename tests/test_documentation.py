@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pathlib
+import re
+
 import lropt_jax
+
+API = pathlib.Path(__file__).parents[1] / "docs" / "api"
 
 
 def test_everything_public_is_documented_with_an_example():
@@ -20,3 +25,11 @@ def test_everything_public_is_documented_with_an_example():
 def test_what_is_loaded_lazily_is_there():
     for name in ("models", "mlp", "cnn", "vgg11", "resnet18", "plot_schedules"):
         assert getattr(lropt_jax, name) is not None
+
+
+def test_every_public_name_has_its_place_in_the_documentation():
+    pages = "".join(path.read_text() for path in API.glob("*.md"))
+    documented = set(re.findall(r"^\.\. auto(?:function|class):: (\w+)", pages, re.M))
+    named = {"OPTIMIZERS", "SCHEDULES", "models"}  # the tables and a module, on their pages
+    assert set(lropt_jax.__all__) - named - documented == set()
+    assert documented <= set(lropt_jax.__all__)

@@ -1,0 +1,77 @@
+"""The documentation: `sphinx-build -W docs build/docs`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import lropt_jax
+
+project = "lropt_jax"
+author = "The lropt_jax authors"
+copyright = author
+release = version = lropt_jax.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "myst_nb",
+    "pictures",
+]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "lropt_jax"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
+html_js_files = ["tables.js"]
+
+# What is in backticks in a docstring is a name here where there is one, else plain code.
+default_role = "py:obj"
+add_module_names = False
+python_use_unqualified_type_names = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "linkify"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # the notebooks are executed and committed
+suppress_warnings = ["myst.strikethrough"]
+
+
+def _of_markdown(app, what, name, obj, options, lines):
+    """What docstrings borrow from Markdown: `$x$`, tables, a name in backticks with an s."""
+    text = "\n".join(lines)
+    text = re.sub(r"^( *)\|.*(?:\n *\|.*)+", _table, text, flags=re.M)
+    text = re.sub(
+        r"\$\$(.+?)\$\$", lambda m: f"\n\n.. math:: {' '.join(m[1].split())}\n\n", text, flags=re.S
+    )
+    text = re.sub(r"(?<![\\$\w])\$([^$\n]+(?:\n[^$\n]+)?)\$(?!\w)", r":math:`\1`", text)
+    text = re.sub(r"(`[\w.]+`)(?=[a-z])", r"\1\\ ", text)
+    text = re.sub(r"(?<![\\`])\|(?=\w)", r"\\|", text)
+    lines[:] = text.split("\n")
+
+
+def _table(match):
+    indent, rows = match[1], [line.strip().strip("|").split("|") for line in match[0].split("\n")]
+    rows = [row for row in rows if set("".join(row)) - set("-: ")]
+    out = [f"{indent}.. list-table::", f"{indent}   :header-rows: 1", ""]
+    for row in rows:
+        out += [f"{indent}   {'*' if not i else ' '} - {c.strip()}" for i, c in enumerate(row)]
+    return "\n".join([*out, ""])
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", _of_markdown, priority=400)
