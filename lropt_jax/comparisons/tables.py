@@ -150,7 +150,7 @@ def _gap_sentence(outcome: Outcome, tests: list[PairedTest], unit: str, best: st
     how = "significant" if test.significant else "not significant"
     return (
         f" {test.first} is {100 * test.difference:.1f} ± {100 * test.half_width:.1f} points "
-        f"above {test.second} ({how}, p = {_p(test.p_value)})."
+        f"above {test.second} ({how}, p {_p_in_words(test.p_value)})."
     )
 
 
@@ -217,6 +217,11 @@ def _plain(unit: str, value: float) -> str:
 
 def _figure(value: float, form: str) -> str:
     return "–" if math.isnan(value) else form.format(value)
+
+
+def _p_in_words(p_value: float) -> str:
+    said = _p(p_value)
+    return said if said.startswith("<") else f"= {said}"
 
 
 def _p(p_value: float) -> str:
