@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 WINDOW = 3.0  # seconds over which the speed is measured
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0  # seconds between two lines where there is no terminal
 
 
 class Progress(Protocol):
@@ -63,7 +64,12 @@ def progress_bar(
         return
     try:
         import rich.progress as rich
+        from rich.console import Console
     except ImportError:
+        yield _Plain(total, description)
+        return
+    console = Console(stderr=True)
+    if not (console.is_terminal or console.is_jupyter):  # a file, a pipe: a line now and then
         yield _Plain(total, description)
         return
     columns = (
@@ -75,9 +81,7 @@ def progress_bar(
         rich.TextColumn("{task.fields[note]}"),
         rich.TimeRemainingColumn(),
     )
-    from rich.console import Console
-
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as display:
+    with rich.Progress(*columns, console=console, transient=True) as display:
         yield _Rich(display, display.add_task(description, total=total, speed="", note=""), total)
 
 
@@ -119,22 +123,23 @@ class _Rich:
 
 
 class _Plain:
-    """Without rich: a line to standard error every few seconds."""
+    """Without a terminal, or rich: a line to standard error now and then, ever more rarely."""
 
     def __init__(self, total: int, description: str):
         self._total, self._what = total, description
-        self._said, self._speed = time.monotonic(), _Speed()
+        self._said, self._speed, self._pause = time.monotonic(), _Speed(), FIRST_PAUSE
         self._done, self._note = 0, ""
 
     def advance(self, model_steps: int) -> None:
         self._done += model_steps
         speed = self._speed.after(model_steps)
-        if time.monotonic() - self._said > 5:
-            self._said = time.monotonic()
+        if time.monotonic() - self._said > self._pause:
+            self._said, self._pause = time.monotonic(), min(2 * self._pause, LONGEST_PAUSE)
             print(
                 f"{self._what}: {self._done / max(self._total, 1):.0%}, {speed:,.0f} model-steps/s"
                 f"{self._note}",
                 file=sys.stderr,
+                flush=True,
             )
 
     def describe(self, what: str) -> None:

@@ -195,11 +195,12 @@ def require(what: str, extra: str, *packages: str) -> None:
       ImportError: for the first that is missing; it says what to install.
     """
     for package in packages:
-        if not _installed(package):
+        if not installed(package):
             raise ImportError(f"{what} needs {package}: pip install 'lropt-jax[{extra}]'")
 
 
-def _installed(package: str) -> bool:
+def installed(package: str) -> bool:
+    """Whether a package can be imported, by the name that it is imported by."""
     try:
         return importlib.util.find_spec(package) is not None
     except (ImportError, ValueError):  # a finder that refuses; a module without a spec

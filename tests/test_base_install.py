@@ -38,6 +38,8 @@ task = lr.Task(
 )
 rates = {"learning_rate": [0.1, 0.01]}
 quiet = {"steps": 4, "progress": False}
+import tempfile
+kept = tempfile.mkdtemp()
 said = {}
 for name, case in CASES.items():
     try:
@@ -74,6 +76,9 @@ WORKS = {
     "lr.fit(task, lr.sgd(0.1), 4).history['train_loss'].shape": "(1,)",
     "lr.sweep(task, lr.sgd, rates, **quiet).status.shape": "(2, 1)",
     "lr.sweep(task, lr.sgd, rates, steps=4).status.shape": "(2, 1)",
+    "[lr.sweep(task, lr.sgd, rates, directory=kept, **quiet).best().trial for _ in (1, 2)]": (
+        "[0, 0]"
+    ),
     "lr.lr_range_test(task, lr.sgd, steps=5, seeds=2).losses.shape": "(2, 5)",
     "main(['list'])": "0",
     "main(['sweep', '--example'])": "0",

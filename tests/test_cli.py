@@ -191,3 +191,15 @@ def test_a_command_that_fails_leaves_nothing(tmp_path, capsys, monkeypatch):
     assert main(["compare", "--data", "digits", "--select", "x", "--output", "kept"]) == 2
     assert list(tmp_path.iterdir()) == [tmp_path / "kept"]  # it was there before
     assert "select must be one of" in capsys.readouterr().err
+
+
+def test_without_a_terminal_a_line_now_and_then(capsys, monkeypatch):
+    from lropt_jax import progress
+
+    monkeypatch.setattr(progress, "FIRST_PAUSE", 0.0)
+    with progress.progress_bar(True, 100, "training") as bar:
+        for _ in range(10):
+            bar.advance(10)
+    said = capsys.readouterr().err
+    assert 1 <= len(said.splitlines()) <= 10
+    assert all("training: " in line and "model-steps/s" in line for line in said.splitlines())

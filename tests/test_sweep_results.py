@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 
 import numpy as np
 import pandas as pd
@@ -180,6 +181,19 @@ def test_the_table_is_saved(tmp_path, suffix):
     np.testing.assert_array_equal(back.value, result.to_pandas().value)
     with pytest.raises(ValueError, match=r"\.parquet or \.csv"):
         result.save(tmp_path / "table.xlsx")
+
+
+def test_without_pandas_the_tables_file_is_the_same_csv(monkeypatch):
+    result = made(
+        [[1, 2], [NAN, 4 / 3]], [["finished"] * 2, ["diverged", "finished"]], seeds=[3, 9]
+    )
+    monkeypatch.setattr("lropt_jax.sweeps.results.result.installed", lambda package: False)
+    name, content = result.table_file()
+    assert name == "results.csv"
+    pd.testing.assert_frame_equal(
+        pd.read_csv(io.BytesIO(content)),
+        pd.read_csv(io.StringIO(result.to_pandas().to_csv(index=False))),
+    )
 
 
 def test_figures(tmp_path):

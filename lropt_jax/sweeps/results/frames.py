@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
+import csv
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from lropt_jax.validation import require
+from lropt_jax.validation import installed, require
 
 Trials = Sequence[Mapping[str, Any]]
 
@@ -92,9 +93,34 @@ def save(frame: Callable[[], Any], path: str | os.PathLike[str]) -> None:
 
 def file_of(frame: Any) -> tuple[str, bytes]:
     """The name and the bytes of a table's file: parquet, or CSV without pyarrow."""
-    if importlib.util.find_spec("pyarrow") is None:
+    if not installed("pyarrow"):
         return "results.csv", frame.to_csv(index=False).encode()
     return "results.parquet", frame.to_parquet(index=False)
+
+
+def plain_csv(
+    trials: Trials,
+    seeds: Sequence[int],
+    steps: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    status: np.ndarray,
+    diverged_at: np.ndarray,
+    evaluated: np.ndarray,
+) -> bytes:
+    """The rows of `tidy` as CSV, for where pandas is not installed."""
+    names = list(dict.fromkeys(name for trial in trials for name in trial))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    tail = ["step", "metric", "value", "status", "diverged_at"]
+    writer.writerow(["trial", "seed", *names, *tail])
+    for metric, value in values.items():
+        for t, s, e in zip(*np.nonzero(evaluated), strict=True):
+            number, at = float(value[t, s, e]), int(diverged_at[t, s])
+            words = [_plain(trials[t].get(name)) for name in names]
+            shown = "" if np.isnan(number) else repr(number)
+            end = [int(steps[e]), metric, shown, status[t, s], "" if at < 0 else at]
+            writer.writerow([int(t), seeds[s], *words, *end])
+    return text.getvalue().encode()
 
 
 def _columns(pd: Any, trials: Trials) -> dict[str, Any]:

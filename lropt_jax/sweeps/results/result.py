@@ -15,6 +15,7 @@ from lropt_jax.sweeps.results.analysis import Sensitivity, sensitivity
 from lropt_jax.sweeps.results.best_of_n import expected_best
 from lropt_jax.sweeps.results.cautions import Caution, cautions
 from lropt_jax.tasks.metrics import bounds, direction, usual_metric
+from lropt_jax.validation import installed
 
 
 class Best(dict[str, Any]):
@@ -123,7 +124,12 @@ class SweepResult:
 
     def table_file(self) -> tuple[str, bytes]:
         """The name and the bytes of the table's file: parquet, or CSV without pyarrow."""
-        return frames.file_of(self.to_pandas())
+        if installed("pandas"):
+            return frames.file_of(self.to_pandas())
+        return "results.csv", frames.plain_csv(
+            self.trials, self.seeds, self.steps, self.values, self.status, self.diverged_at,
+            self.evaluated,
+        )  # fmt: skip
 
     def last(self, metric: str) -> np.ndarray:
         """A metric after the last update, (trials, seeds).
