@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import pickle
 import random
+import re
 import struct
 import sys
 import zlib
@@ -254,12 +255,60 @@ def test_half_a_set_is_an_error(tmp_path: Path) -> None:
         load_data("cifar10", folder=tmp_path / "c")
 
 
+def _damaged(content: bytes) -> dict[str, bytes]:
+    middle = len(content) // 2
+    noise = np.random.default_rng(0).bytes(len(content))
+    return {
+        "empty": b"",
+        "cut at the start": content[:5],
+        "cut in the middle": content[:middle],
+        "cut at the end": content[:-3],
+        "noise": noise,
+        "begins well": content[:12] + noise[12:],
+        "a page": b"<html><body>404 Not Found</body></html>",
+        "a lie about lengths": content[:4] + b"\xff" * 12 + content[16:],
+    }
+
+
+FORMS = {
+    "idx": ("mnist", WRITERS["idx"][1], "train-images-idx3-ubyte"),
+    "idx.gz": ("mnist", lambda d, a: _write_idx(d, a, zipped=True), "t10k-labels-idx1-ubyte.gz"),
+    "npz": ("mnist", lambda d, a: _write_npz(d / "mnist.npz", a), "mnist.npz"),
+    "pickle": ("cifar10", _write_cifar, "data_batch_3"),
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "damage"),
+    [
+        (form, damage)
+        for form in FORMS
+        for damage in _damaged(bytes(99))
+        if (form, damage) != ("npz", "a lie about lengths")  # it has them twice, and is whole
+    ],
+)
+def test_a_damaged_file_is_named(form: str, damage: str, tmp_path: Path) -> None:
+    name, write, file = FORMS[form]
+    write(tmp_path / "set", _made_up(name))
+    path = tmp_path / "set" / file
+    path.write_bytes(_damaged(path.read_bytes())[damage])
+    with pytest.raises(ValueError, match=rf"{re.escape(str(path))} is no .*: .+"):
+        load_data(name, folder=tmp_path / "set")
+
+
+def test_an_npz_file_of_objects_is_refused(tmp_path: Path) -> None:
+    arrays = dict.fromkeys(("x_train", "y_train", "x_test", "y_test"), np.array([{}], object))
+    np.savez(tmp_path / "mnist.npz", **arrays)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"mnist\.npz is no whole \.npz file: .*allow_pickle"):
+        load_data("mnist", folder=tmp_path)
+
+
 def test_broken_files_are_one_clear_error(tmp_path: Path) -> None:
     _write_idx(tmp_path / "m", _made_up("mnist"), zipped=False)
     images = tmp_path / "m" / "train-images-idx3-ubyte"
     content = images.read_bytes()
     images.write_bytes(content[:-5])
-    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte must hold \(200, 28, 28\)"):
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte is no .* hold \(200, 28, 28\)"):
         load_data("mnist", folder=tmp_path / "m")
     images.write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="no idx file"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import math
 import os
 import pickle
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +39,8 @@ def read_folder(name: str, folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
         found = source.read(place) if place.is_dir() else None
         found = found or _read_npz(name, place)
         if found is not None:
-            train, test = (_images(name, *pair) for pair in found)
+            with _reading(place, f"form of {name!r}"):
+                train, test = (_images(name, *pair) for pair in found)
             return train, test
     raise FileNotFoundError(
         f"no files of {name!r} in {', '.join(map(str, places))}: looked for {source.read.__doc__} "
@@ -89,9 +92,9 @@ def _read_npz(name: str, place: Path) -> tuple[Pair, Pair] | None:
     if path.suffix != ".npz" or not path.is_file():
         return None
     keys = ("x_train", "y_train", "x_test", "y_test")
-    with np.load(path, allow_pickle=False) as file:
+    with _reading(path, "whole .npz file"), np.load(path, allow_pickle=False) as file:
         if missing := [key for key in keys if key not in file]:
-            raise ValueError(f"{path} must hold {', '.join(keys)}; {', '.join(missing)} missing")
+            raise ValueError(f"it must hold {', '.join(keys)}; {', '.join(missing)} missing")
         x_train, y_train, x_test, y_test = (file[key] for key in keys)
     return (x_train, y_train), (x_test, y_test)
 
@@ -118,15 +121,16 @@ def _first(paths: Iterable[Path]) -> Path | None:
 
 def _read_idx(path: Path) -> np.ndarray:
     """The idx format: 0, 0, 8 (bytes), the number of axes, their lengths big-endian, the bytes."""
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise ValueError(f"{path} is no idx file of bytes")
-    axes = content[3]
-    start = 4 + 4 * axes
-    shape = struct.unpack(f">{axes}I", content[4:start])
-    if len(content) - start != np.prod(shape):
-        raise ValueError(f"{path} must hold {shape} bytes, got {len(content) - start}")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    with _reading(path, "idx file of bytes"):
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if len(content) < 4 or content[:3] != b"\0\0\x08":
+            raise ValueError("it begins otherwise")
+        axes = content[3]
+        start = 4 + 4 * axes
+        shape = struct.unpack(f">{axes}I", content[4:start])
+        if len(content) - start != math.prod(shape):
+            raise ValueError(f"it must hold {shape} bytes, got {len(content) - start}")
+        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 def _read_cifar_folder(place: Path) -> tuple[Pair, Pair] | None:
@@ -143,13 +147,27 @@ def _read_cifar_folder(place: Path) -> tuple[Pair, Pair] | None:
 
 
 def _read_cifar_batch(path: Path) -> Pair:
-    try:
-        with path.open("rb") as file:
-            batch = _ArraysOnly(file, encoding="bytes").load()
+    with _reading(path, "CIFAR-10 batch"), path.open("rb") as file:
+        batch = _ArraysOnly(file, encoding="bytes").load()
         x, y = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
         return x.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), y
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no CIFAR-10 batch: {error}") from error
+
+
+@contextlib.contextmanager
+def _reading(path: Path, what: str) -> Iterator[None]:
+    """A damaged file fails in many ways; here in one.
+
+    Raises:
+      ValueError: naming the file and what it should be.
+      OSError: for a file that cannot be read at all.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        words = str(error) or type(error).__name__
+        raise ValueError(f"{path} is no {what}: {words}") from error
 
 
 class _ArraysOnly(pickle.Unpickler):
