@@ -203,7 +203,7 @@ def _command(
         else ["--data", options.data, "--model", options.model]
     )
     words = ["lropt", "compare", *where]
-    if options.batch_size:
+    if options.batch_size is not None:
         words += ["--batch-size", str(options.batch_size)]
     words += ["--optimizers", ",".join(names), "--schedule", options.schedule]
     for name, value in chosen.items():

@@ -83,11 +83,12 @@ def run(options: argparse.Namespace) -> None:
     seconds = time.monotonic() - began
     words = {**given.words, "optimizer": options.optimizer, **{k: str(v) for k, v in fixed.items()}}
     summary = ", ".join(f"{k}: {v}" for k, v in words.items()) + f"\n\n{test.summary()}\n"
-    print(summary)
+    # Written before it is shown: a terminal may be closed.
     output.mkdir(parents=True, exist_ok=True)
     (output / "summary.txt").write_text(summary, encoding="utf-8")
     test.to_pandas().to_csv(output / "rows.csv", index=False)
     test.plot().savefig(output / "range_test.png")
+    print(summary)
     print(f"Figure and rows: {output}   ({seconds:.0f} s)")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
+import importlib.util
 import os
 import pathlib
 import sys
 import types
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +52,7 @@ def problem(options: argparse.Namespace) -> Problem:
     """
     if options.task:
         task = _own_task(options.task)
-        if options.batch_size:
+        if options.batch_size is not None:
             task = dataclasses.replace(task, batch_size=options.batch_size)
         return Problem(task, {"task": options.task, **_sizes(task)})
     from lropt_jax.tasks.adapters import classification_task
@@ -62,9 +63,10 @@ def problem(options: argparse.Namespace) -> Problem:
     data = load_data(options.data)
     classes = int(np.max(data.train["y"])) + 1
     model, words = _model(options, classes)
-    task = classification_task(
-        model, data, options.batch_size or BATCH_SIZES.get(options.data, 128)
-    )
+    batch_size = options.batch_size
+    if batch_size is None:
+        batch_size = BATCH_SIZES.get(options.data, 128)
+    task = classification_task(model, data, batch_size)
     # Said, not timed: the same command gives the same figures.
     strategy = "vmap" if options.model == "mlp" else "map"
     return Problem(task, {"data": options.data, "model": words, **_sizes(task)}, strategy)
@@ -122,7 +124,25 @@ def _file(what: str, name: str, path: str) -> types.ModuleType:
         raise ValueError(f"{what} {name}: there is no file {path}")
     if str(file.parent) not in sys.path:
         sys.path.insert(0, str(file.parent))
-    return importlib.import_module(file.stem)
+    # A name that is taken already, by a package or by a file of another folder, is not taken over.
+    called = file.stem
+    for called in (file.stem, f"{file.stem}_{zlib.crc32(bytes(file)):x}"):
+        known = sys.modules.get(called)
+        if known is None:
+            break
+        if getattr(known, "__file__", None) == str(file):
+            return known
+    spec = importlib.util.spec_from_file_location(called, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[called] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[called]
+        raise
+    return module
 
 
 def _own_task(name: str) -> Task:

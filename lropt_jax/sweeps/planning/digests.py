@@ -164,7 +164,8 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 @functools.cache
-def _library_roots() -> tuple[Path, ...]:
+def library_roots() -> tuple[Path, ...]:
+    """Where Python and installed packages lie."""
     paths = {sysconfig.get_paths()[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")}
     return tuple(Path(p).resolve() for p in {*paths, *site.getsitepackages()})
 
@@ -191,4 +192,4 @@ def _is_library(module_name: str) -> bool:
     if file is None:
         return False
     path = Path(file).resolve()
-    return any(root in path.parents for root in _library_roots())
+    return any(root in path.parents for root in library_roots())

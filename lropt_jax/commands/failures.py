@@ -1,0 +1,68 @@
+"""How a command ends that does not end well: a mistake in one line; where a person's own code
+raised, with its traceback, from that code on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from lropt_jax.sweeps.planning.digests import library_roots
+
+OURS = Path(__file__).resolve().parents[1]
+# What a user can cause, and what says so in words; anything else is a fault of ours.
+MISTAKES = (ValueError, KeyError, TypeError, ImportError, OSError)
+
+
+def told(error: Exception) -> bool:
+    """Says on standard error what went wrong.
+
+    Returns:
+      Whether there was anything to say to a user; an error of our own is not theirs to read.
+    """
+    traced = _from_users_code(traceback.TracebackException.from_exception(error))
+    if traced is None and not isinstance(error, MISTAKES):
+        return False
+    if traced is not None:
+        print("".join(traced.format()), end="", file=sys.stderr)
+    print(f"lropt: error: {_words(error)}", file=sys.stderr)
+    return True
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])  # str() of it has quotes around
+    return str(error) or type(error).__name__
+
+
+def _from_users_code(
+    traced: traceback.TracebackException | None,
+) -> traceback.TracebackException | None:
+    """What came out of a user's file, without what led there and without frames of ours and of
+    JAX; None where nothing did."""
+    if traced is None:
+        return None
+    before = _from_users_code(traced.__cause__)
+    meanwhile = None if traced.__suppress_context__ else _from_users_code(traced.__context__)
+    frames = [frame for frame in traced.stack if not _internal(frame.filename)]
+    own = [i for i, frame in enumerate(frames) if _users(frame.filename)]
+    # Of a file that cannot be read as Python there is no frame.
+    if not own and not _users(getattr(traced, "filename", None) or ""):
+        return before or meanwhile
+    traced.stack = traceback.StackSummary.from_list(frames[own[0] :] if own else [])
+    traced.__cause__, traced.__context__ = before, meanwhile
+    traced.__notes__ = []
+    return traced
+
+
+def _users(file: str) -> bool:
+    """Whether a file is a user's own: neither ours nor an installed package's."""
+    if not file or file.startswith("<"):
+        return False
+    folders = Path(file).resolve().parents
+    return OURS not in folders and not any(root in folders for root in library_roots())
+
+
+def _internal(file: str) -> bool:
+    return OURS in Path(file).resolve().parents or f"{os.sep}jax{os.sep}_src{os.sep}" in file
