@@ -7,6 +7,7 @@ import pytest
 
 from lropt_jax import RangeTest
 from lropt_jax.range_tests import smoothing
+from lropt_jax.range_tests.divergence import diverged_at
 
 RATES = np.geomspace(1e-7, 10.0, 100)
 X = np.log10(RATES)
@@ -92,11 +93,21 @@ def test_too_few_rungs_have_no_suggestion():
     assert all("too few rungs: 9" in reason for reason in test.reasons.values())
 
 
-def test_everything_diverged_has_no_suggestion():
-    test = made(np.full(100, np.nan))
+@pytest.mark.parametrize(("split", "words"), [("train", "before any"), ("valid", "after the")])
+def test_a_loss_that_is_never_finite_says_since_when(split, words):
+    """A lower rate would not help: at the first rung of "train" no update has been made."""
+    test = made(np.full(100, np.nan), split=split)
     assert (test.diverged_at == 0).all()
     assert set(test.suggestions.values()) == {None}
-    assert all("diverged at the first rung" in reason for reason in test.reasons.values())
+    assert all(f"not finite {words}" in reason for reason in test.reasons.values())
+    assert "start lower" not in str(test)
+
+
+def test_the_first_update_that_is_not_finite_is_a_divergence():
+    curve = np.r_[2.0, np.full(99, np.nan)]
+    test = made(curve)
+    assert (test.diverged_at == 1).all()
+    assert all("too few rungs: 1 before training diverged" in r for r in test.reasons.values())
 
 
 def test_early_divergence_leaves_too_few_rungs():
@@ -105,10 +116,13 @@ def test_early_divergence_leaves_too_few_rungs():
 
 
 def test_a_minimum_at_the_end_is_censored():
+    """Where the loss would be lowest is unknown; where it fell fastest so far is not."""
     still_falling = 3 - 2 / (1 + np.exp(-(X - 1.5) / 0.5))
     test = made(still_falling, 0.01)
-    assert set(test.suggestions.values()) == {None}
-    assert all("extend" in reason for reason in test.reasons.values())
+    assert 5 < test.suggestions["steepest"].value < 10
+    for rule in ("valley", "minimum", "slide", "knee"):
+        assert test.suggestions[rule] is None
+        assert "extend" in test.reasons[rule]
 
 
 def test_levelled_out_at_the_end_leaves_only_the_steepest():
@@ -141,34 +155,59 @@ def test_suggestions_do_not_depend_on_the_losss_origin_or_scale(offset, scale):
 @pytest.mark.parametrize("offset", [0.0, -1.0, -5.0])
 def test_divergence_is_sign_safe_and_says_where(offset):
     losses = np.r_[np.full(50, 1.0), np.full(20, 0.5), np.full(30, 100.0)] + offset
-    assert smoothing.diverged_at(losses, 4.0) == 70
+    assert diverged_at(losses, 4.0) == 70
 
 
 def test_divergence_by_the_formula():
     best = np.r_[np.full(10, 2.5), np.full(10, 2.0)]
     for level, expected in ((7.9, -1), (8.1, 20)):
-        assert smoothing.diverged_at(np.r_[best, np.full(10, level)], 4.0) == expected
+        assert diverged_at(np.r_[best, np.full(10, level)], 4.0) == expected
     negative = np.r_[np.full(10, -1.0), np.full(10, -2.0)]  # -2 + 3 * 2 = 4
     for level, expected in ((3.9, -1), (4.1, 20)):
-        assert smoothing.diverged_at(np.r_[negative, np.full(10, level)], 4.0) == expected
+        assert diverged_at(np.r_[negative, np.full(10, level)], 4.0) == expected
 
 
 def test_non_finite_losses_diverge_at_once_and_a_single_bad_batch_does_not():
     losses = np.full((3, 50), 1.0)
     losses[0, 30], losses[1, 30], losses[2, 30:] = np.nan, 1e3, np.inf
-    assert smoothing.diverged_at(losses, 4.0).tolist() == [30, -1, 30]
+    assert diverged_at(losses, 4.0).tolist() == [30, -1, 30]
 
 
 def test_an_explosion_at_the_last_rung_is_seen():
     losses = np.full(50, 1.0)
     losses[-1] = 100.0
-    assert smoothing.diverged_at(losses, 4.0) == 49
+    assert diverged_at(losses, 4.0) == 49
+
+
+def test_one_bad_batch_at_the_last_rung_is_no_explosion():
+    losses = 1.0 + 0.1 * np.random.default_rng(0).normal(size=(200, 50))
+    losses[:, -1] += 0.5 * np.arange(200) / 200
+    assert (diverged_at(losses - 1.0, 4.0) == -1).all()
+
+
+def test_the_rungs_before_a_loss_that_is_not_finite_count():
+    inf, nan = np.inf, np.nan
+    for curve, expected in [
+        ([1, nan, 1, 1, 1, 1, 1], 1),
+        ([1, 2, nan, 1, 1, 1, 1], 2),
+        ([1, 1, 0.9, inf, 1, 1, 1], 3),
+        ([1, 1, 1, 1, 1e30, inf, inf], 4),  # the explosion before is part of the divergence
+        ([nan] * 7, 0),
+    ]:
+        assert diverged_at(np.array(curve, float), 4.0) == expected, curve
+
+
+def test_a_lane_that_returns_has_not_diverged():
+    """Waves of Adam at high rates, and a spike of a few batches."""
+    wave = np.r_[np.full(20, 1.0), np.full(20, 10.0), np.full(20, 1.5), np.full(20, 9.0)]
+    assert diverged_at(wave, 4.0) == 60
+    assert diverged_at(wave[:60], 4.0) == -1
 
 
 def test_a_loss_near_zero_may_wander_without_diverging():
     """Where the best loss is 1e-9, four times that is no explosion."""
     losses = np.r_[np.linspace(1, 1e-9, 50), np.full(50, 1e-3)]
-    assert smoothing.diverged_at(losses, 4.0) == -1
+    assert diverged_at(losses, 4.0) == -1
 
 
 def test_what_comes_after_the_divergence_changes_nothing():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.range_tests import smoothing
+from lropt_jax.range_tests import divergence, smoothing
 from lropt_jax.range_tests.reading import Suggestion, pool, read
 from lropt_jax.range_tests.rules import BOUNDS, RULES
 from lropt_jax.range_tests.summary import summary
@@ -54,10 +54,11 @@ class RangeTest:
     def diverged_at(self) -> Array:
         """The rung from which a lane no longer counts, (..., seeds); -1 where all count.
 
-        That is the first non-finite loss, or the first at which the running median of five
-        exceeds the best so far, b, by more than (k - 1) |b| (and by half of what was gained).
+        That is the first non-finite loss, or the first from which on the running median of five
+        stays above its minimum b by more than (k - 1) |b|, than the noise between batches
+        explains, and than a quarter of what was gained.
         """
-        return smoothing.diverged_at(self.losses, self.divergence)
+        return divergence.diverged_at(self.losses, self.divergence)
 
     @functools.cached_property
     def smoothed(self) -> Array:
@@ -187,7 +188,7 @@ class RangeTest:
 
     @functools.cached_property
     def _counted(self) -> Array:
-        return smoothing.counted(self.losses, self.diverged_at)
+        return divergence.counted(self.losses, self.diverged_at)
 
     @property
     def _bandwidth(self) -> float:
@@ -202,9 +203,8 @@ class RangeTest:
         shape = self.losses.shape[:-2]
         answers = {name: np.empty(shape, object) for name in (*RULES, *BOUNDS)}
         for place in np.ndindex(shape):
-            reading = read(
-                self.learning_rates, self.losses[place], self._counted[place], self._bandwidth
-            )
+            losses, counted = self.losses[place], self._counted[place]
+            reading = read(self.learning_rates, losses, counted, self._bandwidth, self.split)
             for name, rule in {**RULES, **BOUNDS}.items():
                 answers[name][place] = reading.ask(rule)
         return answers

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lropt_jax.range_tests import smoothing
+from lropt_jax.range_tests.evidence import Evidence, evidence
 from lropt_jax.range_tests.rules import Profile, Rule, answer
 
 Array = np.ndarray[Any, Any]
 
 RESAMPLES = 200
+SLOPES = 2.0  # times the bandwidth: a slope is three times as unsure as the same curve's height
 LEAST_SUPPORT = 0.5  # of the resamples must give a number
 
 
@@ -48,22 +50,39 @@ class Answer:
 
 
 @dataclasses.dataclass(frozen=True)
+class Curve:
+    """A curve with what is known of it.
+
+    Attributes:
+      profile: as the rules see it.
+      shortcoming: why no rule can answer, or None.
+    """
+
+    profile: Profile
+    shortcoming: str | None
+
+    def answer(self, rule: Rule) -> float | str:
+        return self.shortcoming or answer(rule, self.profile)
+
+
+@dataclasses.dataclass(frozen=True)
 class Reading:
     """The curves of one configuration as the rules see them.
 
     Attributes:
       pooled: over all seeds.
-      resampled: over each resample of the seeds; none with a single seed.
+      resampled: over each resample of the seeds; none with a single seed. That there is a fall,
+        and a rise after it, is asked of all seeds together, not of each resample.
       own: of each seed.
     """
 
-    pooled: Profile
+    pooled: Curve
     resampled: list[Profile]
-    own: list[Profile]
+    own: list[Curve]
 
     def ask(self, rule: Rule) -> Answer:
-        by_seed = np.array([_number(answer(rule, profile)) for profile in self.own])
-        value = answer(rule, self.pooled)
+        by_seed = np.array([_number(curve.answer(rule)) for curve in self.own])
+        value = self.pooled.answer(rule)
         if isinstance(value, str):
             return Answer(None, value, by_seed)
         if not self.resampled:
@@ -89,7 +108,9 @@ def pool(losses: Array, mask: Array) -> Array:
     return middle
 
 
-def read(learning_rates: Array, losses: Array, mask: Array, bandwidth: float) -> Reading:
+def read(
+    learning_rates: Array, losses: Array, mask: Array, bandwidth: float, split: str = "train"
+) -> Reading:
     """Reads the lanes of one configuration.
 
     Args:
@@ -97,6 +118,7 @@ def read(learning_rates: Array, losses: Array, mask: Array, bandwidth: float) ->
       losses: (seeds, steps).
       mask: the rungs that count, of the same shape.
       bandwidth: of the smoothing, in rungs.
+      split: what the losses are of, "train" or "valid".
     """
     seeds = len(losses)
     draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
@@ -104,14 +126,25 @@ def read(learning_rates: Array, losses: Array, mask: Array, bandwidth: float) ->
     curves = np.concatenate(
         [pool(losses, mask)[None], np.where(mask, losses, np.inf), resampled], axis=0
     )
-    profiles = _profiles(learning_rates, curves, bandwidth)
-    return Reading(profiles[0], profiles[1 + seeds :], profiles[1 : 1 + seeds])
+    pooled, *others = _profiles(learning_rates, curves, bandwidth)
+    found = evidence(losses, mask, pooled, split)
+    own = [
+        _curve(profile, evidence(losses[[s]], mask[[s]], profile, split))
+        for s, profile in enumerate(others[:seeds])
+    ]
+    turning = [dataclasses.replace(p, turns=found.turns) for p in others[seeds:]]
+    return Reading(_curve(pooled, found), turning, own)
+
+
+def _curve(profile: Profile, found: Evidence) -> Curve:
+    return Curve(dataclasses.replace(profile, turns=found.turns), found.shortcoming)
 
 
 def _profiles(learning_rates: Array, curves: Array, bandwidth: float) -> list[Profile]:
     """Curves (n, steps), infinite from where they do not count."""
     mask = np.isfinite(curves)
-    values, slopes = smoothing.local_lines(curves, mask, bandwidth)
+    values, _ = smoothing.local_lines(curves, mask, bandwidth)
+    _, slopes = smoothing.local_lines(curves, mask, SLOPES * bandwidth)
     errors = smoothing.standard_errors(curves, mask, bandwidth)
     x = np.log(learning_rates)
     per_log = slopes / np.gradient(x)

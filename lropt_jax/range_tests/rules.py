@@ -1,7 +1,9 @@
 r"""What a loss curve says: each rule a few lines, and a reason where there is no answer.
 
-Throughout $y(x)$ is the smoothed loss against $x = \log \eta$, its *bottom* the lowest rung, its
-*top* the highest rung before the bottom, and the *fall* the difference of the two.
+Throughout $y(x)$ is the smoothed loss against $x = \log \eta$. Its *bottom* is the lowest rung: of
+several local minima that noise cannot tell apart the one at the lowest rate. Its *level* is the
+loss before the descent: of the rungs before the bottom, the median of those that noise cannot tell
+from the highest, the *top*. The *fall* is the difference of level and bottom.
 """
 
 from __future__ import annotations
@@ -17,9 +19,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 FEWEST = 10  # rungs, below which a curve has no shape
-SIGNIFICANT = 5.0  # standard errors; the range of a hundred rungs of noise seldom reaches 4
-SEEN_RISE = 2.0  # standard errors, enough where one question is asked
-ROUNDING = 1e-5  # of the loss: what float32 sums leave
+ALIKE = 2.0  # standard errors, within which two rungs are not told apart
 PLATEAU = 0.25  # of the descent's length must be seen before it
 TRIM = 0.1  # of the fall, at either end of the descent
 DECADE = math.log(10.0)
@@ -40,6 +40,7 @@ class Profile:
       slope: dy/dx.
       error: the standard error of `y`.
       rungs: of the whole ladder; fewer counted ones mean that training diverged.
+      turns: whether the loss is known to rise after its bottom; `diverged` says so too.
     """
 
     x: Array
@@ -47,6 +48,7 @@ class Profile:
     slope: Array
     error: Array
     rungs: int
+    turns: bool = False
 
     @property
     def diverged(self) -> bool:
@@ -54,82 +56,77 @@ class Profile:
 
     @functools.cached_property
     def bottom(self) -> int:
-        return int(np.argmin(self.y))
+        lowest = int(np.argmin(self.y))
+        padded = np.pad(self.y, 1, constant_values=np.inf)
+        local = (self.y <= padded[:-2]) & (self.y <= padded[2:])
+        near = self.y <= self.y[lowest] + ALIKE * self.error[lowest]
+        return int(np.argmax(local & near))
 
     @functools.cached_property
     def top(self) -> int:
         return int(np.argmax(self.y[: self.bottom + 1]))
 
+    @functools.cached_property
+    def level(self) -> float:
+        before = slice(None, self.bottom + 1)
+        return float(np.median(self.y[before][self._alike(self.top)[before]]))
+
     @property
     def fall(self) -> float:
-        return float(self.y[self.top] - self.y[self.bottom])
-
-    @functools.cached_property
-    def shortcoming(self) -> str | None:
-        """Why no rule can answer, or None."""
-        if len(self.x) == 0:
-            return "training diverged at the first rung: start lower"
-        if len(self.x) < FEWEST:
-            when = f" before training diverged at {self._rate(-1):.2g}" if self.diverged else ""
-            return f"too few rungs: {len(self.x)}{when}, at least {FEWEST} are needed"
-        if self._differ(self.top, self.bottom, SIGNIFICANT):
-            return None
-        if self.diverged or self._differ(int(np.argmax(self.y)), self.bottom, SIGNIFICANT):
-            return "the loss only rises: start lower"
-        return (
-            f"the loss is flat: it falls by {self.fall:.2g}, "
-            f"not more than chance ({SIGNIFICANT:g} standard errors)"
-        )
+        return self.level - float(self.y[self.bottom])
 
     @property
-    def turns(self) -> bool:
-        """Whether the loss is seen to rise after its bottom, or to diverge."""
-        highest = self.bottom + int(np.argmax(self.y[self.bottom :]))
-        return self.diverged or self._differ(highest, self.bottom, SEEN_RISE)
+    def rise(self) -> int:
+        """The last rung that noise cannot tell from the lowest; from it on the loss rises."""
+        return int(np.flatnonzero(self._alike(int(np.argmin(self.y)))).max())
 
-    def _differ(self, high: int, low: int, errors: float) -> bool:
-        """Whether two rungs differ by more than so many standard errors, and than rounding."""
-        difference = self.y[high] - self.y[low]
-        chance = errors * math.hypot(self.error[high], self.error[low])
-        return bool(difference > max(chance, ROUNDING * float(np.abs(self.y).max())))
+    def rate(self, rung: int) -> float:
+        return math.exp(self.x[rung])
 
     def descent(self) -> tuple[int, int]:
         """The rungs between which the loss falls, 10% of the fall left out at either end."""
-        self.require_turn()
+        if not self.fall > 0:
+            raise Unfounded("the loss does not fall")
         floor = self.y[self.bottom]
-        begin = self.top + int(
-            np.flatnonzero(
-                self.y[self.top : self.bottom + 1] >= floor + (1 - TRIM) * self.fall
-            ).max()
-        )
-        end = begin + int(np.argmax(self.y[begin : self.bottom + 1] <= floor + TRIM * self.fall))
+        before = self.y[: self.bottom + 1]
+        begin = int(np.flatnonzero(before >= floor + (1 - TRIM) * self.fall).max())
+        end = begin + int(np.argmax(before[begin:] <= floor + TRIM * self.fall))
+        return begin, end
+
+    def whole_descent(self) -> tuple[int, int]:
+        """The descent, where its beginning and its end are seen."""
+        self.require_turn()
+        begin, end = self.descent()
         if self.x[begin] - self.x[0] < PLATEAU * (self.x[end] - self.x[begin]):
             raise Unfounded("no plateau is seen before the descent: start lower")
         return begin, end
 
     def require_turn(self) -> None:
-        if not self.turns:
+        if not (self.turns or self.diverged):
             raise Unfounded(
-                f"the loss is lowest at the end of the ladder, {self._rate(-1):.2g}, "
-                "and does not rise: extend it"
+                f"the loss is lowest near the end of the ladder, {self.rate(-1):.2g}, "
+                "and is not seen to rise: extend it"
             )
 
-    def _rate(self, rung: int) -> float:
-        return math.exp(self.x[rung])
+    def _alike(self, rung: int) -> Array:
+        """Which rungs noise cannot tell from this one."""
+        chance = ALIKE * np.hypot(self.error, self.error[rung])
+        alike: Array = np.abs(self.y - self.y[rung]) <= chance
+        return alike
 
 
 def steepest(curve: Profile) -> float:
-    r"""The rate of the steepest descent: $\arg\min_x\, dy/dx$ between top and bottom.
+    r"""The rate of the steepest descent: $\arg\min_x\, dy/dx$ in the descent.
 
     Smith 2015 (arXiv:1506.01186) reads the useful rates off the falling part of the curve; the
     steepest point as a suggestion comes from fastai (Howard and Gugger 2020, arXiv:2002.04688).
+    It is the one rule that needs no rise after the descent.
     """
-    rung = curve.top + int(np.argmin(curve.slope[curve.top : curve.bottom + 1]))
+    begin, end = curve.descent()
+    rung = begin + int(np.argmin(curve.slope[begin : end + 1]))
     if rung == 0:
         raise Unfounded("the descent is steepest at the first rung: start lower")
-    if rung == curve.rungs - 1:
-        raise Unfounded("the descent is steepest at the end of the ladder: extend it")
-    return math.exp(curve.x[rung])
+    return curve.rate(rung)
 
 
 def valley(curve: Profile) -> float:
@@ -138,7 +135,7 @@ def valley(curve: Profile) -> float:
     After the rule of this name in fastai and ArcGIS, which takes the middle of the longest
     decreasing subsequence; heights instead of counts make it indifferent to noise on the plateau.
     """
-    begin, end = curve.descent()
+    begin, end = curve.whole_descent()
     return math.exp((curve.x[begin] + curve.x[end]) / 2)
 
 
@@ -185,12 +182,12 @@ def knee(curve: Profile) -> float:
     Ours. A rate that already gains no more lies just above it, and training that decays its rate
     wants to begin near there.
     """
-    return math.exp(curve.x[curve.descent()[1]])
+    return curve.rate(curve.whole_descent()[1])
 
 
 def onset(curve: Profile) -> float:
     """The beginning of the descent: the last rate with less than a tenth of the fall done."""
-    return math.exp(curve.x[curve.descent()[0]])
+    return curve.rate(curve.whole_descent()[0])
 
 
 Rule = Callable[[Profile], float]
@@ -206,8 +203,8 @@ BOUNDS: Mapping[str, Rule] = {"base": onset, "peak": knee}
 
 def answer(rule: Rule, curve: Profile) -> float | str:
     """A rule's learning rate, or the reason why there is none."""
-    if curve.shortcoming is not None:
-        return curve.shortcoming
+    if len(curve.x) < FEWEST:
+        return f"only {len(curve.x)} rungs count, at least {FEWEST} are needed"
     try:
         return rule(curve)
     except Unfounded as reason:

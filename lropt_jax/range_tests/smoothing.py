@@ -1,4 +1,4 @@
-"""Which rungs of a loss curve count, and the smooth curve through them. Plain NumPy."""
+"""The smooth curve through losses, and how sure it is. Plain NumPy."""
 
 from __future__ import annotations
 
@@ -7,41 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from lropt_jax.range_tests.noise import scatter
+
 Array = np.ndarray[Any, Any]
 
-MEDIAN_WINDOW = 5  # rungs: one or two bad batches are no divergence
 NEAR = 2.0  # bandwidths, within which a smoothed value lies between the losses
-
-
-def diverged_at(losses: Array, factor: float) -> Array:
-    r"""The first rung of each curve that no longer counts, or -1 where all count.
-
-    With $m$ the running median of five rungs and $b_i = \min_{j \le i} m_j$, a curve diverges at
-    the first rung whose loss is not finite, or where
-
-    $$m_i > b_i + \max\bigl((k - 1)\,|b_i|,\ (m_0 - b_i) / 2\bigr),$$
-
-    which for positive losses is $m_i > k\,b_i$, and holds its meaning for negative ones. The
-    second term matters where the best loss is close to zero and $|b_i|$ is no measure of scale.
-
-    Args:
-      losses: (..., rungs).
-      factor: k > 1.
-    """
-    finite = np.isfinite(losses)
-    median = _running_median(np.where(finite, losses, np.inf))
-    best = np.minimum.accumulate(median, axis=-1)
-    with np.errstate(invalid="ignore"):
-        allowed = np.maximum((factor - 1) * np.abs(best), (median[..., :1] - best) / 2)
-        bad = ~finite | (median > best + allowed)
-    return np.where(bad.any(axis=-1), bad.argmax(axis=-1), -1)
-
-
-def counted(losses: Array, ends: Array) -> Array:
-    """Which rungs count: those before each curve's end (-1: all), a mask like `losses`."""
-    rungs = losses.shape[-1]
-    mask: Array = np.arange(rungs) < np.where(ends < 0, rungs, ends)[..., None]
-    return mask
 
 
 def local_lines(losses: Array, mask: Array, bandwidth: float) -> tuple[Array, Array]:
@@ -77,18 +47,8 @@ def local_lines(losses: Array, mask: Array, bandwidth: float) -> tuple[Array, Ar
 
 
 def standard_errors(losses: Array, mask: Array, bandwidth: float) -> Array:
-    """The standard error of each smoothed value that the scatter from batch to batch causes.
-
-    The scatter is taken from the differences of neighbouring rungs, robustly (the median of their
-    sizes), and assumed independent from rung to rung.
-    """
-    steps = np.where(
-        mask[..., 1:] & mask[..., :-1], np.abs(np.diff(np.where(mask, losses, 0))), np.nan
-    )
-    some = np.isfinite(steps).any(axis=-1)
-    scatter = np.zeros(some.shape)
-    scatter[some] = 1.4826 / math.sqrt(2) * np.nanmedian(steps[some], axis=-1)
-    return scatter[..., None] * _weight_norms(mask, bandwidth)
+    """The standard error of each smoothed value that the noise from batch to batch causes."""
+    return scatter(losses, mask) * _weight_norms(mask, bandwidth)
 
 
 def _weight_norms(mask: Array, bandwidth: float) -> Array:
@@ -118,11 +78,6 @@ def _between_neighbours(smooth: Array, losses: Array, mask: Array, bandwidth: fl
     low = _windows(np.where(mask, losses, np.inf), half).min(axis=-1)
     high = _windows(np.where(mask, losses, -np.inf), half).max(axis=-1)
     return np.clip(smooth, low, high)
-
-
-def _running_median(losses: Array) -> Array:
-    median: Array = np.sort(_windows(losses, MEDIAN_WINDOW // 2), axis=-1)[..., MEDIAN_WINDOW // 2]
-    return median
 
 
 def _windows(losses: Array, half: int) -> Array:
