@@ -110,3 +110,9 @@ def test_no_module_bears_the_name_of_a_public_function():
     # A subcommand's module is named after the command.
     commands = {p.stem for p in (ROOT / "commands").glob("*.py")}
     assert public & (modules - commands) == set()
+
+
+def test_the_drawing_of_the_house_is_up_to_date():
+    from tests import house
+
+    assert house.written() == house.picture(), "python -m tests.house draws it anew"
