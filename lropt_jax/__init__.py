@@ -4,11 +4,13 @@ import typing as _typing
 
 from lropt_jax.comparisons.comparison import Comparison as Comparison
 from lropt_jax.comparisons.protocol import compare as compare
+from lropt_jax.hyperparameters.access import hyperparams as hyperparams
+from lropt_jax.hyperparameters.access import observe as observe
+from lropt_jax.hyperparameters.access import set_hyperparams as set_hyperparams
 from lropt_jax.hyperparameters.building import tunable as tunable
+from lropt_jax.hyperparameters.evaluation import evaluation_params as evaluation_params
+from lropt_jax.hyperparameters.evaluation import register_evaluation as register_evaluation
 from lropt_jax.hyperparameters.state import TunableState as TunableState
-from lropt_jax.hyperparameters.state import hyperparams as hyperparams
-from lropt_jax.hyperparameters.state import observe as observe
-from lropt_jax.hyperparameters.state import set_hyperparams as set_hyperparams
 from lropt_jax.optimizers import OPTIMIZERS as OPTIMIZERS
 from lropt_jax.optimizers import adabelief as adabelief
 from lropt_jax.optimizers import adadelta as adadelta

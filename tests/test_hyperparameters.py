@@ -309,11 +309,9 @@ def test_found_anywhere_inside_a_chain():
 
 
 @pytest.mark.parametrize("reader", [hyperparams, set_hyperparams, lambda s: observe(s, 1.0)])
-def test_none_or_several_are_named(reader):
+def test_none_is_said(reader):
     with pytest.raises(ValueError, match="no tunable optimizer"):
         reader(optax.adam(0.1).init(P))
-    with pytest.raises(ValueError, match="2 tunable optimizers"):
-        reader(optax.chain(sgd(0.1), adam(0.1)).init(P))
 
 
 # Populations.

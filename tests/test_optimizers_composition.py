@@ -129,7 +129,7 @@ def test_schedule_free_and_inject_hyperparams(name):
 def test_each_part_of_a_chain_is_adjusted_by_itself():
     tx = optax.multi_transform({"w": sgd(0.5), "b": sgd(0.25)}, {"w": "w", "b": "b"})
     state = tx.init(PARAMS)
-    with pytest.raises(ValueError, match="2 tunable optimizers"):
+    with pytest.raises(KeyError, match="labels are 'b', 'w'"):
         set_hyperparams(state, learning_rate=1.0)
     inner = set_hyperparams(state.inner_states["w"], learning_rate=1.0)
     state = state._replace(inner_states=state.inner_states | {"w": inner})

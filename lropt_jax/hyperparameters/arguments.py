@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import types
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,8 +53,25 @@ def is_data(name: str, value: Any, parameter: inspect.Parameter, allowed: Allowe
     if callable(value):
         return not (isinstance(value, type) or callable(default))
     if isinstance(value, (int, np.integer)) and is_number(value):
-        return parameter.annotation not in (int, "int", bool, "bool")
+        return not (_says_int(parameter.annotation) or _is_structure(parameter))
     return is_number(value)
+
+
+def is_count(value: Any, parameter: inspect.Parameter) -> bool:
+    """Whether an int stands where the default is one: data where the factory can take it so."""
+    return isinstance(value, (int, np.integer)) and isinstance(parameter.default, int)
+
+
+def _says_int(annotation: Any) -> bool:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return set(typing.get_args(annotation)) == {int, type(None)}
+    return annotation in (int, "int", "int | None", "Optional[int]")
+
+
+def _is_structure(parameter: inspect.Parameter) -> bool:
+    """An int, or a bool, in a factory that is annotated: how many, not how much."""
+    annotated = parameter.annotation is not inspect.Parameter.empty
+    return annotated and isinstance(parameter.default, int)
 
 
 def constraint_of(parameter: inspect.Parameter, allowed: Allowed) -> Constraint:
@@ -73,8 +92,9 @@ def as_data(name: str, value: Any, parameter: inspect.Parameter) -> Any:
         return from_callable(value)
     if np.ndim(value):
         raise ValueError(f"{name} must be a scalar, got shape {np.shape(value)}; vmap over it")
-    counts = is_number(parameter.default) and isinstance(parameter.default, int)
-    if not counts and jnp.issubdtype(jnp.result_type(value), jnp.integer):
+    if not isinstance(parameter.default, int) and jnp.issubdtype(
+        jnp.result_type(value), jnp.integer
+    ):
         concrete = isinstance(value, (int, np.number))
         return float(value) if concrete else value.astype(float_type())
     return value

@@ -14,15 +14,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lropt_jax.hyperparameters.arguments import as_data, constraint_of, is_data, kinds_of
+from lropt_jax.hyperparameters.arguments import as_data, constraint_of, is_count, is_data, kinds_of
 from lropt_jax.hyperparameters.numbers import Factory, Numbers, stored
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes, resumed
+from lropt_jax.hyperparameters.trials import NotData, explained, try_building
 from lropt_jax.schedules.arguments import bound_arguments
-from lropt_jax.schedules.base import Schedule, value_at
+from lropt_jax.schedules.base import Schedule, injected, value_at
 from lropt_jax.validation import requirements
 
 P = ParamSpec("P")
-PLAIN = (bool, int, float, str, type(None))  # static arguments that a state can be compared by
+Plain = Callable[[Mapping[str, Any]], optax.GradientTransformationExtraArgs]  # of its numbers
+
+SIMPLE = (bool, int, float, str, type(None))  # static arguments that a state can be compared by
 
 
 @dataclasses.dataclass
@@ -103,78 +106,109 @@ def tunable(
             for k, v in arguments.items()
             if k not in static and is_data(k, v, parameters[k], kinds[k])
         }
-        fixed = {k: v for k, v in arguments.items() if k not in data and isinstance(v, PLAIN)}
-        constraints = {k: constraint_of(parameters[k], kinds[k]) for k in data}
-        about = Factory(name, constraints, requirements(factory), fixed)
-        for k, v in data.items():
-            about.check(k, v)
-        about.check_together({**arguments, **data})
-        numbers = Numbers(data, about)
 
         def plain(values: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
             given = inspect.BoundArguments(signature, {**arguments, **values})
             return optax.with_extra_args_support(factory(*given.args, **given.kwargs))
 
+        about = Factory(
+            name,
+            {k: constraint_of(parameters[k], kinds[k]) for k in data},
+            requirements(factory),
+            {k: v for k, v in arguments.items() if k not in data and isinstance(v, SIMPLE)},
+        )
+        for k, v in data.items():
+            about.check(k, v)
+        about.check_together({**arguments, **data})
         outer = _outer.get()
         if outer is not None:
-            return plain({k: outer.value(v) for k, v in numbers.items()})
+            return plain({k: outer.value(v) for k, v in data.items()})
+        if injected():
+            return _owned_by_optax(plain, data)
+        given = {k: v if callable(v) else arguments[k] for k, v in data.items()}
         if not declared:
-            _try(plain, numbers)
-        return _tunable_transformation(plain, numbers)
+            try:
+                try_building(factory, functools.partial(_built, plain), given)
+            except NotData as error:
+                if not all(is_count(arguments[k], parameters[k]) for k in error.names):
+                    raise
+                return tunable(factory, [*static, *error.names])(*args, **kwargs)
+        return _tunable_transformation(plain, Numbers(data, about), given)
 
     build.tunable_of = factory  # type: ignore[attr-defined]
     return build
 
 
-def _tunable_transformation(
-    plain: Callable[[Mapping[str, Any]], optax.GradientTransformationExtraArgs],
-    numbers: Numbers,
-) -> optax.GradientTransformationExtraArgs:
-    def at(building: _Building, values: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
-        with _called_by(building):
-            return plain({name: value_at(v, building.count) for name, v in values.items()})
+def _built(
+    plain: Plain, values: Mapping[str, Any], count: Any, kept: Sequence[Schedule] | None = None
+) -> tuple[optax.GradientTransformationExtraArgs, tuple[Schedule, ...]]:
+    """The transformation at a count, and the schedules that observe which were used for it."""
+    building = _Building(count, kept)
+    with _called_by(building):
+        tx = plain({name: value_at(value, count) for name, value in values.items()})
+    return tx, tuple(building.used)
 
+
+def _tunable_transformation(
+    plain: Plain, numbers: Numbers, given: Mapping[str, Any]
+) -> optax.GradientTransformationExtraArgs:
     def init(params: optax.Params) -> TunableState:
-        building = _Building(jnp.zeros((), jnp.int32))
-        kept = stored(numbers)
-        inner = jax.tree.map(_strong, at(building, kept).init(params))
-        if building.used:
-            inner = FeedbackState(stored(tuple(building.used)), inner)
-        return TunableState(building.count, kept, inner)
+        with explained(lambda values, count: _built(plain, values, count)[0].init(params), given):
+            count, kept = jnp.zeros((), jnp.int32), stored(numbers)
+            tx, used = _built(plain, kept, count)
+            inner = _owned(tx.init(params), params)
+        if used:
+            inner = FeedbackState(stored(used), inner)
+        return TunableState(count, kept, inner)
 
     def update(
         updates: optax.Updates, state: TunableState, params: Any = None, **extra: Any
     ) -> tuple[optax.Updates, TunableState]:
+        _check_precision(state.hyperparams, "cast the moments alone: optax.tree.map_params")
         kept, inner = None, state.inner_state
         if isinstance(inner, FeedbackState):
             kept, inner = inner
-        building = _Building(state.count, kept)
-        tx = at(building, state.hyperparams)
-        like = updates if params is None else params
-        new_updates, new_inner = tx.update(updates, inner, params, **extra)
+
+        def use(values: Mapping[str, Any], count: Any) -> Any:
+            tx, used = _built(plain, values, count, kept)
+            return *tx.update(updates, inner, params, **extra), used
+
+        with explained(use, given):
+            new_updates, new_inner, used = use(state.hyperparams, state.count)
         new_inner = _cast_like(new_inner, inner)
-        values, used = state.hyperparams, tuple(building.used)
+        values = state.hyperparams
         if extra.get("value") is not None:
             values, used = observed((values, used), extra["value"])
         if kept is not None:
             new_inner = FeedbackState(_cast_like(used, kept), new_inner)
+        like = updates if params is None else params
         count = optax.safe_increment(state.count)
         return _cast_like(new_updates, like), TunableState(count, values, new_inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _try(
-    plain: Callable[[Mapping[str, Any]], optax.GradientTransformationExtraArgs],
-    numbers: Numbers,
-) -> None:
-    """Builds the transformation once, so that what it is made of refuses a number at once."""
+def _owned_by_optax(
+    plain: Plain, numbers: Mapping[str, Any]
+) -> optax.GradientTransformationExtraArgs:
+    """Under `optax.inject_hyperparams`, which builds anew at each update and owns the numbers."""
+    for name, value in numbers.items():
+        if isinstance(value, Schedule):
+            raise ValueError(
+                f"{name} must be a number under optax.inject_hyperparams, got {value!r}: leave "
+                "inject_hyperparams out, the numbers of this optimizer are data already"
+            )
+        _check_precision({name: value}, "pass hyperparam_dtype=jnp.float32")
+    tx = plain(numbers)
 
-    def make(count: Any) -> None:
-        with _called_by(_Building(count)):
-            plain({name: value_at(value, count) for name, value in numbers.items()})
+    def update(
+        updates: optax.Updates, state: Any, params: Any = None, **extra: Any
+    ) -> tuple[optax.Updates, Any]:
+        new_updates, new_state = tx.update(updates, state, params, **extra)
+        like = updates if params is None else params
+        return _cast_like(new_updates, like), _cast_like(new_state, state)
 
-    jax.eval_shape(make, jax.ShapeDtypeStruct((), jnp.int32))  # type: ignore[no-untyped-call]
+    return optax.GradientTransformationExtraArgs(lambda p: _owned(tx.init(p), p), update)
 
 
 @contextlib.contextmanager
@@ -186,18 +220,46 @@ def _called_by(building: _Building) -> Iterator[None]:
         _outer.reset(token)
 
 
-def _strong(x: Any) -> Any:
-    if isinstance(x, jax.Array) and not x.weak_type:
+def _check_precision(numbers: Mapping[str, Any], instead: str) -> None:
+    for name, number in numbers.items():
+        for leaf in jax.tree.leaves(number):
+            dtype = jnp.result_type(leaf)
+            if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4:
+                raise ValueError(
+                    f"{name} is kept in {dtype.name}, which rounds 0.999 to 1: numbers need "
+                    f"float32 or more; {instead}"
+                )
+
+
+def _owned(state: Any, params: Any) -> Any:
+    """An inner state of strongly typed arrays none of which is another, or one of the params.
+
+    So that it can be donated.
+    """
+    known = {id(x) for x in jax.tree.leaves(params)}
+
+    def own(x: Any) -> Any:
+        if _is_extended(x):
+            x = jax.random.clone(x) if id(x) in known else x  # type: ignore[no-untyped-call]
+        elif not isinstance(x, jax.Array) or x.weak_type or id(x) in known:
+            x = jnp.array(x, jnp.result_type(x), copy=True)
+        known.add(id(x))
         return x
-    return jax.lax.convert_element_type(x, jnp.result_type(x))
+
+    return jax.tree.map(own, state)
+
+
+def _is_extended(x: Any) -> bool:
+    """Whether these are no numbers: typed random keys."""
+    return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jax.dtypes.extended)
 
 
 def _cast_like(tree: Any, like: Any) -> Any:
     """`tree` with the dtypes of `like`, strongly typed; a missing leaf stays missing."""
 
     def cast(x: Any, y: Any) -> Any:
-        if x is None:
-            return None
+        if x is None or _is_extended(x):
+            return x
         dtype = jnp.result_type(y)
         if isinstance(x, jax.Array) and x.dtype == dtype and not x.weak_type:
             return x

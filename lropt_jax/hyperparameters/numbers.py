@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -34,14 +35,19 @@ class Factory:
     requirements: tuple[Callable[..., None], ...] = ()
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def check(self, name: str, value: Any) -> None:
+    def check(self, name: str, value: Any, argument: str | None = None) -> None:
         """Raises `ValueError` for a concrete number that this hyperparameter may not be.
 
         Neither may it become one when it is stored: 1 - 1e-9 is 1 in float32.
+
+        Args:
+          name: what the error calls it.
+          value: the number, or a schedule, which is not checked.
+          argument: its name, where the error calls it otherwise.
         """
         if isinstance(value, Schedule):
             return
-        constraint = self.constraints.get(name, not_nan)
+        constraint = self.constraints.get(argument or name, not_nan)
         constraint.check(name, value)
         if not isinstance(value, jax.core.Tracer):
             with np.errstate(over="ignore"):
@@ -117,35 +123,70 @@ def _register(serialization: Any) -> None:
     serialization.register_serialization_state(
         Numbers, to_state_dict, from_state_dict, override=True
     )
+    with contextlib.suppress(ImportError):  # typed random keys, as optax.noisy_sgd has
+        from jax._src.prng import PRNGKeyArray
+
+        serialization.register_serialization_state(
+            PRNGKeyArray,
+            jax.random.key_data,
+            lambda key, words: jax.random.wrap_key_data(words, impl=jax.random.key_impl(key)),
+            override=True,
+        )
 
 
-def stored(value: Any, shape: tuple[int, ...] = ()) -> Any:
-    """Numbers as strongly typed arrays, so that a state looks the same before and after a step."""
+def stored(value: Any, like: jax.Array | None = None) -> Any:
+    """Numbers as strongly typed arrays, so that a state looks the same before and after a step.
+
+    Args:
+      value: a tree of numbers.
+      like: an array of the state: of the shape of its population, and where it lies.
+    """
 
     def store(x: Any) -> jax.Array:
         integer = jnp.issubdtype(jnp.result_type(x), jnp.integer)
-        return cast(x, jnp.int32 if integer else float_type(), shape)
+        array = cast(
+            x, jnp.int32 if integer else float_type(), np.shape(like) if like is not None else ()
+        )
+        return array if like is None else beside(array, like)
 
     return jax.tree.map(store, value)
 
 
-def replaced(name: str, old: Any, new: Any, population: tuple[int, ...]) -> Any:
-    """`new` in the place of `old`: the same dtypes and shapes where the structure is the same."""
-    if jax.tree.structure(old) != jax.tree.structure(new):  # type: ignore[operator]
-        return stored(new, population)
+def replaced(name: str, old: Any, new: Any, like: jax.Array) -> Any:
+    """`new` in the place of `old`: the same dtypes and shapes where the structure is the same.
 
-    def like(o: jax.Array, n: Any) -> jax.Array:
+    Args:
+      name: what an error calls it.
+      old, new: a number, or a schedule.
+      like: an array of the state, as in `stored`.
+    """
+    if jax.tree.structure(old) != jax.tree.structure(new):  # type: ignore[operator]
+        return stored(new, like)
+
+    def replace(o: jax.Array, n: Any) -> jax.Array:
         try:
-            return cast(n, o.dtype, o.shape)
+            return beside(cast(n, o.dtype, o.shape), o)
         except ValueError:
             raise ValueError(
                 f"{name} must be a scalar or have the population's shape {o.shape}, "
                 f"got shape {np.shape(n)}"
             ) from None
 
-    return jax.tree.map(like, old, new)
+    return jax.tree.map(replace, old, new)
 
 
-def cast(value: Any, dtype: Any, shape: tuple[int, ...]) -> jax.Array:
-    """A number as a strongly typed array of this dtype, broadcast to this shape."""
-    return jnp.broadcast_to(jax.lax.convert_element_type(jnp.asarray(value), dtype), shape)
+def cast(value: Any, dtype: Any, shape: tuple[int, ...] = ()) -> jax.Array:
+    """A number as a strongly typed array of this dtype, broadcast to this shape.
+
+    A copy: a state that is donated must not take an array of its user's, or another number's,
+    with it. A copy of a tracer too, which may stand for one.
+    """
+    return jnp.broadcast_to(jnp.array(value, dtype, copy=True), shape)
+
+
+def beside(new: jax.Array, old: jax.Array) -> jax.Array:
+    """`new` where `old` lies: elsewhere it would be another input to a compiled step."""
+    if isinstance(old, jax.core.Tracer) or isinstance(new, jax.core.Tracer) or not old.committed:
+        return new
+    placed: jax.Array = jax.device_put(new, old.sharding)
+    return placed

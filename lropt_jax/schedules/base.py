@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import typing
 import uuid
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from lropt_jax.schedules import flax_support
 from lropt_jax.validation import is_number
@@ -97,6 +99,12 @@ class Schedule:
         return recipe
 
     def __call__(self, count: Any) -> jax.Array:
+        if self.observes and injected():
+            raise ValueError(
+                f"{self.name} would see nothing under optax.inject_hyperparams: the numbers of "
+                "lropt_jax's optimizers are data already, so leave it out (tunable(factory) makes "
+                "any other such)"
+            )
         count = jnp.asarray(count, float_type())
         if count.ndim:
             curve: jax.Array = jax.vmap(self)(count.reshape(-1))
@@ -215,6 +223,16 @@ class _Call:
 
     def __hash__(self) -> int:
         return hash(self.__name__)
+
+
+def injected() -> bool:
+    """Whether this happens on behalf of `optax.inject_hyperparams`, which builds at each update."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == optax.inject_hyperparams.__module__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def from_callable(function: Callable[[Any], Any]) -> Schedule:

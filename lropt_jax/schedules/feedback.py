@@ -11,9 +11,14 @@ from lropt_jax.schedules.constructor import feedback_schedule
 from lropt_jax.validation import Averaging, Finite, NonNegative
 
 
-def _start(init_value: Any, mode: str, **others: Any) -> dict[str, Any]:
+def _start(mode: str, **others: Any) -> dict[str, Any]:
     best = math.inf if mode == "min" else -math.inf
-    return {"value": init_value, "best": best, "bad": 0.0, "waiting": 0.0}
+    return {"cuts": 1.0, "best": best, "bad": 0.0, "waiting": 0.0}
+
+
+def _after(cuts: Any, init_value: Any, min_value: Any) -> Any:
+    """The value after cuts: as their product, so that it follows an `init_value` that is set."""
+    return jnp.where(cuts < 1, jnp.maximum(init_value * cuts, min_value), init_value)
 
 
 def _observe(
@@ -43,10 +48,10 @@ def _observe(
     bad = jnp.where(cooling, 0, bad)
 
     reduce = bad > patience
-    lower = jnp.maximum(state["value"] * factor, min_value)
-    change = reduce & (state["value"] - lower > eps)
+    now = _after(state["cuts"], init_value, min_value)
+    change = reduce & (now - jnp.maximum(now * factor, min_value) > eps)
     return {
-        "value": jnp.where(change, lower, state["value"]),
+        "cuts": jnp.where(change, state["cuts"] * factor, state["cuts"]),
         "best": jnp.where(better, value, state["best"]),
         "bad": jnp.where(reduce, 0, bad),
         "waiting": jnp.where(reduce, cooldown, waiting),
@@ -83,6 +88,7 @@ def reduce_on_plateau(
 
     The schedule changes when it observes, in `observe(state, value)` after an evaluation or
     `tx.update(..., value=v)`, not with the count; what it has seen is in the optimizer's state.
+    Where its `init_value` is set to another number, the cuts so far stay.
 
     Args:
       init_value: $\eta$ at the start.
@@ -108,4 +114,4 @@ def reduce_on_plateau(
       >>> float(hyperparams(state)["learning_rate"])
       0.5
     """
-    return state["value"]
+    return _after(state["cuts"], init_value, min_value)

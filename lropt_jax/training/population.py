@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import optax
 
-from lropt_jax.hyperparameters.state import observe
+from lropt_jax.hyperparameters.access import observe
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fingerprint import Fingerprint
 from lropt_jax.training.layout import Layout

@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.hyperparameters.state import wants_observation
+from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.schedules.base import float_type
 from lropt_jax.training.population import Population
 from lropt_jax.training.segment import BatchOrder, Feed, Lane

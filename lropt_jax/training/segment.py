@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.hyperparameters.state import set_hyperparams, wants_observation
+from lropt_jax.hyperparameters.access import set_hyperparams, wants_observation
 from lropt_jax.schedules.base import float_type
 from lropt_jax.tasks.task import summarized
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.hyperparameters.state import wants_observation
+from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.sweeps.planning.jobs import Job, Optimizer, compiled_in
 from lropt_jax.tasks.metrics import known_metric, names_of_metrics
 from lropt_jax.tasks.task import SPLITS, Task, check_task

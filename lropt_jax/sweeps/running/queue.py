@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lropt_jax.hyperparameters.state import set_hyperparams
+from lropt_jax.hyperparameters.access import set_hyperparams
 from lropt_jax.schedules.base import float_type
 from lropt_jax.sweeps.planning.groups import placed
 from lropt_jax.sweeps.planning.jobs import Job

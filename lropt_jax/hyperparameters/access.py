@@ -1,0 +1,194 @@
+"""Reading, setting and observing the hyperparameters that a state holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lropt_jax.hyperparameters.groups import (
+    Labelled,
+    factory_of,
+    labelled,
+    tunables,
+    with_tunables,
+)
+from lropt_jax.hyperparameters.numbers import Numbers, replaced
+from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes
+from lropt_jax.schedules.base import Schedule, float_type, from_callable, value_at
+from lropt_jax.validation import is_number
+
+
+def hyperparams(state: optax.OptState) -> dict[str, Any]:
+    """The value of each hyperparameter that the next update will use.
+
+    Args:
+      state: an optimizer's state with a `TunableState` in it, anywhere inside a chain. Where
+        there are several, the values are nested by label: those of `optax.partition`
+        (`multi_transform`), the names of `optax.named_chain`, and in another chain the names of
+        the factories ("adam", "adam_2"). For a population (a state with leading axes) the
+        values have those axes.
+
+    Raises:
+      ValueError: when the state holds no tunable optimizer.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> from lropt_jax import adam, cosine_decay, hyperparams, sgd
+      >>> state = adam(cosine_decay(0.5, 100)).init(jnp.ones(2))
+      >>> float(hyperparams(state)["learning_rate"])
+      0.5
+      >>> tx = optax.partition({"body": adam(0.25), "head": sgd(0.5)}, {"w": "body", "v": "head"})
+      >>> state = tx.init({"w": jnp.ones(2), "v": jnp.ones(2)})
+      >>> float(hyperparams(state)["head"]["learning_rate"])
+      0.5
+    """
+    found = tunables(state)
+
+    def values(which: Labelled) -> Any:
+        if isinstance(which, dict):
+            return {label: values(inner) for label, inner in which.items()}
+        return _over_population(_values, found[which].count)(*found[which][:2])
+
+    result: dict[str, Any] = values(labelled(state))
+    return result
+
+
+def set_hyperparams(
+    state: optax.OptState, groups: Mapping[Any, Any] | None = None, /, **new: Any
+) -> Any:
+    """The state with other hyperparameters; the next update uses them.
+
+    A number for a number, or a schedule of the same formula, keeps the state's structure and
+    dtypes, so nothing recompiles. Anything else (a schedule over a number) changes the
+    structure. A schedule is read at the state's count: one that is set in the middle of a run
+    is in its middle too, unless it is set as `starting_now(schedule, state)`.
+
+    Args:
+      state: an optimizer's state with a `TunableState` in it, anywhere inside a chain.
+      groups: where there are several, the numbers by name for each label (see `hyperparams`),
+        which may be anything; those that are named stay as they are but for these.
+      **new: numbers or schedules by name; or, where there are several optimizers, for each
+        label a mapping of them: `head={"learning_rate": 0.1}`. For a population, scalars or
+        arrays of its shape.
+
+    Raises:
+      KeyError: for an unknown name or label; it lists the known ones.
+      ValueError: for a concrete number out of range, or a state without a tunable optimizer.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> from lropt_jax import adam, hyperparams, set_hyperparams, sgd
+      >>> state = set_hyperparams(adam(0.5).init(jnp.ones(2)), learning_rate=0.25)
+      >>> float(hyperparams(state)["learning_rate"])
+      0.25
+      >>> tx = optax.partition({"body": adam(0.25), "head": sgd(0.5)}, {"w": "body", "v": "head"})
+      >>> state = tx.init({"w": jnp.ones(2), "v": jnp.ones(2)})
+      >>> state = set_hyperparams(state, head={"learning_rate": 0.125})
+      >>> [float(numbers["learning_rate"]) for numbers in hyperparams(state).values()]
+      [0.25, 0.125]
+    """
+    found = tunables(state)
+
+    def put(which: Labelled, values: Mapping[Any, Any], label: str) -> None:
+        if not isinstance(which, dict):
+            found[which] = _with_numbers(found[which], values, label)
+            return
+        for key, inner in values.items():
+            if key not in which:
+                known = ", ".join(map(repr, which))
+                raise KeyError(
+                    f"{label}this state holds several optimizers, and none of them is called "
+                    f"{key!r}: give their numbers by label, {{label: {{name: number}}}}; the "
+                    f"labels are {known}"
+                )
+            if not isinstance(inner, Mapping):
+                raise ValueError(
+                    f"{label}{key} must be a mapping of names to numbers, got {inner!r}"
+                )
+            put(which[key], inner, f"{label}{key}: ")
+
+    put(labelled(state), {**(groups or {}), **new}, "")
+    return with_tunables(state, found)
+
+
+def _with_numbers(state: TunableState, new: Mapping[str, Any], label: str) -> TunableState:
+    unknown = sorted(set(new) - set(state.hyperparams))
+    if unknown:
+        raise KeyError(
+            f"{label}unknown hyperparameter {', '.join(map(repr, unknown))}; "
+            f"this optimizer has {', '.join(sorted(state.hyperparams))}"
+        )
+    factory = factory_of(state)
+    values = Numbers(state.hyperparams, factory)
+    for name, value in new.items():
+        value = from_callable(value) if callable(value) else value
+        if not (isinstance(value, Schedule) or is_number(value)):
+            raise ValueError(f"{label}{name} must be a number or a schedule, got {value!r}")
+        factory.check(f"{label}{name}", value, name)
+        values[name] = replaced(f"{label}{name}", values[name], value, state.count)
+    factory.check_together({**values, **new})
+    return state._replace(hyperparams=values)
+
+
+def observe(state: optax.OptState, value: Any) -> Any:
+    """The state after its schedules have seen `value`, a validation loss for example.
+
+    Args:
+      state: an optimizer's state with a `TunableState` in it, anywhere inside a chain; where
+        there are several, the schedules of all see the value.
+      value: a number; for a population one for each of its members.
+
+    Raises:
+      ValueError: when there is no tunable optimizer, or none of the schedules observes.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import hyperparams, observe, reduce_on_plateau, sgd
+      >>> state = sgd(reduce_on_plateau(1.0, factor=0.5, patience=0)).init(jnp.ones(2))
+      >>> state = observe(observe(state, 3.0), 3.0)
+      >>> float(hyperparams(state)["learning_rate"])
+      0.5
+    """
+    found = tunables(state)
+    if found and not any(map(_wants_observation, found)):
+        names = ", ".join(dict.fromkeys(name for x in found for name in sorted(x.hyperparams)))
+        raise ValueError(
+            "observe: no hyperparameter of this optimizer is a schedule that observes "
+            f"(reduce_on_plateau is one); it has {names}"
+        )
+    labelled(state)  # refuses a state without any
+    return with_tunables(state, [_observing(x, value) for x in found])
+
+
+def _observing(state: TunableState, value: Any) -> TunableState:
+    value = jnp.broadcast_to(jnp.asarray(value, float_type()), state.count.shape)
+    see = _over_population(observed, state.count)
+    new = state._replace(hyperparams=see(state.hyperparams, value))
+    if isinstance(new.inner_state, FeedbackState):
+        schedules = see(new.inner_state.schedules, value)
+        new = new._replace(inner_state=new.inner_state._replace(schedules=schedules))
+    return new
+
+
+def wants_observation(state: optax.OptState) -> bool:
+    """Whether a schedule in this state reacts to observed values."""
+    return any(map(_wants_observation, tunables(state)))
+
+
+def _wants_observation(state: TunableState) -> bool:
+    of_its_own = any(map(observes, state.hyperparams.values()))
+    return of_its_own or isinstance(state.inner_state, FeedbackState)
+
+
+def _values(count: Any, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value_at(value, count) for name, value in numbers.items()}
+
+
+def _over_population(function: Callable[..., Any], count: jax.Array) -> Callable[..., Any]:
+    for _ in range(jnp.ndim(count)):
+        function = jax.vmap(function)
+    return function

@@ -1,0 +1,123 @@
+"""Where the tunable optimizers stand in a state: alone, in a chain, in parameter groups."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import jax
+import optax
+
+from lropt_jax.hyperparameters.numbers import Factory, Numbers
+from lropt_jax.hyperparameters.state import TunableState
+
+# A tunable by its number in the order of the tree, or several by their label.
+Labelled = int | dict[Hashable, Any]
+
+
+def tunables(state: optax.OptState) -> list[TunableState]:
+    """The states of all tunable optimizers, in the order of the tree."""
+    leaves = jax.tree.leaves(state, is_leaf=_is_tunable_state)
+    return [unboxed(x) for x in leaves if _is_tunable_state(x)]
+
+
+def labelled(state: optax.OptState) -> Labelled:
+    """The tunable optimizers by label, nested as the state is.
+
+    Labels are the keys of the mappings on the way: those of `optax.partition` (and so of
+    `multi_transform`), the names of `optax.named_chain`. Where there is none, in a chain, the
+    name of the factory stands for it. A tunable that is alone, in all or under its label, has
+    no label of its own.
+
+    Raises:
+      ValueError: when the state holds no tunable optimizer.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(state, is_leaf=_is_tunable_state)
+    found = [(path, x) for path, x in leaves if _is_tunable_state(x)]
+    if not found:
+        raise ValueError(
+            "the state holds no tunable optimizer: build it with one of lropt_jax's, or with "
+            "tunable(factory)"
+        )
+    entries = [
+        ([k.key for k in path if isinstance(k, jax.tree_util.DictKey)], factory_of(x).name, i)
+        for i, (path, x) in enumerate(found)
+    ]
+    return _nested(entries)
+
+
+def _nested(entries: Sequence[tuple[list[Hashable], str, int]]) -> Labelled:
+    if len(entries) == 1:
+        return entries[0][2]
+    groups: dict[Hashable, list[tuple[list[Hashable], str, int]]] = {}
+    for labels, name, i in entries:
+        if labels:
+            groups.setdefault(labels[0], []).append((labels[1:], name, i))
+    result: dict[Hashable, Any] = {label: _nested(group) for label, group in groups.items()}
+    for labels, name, i in entries:
+        if not labels:
+            result[_free(name, result)] = i
+    return result
+
+
+def _free(name: str, taken: Mapping[Hashable, Any]) -> str:
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free
+
+
+def factory_of(state: TunableState) -> Factory:
+    """What a state knows of the factory whose numbers it holds; little where it was rebuilt."""
+    numbers = state.hyperparams
+    return numbers.factory if isinstance(numbers, Numbers) else Factory()
+
+
+def with_tunables(state: optax.OptState, new: Sequence[TunableState]) -> Any:
+    """The state with other states in the places of its tunable optimizers."""
+    following = iter(new)
+
+    def replace(old: Any) -> Any:
+        if not _is_tunable_state(old):
+            return old
+        now = next(following)
+        pairs = {k: (v, old.hyperparams[k]) for k, v in now.hyperparams.items()}
+        boxed = {k: _boxed_like(*pair, old.count) for k, pair in pairs.items()}
+        return old._replace(
+            hyperparams=Numbers(boxed, factory_of(now)),
+            inner_state=_boxed_like(now.inner_state, old.inner_state, old.count),
+        )
+
+    return jax.tree.map(replace, state, is_leaf=_is_tunable_state)
+
+
+def _is_tunable_state(x: Any) -> bool:
+    return isinstance(x, TunableState)
+
+
+def _is_box(x: Any) -> bool:
+    """Whether this is a variable of `flax.nnx`, whose Optimizer puts each array into one."""
+    return type(x).__module__.startswith("flax.nnx") and hasattr(x, "get_value")
+
+
+def unboxed(tree: Any) -> Any:
+    """A tree with the arrays that are in variables of `flax.nnx`."""
+    return jax.tree.map(lambda x: x.get_value() if _is_box(x) else x, tree, is_leaf=_is_box)
+
+
+def _boxed_like(new: Any, old: Any, example: Any) -> Any:
+    """`new` in the boxes that `old` has, or where it is of another structure, in some like them."""
+    if not _is_box(example):
+        return new
+    boxes = jax.tree.leaves(old, is_leaf=_is_box)
+    arrays, structure = jax.tree.flatten(new)
+    if not _same_structure(old, new):
+        boxes = [example] * len(arrays)
+    boxed = [box.replace(x) for box, x in zip(boxes, arrays, strict=True)]
+    return jax.tree.unflatten(structure, boxed)
+
+
+def _same_structure(old: Any, new: Any) -> bool:
+    before: Any = jax.tree.structure(old, is_leaf=_is_box)
+    return bool(before == jax.tree.structure(new))

@@ -1,0 +1,121 @@
+"""Can a factory take its numbers as data? Found out by tracing it, and said by name if not."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lropt_jax.schedules.base import float_type, value_at
+
+
+class NotData(ValueError):
+    """Numbers of a factory that cannot be data, by their `names`."""
+
+    def __init__(self, names: Collection[str], error: Exception):
+        self.names = list(names)
+        super().__init__(
+            f"{', '.join(names)} cannot be data, since the factory needs the value when it is "
+            f"called: tunable(factory, static={self.names}); it failed with "
+            f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        )
+
+
+# Factories that are known to build with these names traced.
+_known: weakref.WeakKeyDictionary[Callable[..., Any], set[frozenset[str]]] = (
+    weakref.WeakKeyDictionary()
+)
+Use = Callable[[Mapping[str, Any], Any], Any]  # of numbers and a count
+_UNTRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+def try_building(factory: Callable[..., Any], build: Use, given: Mapping[str, Any]) -> None:
+    """Builds a transformation once from the numbers as given and once from traced ones.
+
+    So what the factory is made of refuses a number at once, and a number that is no data is
+    found before anything is compiled.
+
+    Args:
+      factory: the factory.
+      build: makes the transformation from all its numbers and the count.
+      given: the numbers, tracers and schedules as they were given.
+
+    Raises:
+      NotData: for numbers that cannot be.
+    """
+    _attempt(build, given, ())
+    names = frozenset(given)
+    if names not in _known.setdefault(factory, set()):
+        try:
+            _attempt(build, given, names)
+        except Exception as error:
+            _blame(build, given, error)
+        _known[factory].add(names)
+
+
+@contextmanager
+def explained(use: Use, given: Mapping[str, Any]) -> Iterator[None]:
+    """Says by name which numbers cannot be data, where a transformation fails because of tracers.
+
+    Args:
+      use: builds the transformation as above, and does with it what is done inside.
+      given: the numbers, tracers and schedules as they were given.
+    """
+    try:
+        yield
+    except _UNTRACEABLE as error:
+        _blame(use, given, error)
+
+
+def _attempt(use: Use, given: Mapping[str, Any], traced: Collection[str]) -> None:
+    def abstractly(values: Mapping[str, Any], count: Any) -> None:
+        others = {name: value_at(v, count) for name, v in given.items() if name not in values}
+        use({**others, **values}, count)
+
+    # What is callable is evaluated at a count that is traced, as it will be.
+    shapes = {
+        name: jax.ShapeDtypeStruct((), _dtype(given[name]))  # type: ignore[no-untyped-call]
+        for name in traced
+        if not callable(given[name])
+    }
+    count = jax.ShapeDtypeStruct((), jnp.int32)  # type: ignore[no-untyped-call]
+    jax.eval_shape(abstractly, shapes, count)
+
+
+def _dtype(number: Any) -> Any:
+    tells = hasattr(number, "dtype") and jnp.issubdtype(number.dtype, jnp.integer)
+    return jnp.int32 if tells else float_type()
+
+
+def _blame(use: Use, given: Mapping[str, Any], error: Exception) -> None:
+    """Raises for the fewest numbers that have to be static; as it was where that does not help."""
+    concrete = {
+        name: v.item() if hasattr(v, "item") else v  # also an array would be traced
+        for name, v in given.items()
+        if not (callable(v) or isinstance(v, jax.core.Tracer))
+    }
+    given = {**given, **concrete}
+    static = list(concrete)
+    if not static or not _works(use, given, set(given) - set(static)):
+        raise error
+    for name in concrete:
+        fewer = [other for other in static if other != name]
+        if _works(use, given, set(given) - set(fewer)):
+            static = fewer
+    raise NotData(static, error) from error
+
+
+def _works(use: Use, given: Mapping[str, Any], traced: Collection[str]) -> bool:
+    try:
+        _attempt(use, given, traced)
+    except Exception:
+        return False
+    return True

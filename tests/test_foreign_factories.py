@@ -1,0 +1,258 @@
+"""Every optimizer of `optax` and `optax.contrib` under `tunable`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import optax.contrib
+import pytest
+
+from lropt_jax import (
+    evaluation_params,
+    hyperparams,
+    register_evaluation,
+    set_hyperparams,
+    sgd,
+    tunable,
+)
+
+PARAMS = {
+    "w": jnp.arange(12.0).reshape(3, 4) / 10 - 0.5,
+    "b": jnp.array([0.1, -0.2, 0.3, 0.4]),
+}
+# What a factory needs beside a learning rate.
+REQUIRED = {
+    "l2_norm_clip": 1.0,
+    "noise_multiplier": 0.1,
+    "seed": 0,
+    "base_optimizer": optax.sgd(0.1),
+}
+BY_EXAMPLE = {"dpsgd"}  # gradients of each example
+HERE = {"lion", "adafactor"}
+THERE = {"muon", "prodigy", "schedule_free_adamw", "schedule_free_sgd", "ademamix"}
+
+
+def factories():
+    for module in (optax, optax.contrib):
+        for name, factory in sorted(inspect.getmembers(module, inspect.isfunction)):
+            public = not name.startswith("_")
+            if public and "learning_rate" in inspect.signature(factory).parameters:
+                yield name, factory
+
+
+FACTORIES = dict(factories())
+SOAP = [name for name in vars(optax.contrib) if name == "soap"]
+
+
+def loss(params):
+    return jnp.sum(jnp.sin(params["w"]) ** 2) + jnp.sum((params["b"] - 0.5) ** 2)
+
+
+def arguments(name):
+    parameters = inspect.signature(FACTORIES[name]).parameters
+    needed = [k for k, p in parameters.items() if p.default is inspect.Parameter.empty]
+    extra = {"key": jax.random.key(0)} if name == "noisy_sgd" else {}
+    return {k: REQUIRED[k] for k in needed if k != "learning_rate"} | extra
+
+
+def train(name, tx, params, state, steps=3):
+    for _ in range(steps):
+        value, gradients = jax.value_and_grad(loss)(params)
+        if name in BY_EXAMPLE:
+            gradients = jax.tree.map(lambda g: jnp.stack([g, 2 * g]), gradients)
+        extra = {"value": value, "grad": gradients}
+        extra |= {"obj_fn": loss} if name == "sophia" else {"value_fn": loss}
+        updates, state = tx.update(gradients, state, params, **extra)
+        params = optax.apply_updates(params, updates)
+    return params, state
+
+
+def test_those_that_matter_are_there():
+    assert set(FACTORIES) >= HERE | THERE | set(SOAP)
+    assert len(FACTORIES) > 45
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_jit_vmap_and_checkpoint(name, tmp_path):
+    """Under jit; a population of rates equals a loop; a checkpoint goes on bit by bit."""
+    serialization = pytest.importorskip("flax.serialization")
+    checkpoint = pytest.importorskip("orbax.checkpoint")
+    factory, needed = tunable(FACTORIES[name]), arguments(name)
+    tx = factory(learning_rate=0.05, **needed)
+    state = tx.init(PARAMS)
+    chex.assert_trees_all_equal_dtypes(
+        state, jax.eval_shape(lambda s: train(name, tx, PARAMS, s, 1)[1], state)
+    )
+
+    @jax.jit
+    def single(rate):
+        tx = factory(learning_rate=rate, **needed)
+        return train(name, tx, PARAMS, tx.init(PARAMS))[0]
+
+    rates = jnp.array([0.05, 0.02])
+    together = jax.jit(jax.vmap(single))(rates)
+    for i, rate in enumerate(rates):
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda x, i=i: x[i], together), single(rate), rtol=1e-5, atol=1e-6
+        )
+    go_on = jax.jit(lambda p, s: train(name, tx, p, s))
+    params, state = go_on(PARAMS, state)
+    # Concrete numbers may be folded into others: Muon's five iterations enlarge the last bit.
+    chex.assert_trees_all_close(
+        params, jax.tree.map(lambda x: x[0], together), rtol=1e-4, atol=3e-5
+    )
+    assert go_on._cache_size() == 1
+    restored = [serialization.from_bytes(tx.init(PARAMS), serialization.to_bytes(state))]
+    if name != "galore":  # which has an array of size 0: not for Orbax
+        with checkpoint.StandardCheckpointer() as checkpointer:
+            checkpointer.save(tmp_path / "state", state)
+            checkpointer.wait_until_finished()
+            shapes = jax.eval_shape(tx.init, PARAMS)
+            restored.append(checkpointer.restore(tmp_path / "state", shapes))
+    for again in restored:
+        chex.assert_trees_all_equal_structs(again, state)
+        chex.assert_trees_all_equal(go_on(params, again)[0], go_on(params, state)[0])
+
+
+@pytest.mark.parametrize("name", sorted(HERE | THERE | {"noisy_sgd"} | set(SOAP)))
+def test_equal_to_optax_itself(name):
+    factory, needed = FACTORIES[name], arguments(name)
+    tx, plain = tunable(factory)(learning_rate=0.05, **needed), factory(0.05, **needed)
+    ours, _ = jax.jit(lambda: train(name, tx, PARAMS, tx.init(PARAMS)))()
+    theirs, _ = jax.jit(lambda: train(name, plain, PARAMS, plain.init(PARAMS)))()
+    chex.assert_trees_all_close(ours, theirs, rtol=1e-4, atol=3e-5)
+
+
+@pytest.mark.parametrize(
+    ("factory", "given"),
+    [
+        (optax.optimistic_gradient_descent, {"beta": 1.0}),
+        (optax.optimistic_adam_v2, {"beta": 1.0}),
+        (optax.contrib.adopt, {"clip_value_fn": lambda step: step**0.5}),
+        (optax.contrib.galore, {"rank": 2, "update_proj_gap": 5}),
+        (optax.adafactor, {"min_dim_size_to_factor": 2, "multiply_by_parameter_scale": False}),
+        (optax.contrib.muon, {"ns_steps": 3}),
+    ],
+)
+def test_what_a_factory_may_take_is_its_own_affair(factory, given):
+    state = tunable(factory)(0.1, **given).init(PARAMS)
+    known = hyperparams(state)
+    assert "learning_rate" in known
+    assert set(known) & set(given) <= {"beta"}  # how many, and code, are structure
+    tunable(optax.scale_by_sm3)().init(PARAMS)
+    tunable(optax.contrib.scale_by_adopt)().init(PARAMS)
+
+
+def test_names_have_no_meaning_of_ours():
+    make = tunable(lambda lr, decay, momentum: sgd(lr / decay + 0 * momentum))
+    tx = make(0.1, decay=1000.0, momentum=-5)
+    updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+    np.testing.assert_allclose(updates["b"], -1e-4 * PARAMS["b"], rtol=1e-5)
+
+
+def steps_in_python(learning_rate, count):
+    def update(updates, state, params=None):
+        for _ in range(int(count)):
+            updates = jax.tree.map(lambda g: -learning_rate * g, updates)
+        return updates, state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def test_what_cannot_be_data_is_named_at_once():
+    with pytest.raises(ValueError, match=r"k cannot be data.*static=\['k'\].*TypeError"):
+        tunable(lambda lr, k: optax.sgd(lr * range(k)[-1]))(0.1, k=3)
+    with pytest.raises(ValueError, match=r"k, m cannot be data.*static=\['k', 'm'\]"):
+        tunable(lambda lr, k, m: sgd(lr) if k + m > 2 else sgd(-lr))(0.1, k=1.0, m=2.0)
+    tx = tunable(steps_in_python)(0.1, count=2.0)
+    with pytest.raises(ValueError, match=r"count cannot be data.*static=\['count'\]"):
+        jax.jit(tx.update)(PARAMS, tx.init(PARAMS), PARAMS)
+    tx = tunable(optax.adafactor)(0.1, min_dim_size_to_factor=jnp.int32(2))
+    with pytest.raises(ValueError, match=r"static=\['min_dim_size_to_factor'\]"):
+        jax.jit(tx.update)(PARAMS, jax.jit(tx.init)(PARAMS), PARAMS)
+
+
+def test_an_int_where_the_default_is_one_is_structure_where_it_must_be():
+    tx = tunable(lambda lr, k=3: optax.sgd(lr * range(k)[-1]))(0.5)
+    assert set(hyperparams(tx.init(PARAMS))) == {"lr"}
+    tx = tunable(steps_in_python, static=["count"])(0.5, count=2)
+    np.testing.assert_allclose(tx.update(PARAMS, tx.init(PARAMS))[0]["b"], 0.25 * PARAMS["b"])
+
+
+def test_other_errors_are_passed_on():
+    def broken(learning_rate):
+        raise RuntimeError("no such optimizer")
+
+    with pytest.raises(RuntimeError, match="no such optimizer"):
+        tunable(broken)(0.1)
+
+
+# Where an optimizer wants to be judged.
+
+
+def test_schedule_free_is_judged_at_its_average():
+    tx = tunable(optax.contrib.schedule_free_sgd)(0.5)
+    plain = optax.contrib.schedule_free_sgd(0.5)
+    params, state = train("", tx, PARAMS, tx.init(PARAMS))
+    theirs, their_state = train("", plain, PARAMS, plain.init(PARAMS))
+    expected = optax.contrib.schedule_free_eval_params(their_state, theirs)
+    chex.assert_trees_all_close(evaluation_params(state, params), expected, rtol=1e-5)
+    assert float(jnp.abs(expected["w"] - theirs["w"]).max()) > 1e-3
+    assert evaluation_params(sgd(0.1).init(PARAMS), PARAMS) is PARAMS
+
+
+def test_a_group_is_judged_by_itself():
+    labels = {"w": "free", "b": "plain"}
+    parts = {"free": tunable(optax.contrib.schedule_free_sgd)(0.5), "plain": sgd(0.1)}
+    tx = optax.chain(optax.clip(10.0), optax.partition(parts, labels))
+    params, state = train("", tx, PARAMS, tx.init(PARAMS))
+    alone = optax.contrib.schedule_free_sgd(0.5)
+    whole, whole_state = train("", alone, PARAMS, alone.init(PARAMS))
+    point = evaluation_params(state, params)
+    expected = optax.contrib.schedule_free_eval_params(whole_state, whole)
+    np.testing.assert_allclose(point["w"], expected["w"], rtol=1e-5)
+    np.testing.assert_array_equal(point["b"], params["b"])
+
+
+class Averaged(NamedTuple):
+    count: jax.Array
+    mean: dict
+
+
+def test_any_state_may_be_registered():
+    def averaging(learning_rate):
+        inner = optax.sgd(learning_rate)
+
+        def update(updates, state, params):
+            updates, _ = inner.update(updates, inner.init(params))
+            new = optax.apply_updates(params, updates)
+            count = state.count + 1
+            mean = jax.tree.map(lambda m, p: m + (p - m) / count, state.mean, new)
+            return updates, Averaged(count, mean)
+
+        return optax.GradientTransformation(
+            lambda params: Averaged(jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)), update
+        )
+
+    register_evaluation(Averaged, lambda state, params: state.mean)
+    tx = tunable(averaging)(0.1)
+    state, path = tx.init(PARAMS), []
+    params = PARAMS
+    for _ in range(3):
+        params, state = train("", tx, params, state, steps=1)
+        path.append(params["b"])
+    np.testing.assert_allclose(evaluation_params(state, params)["b"], np.mean(path, axis=0))
+    with pytest.raises(TypeError, match="state_type must be a class"):
+        register_evaluation("Averaged", lambda state, params: params)
+
+
+def test_set_and_read_as_any_other():
+    tx = tunable(optax.contrib.muon)(0.1)
+    state = set_hyperparams(tx.init(PARAMS), learning_rate=0.5, beta=0.5)
+    assert float(hyperparams(state)["beta"]) == 0.5
