@@ -14,11 +14,15 @@ import optax.contrib
 import pytest
 
 from lropt_jax import (
+    Task,
     evaluation_params,
+    fit,
+    grid,
     hyperparams,
     register_evaluation,
     set_hyperparams,
     sgd,
+    sweep,
     tunable,
 )
 
@@ -256,3 +260,34 @@ def test_set_and_read_as_any_other():
     tx = tunable(optax.contrib.muon)(0.1)
     state = set_hyperparams(tx.init(PARAMS), learning_rate=0.5, beta=0.5)
     assert float(hyperparams(state)["beta"]) == 0.5
+
+
+def test_fit_and_sweep_evaluate_where_the_optimizer_wants_to_be_judged():
+    data = {"x": jnp.eye(4), "y": jnp.arange(4.0)}
+
+    def errors(params, batch):
+        return (batch["x"] @ params - batch["y"]) ** 2
+
+    task = Task(
+        init=lambda key: (jnp.zeros(4), ()),
+        loss=lambda p, s, batch, key: (errors(p, batch).mean(), (s, {})),
+        evaluate=lambda p, s, batch: {"loss": errors(p, batch)},
+        train=data,
+        valid=data,
+        batch_size=4,
+    )
+    factory = optax.contrib.schedule_free_sgd
+    params, state = jnp.zeros(4), factory(0.9).init(jnp.zeros(4))
+    for _ in range(5):
+        gradients = jax.grad(lambda p: errors(p, data).mean())(params)
+        updates, state = factory(0.9).update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+    point = optax.contrib.schedule_free_eval_params(state, params)
+    expected, raw = float(errors(point, data).mean()), float(errors(params, data).mean())
+    assert abs(expected - raw) > 0.01
+    for tx in (factory(0.9), tunable(factory)(0.9)):
+        result = fit(task, tx, steps=5)
+        np.testing.assert_allclose(result.history["valid_loss"], [expected], rtol=1e-4)
+        np.testing.assert_allclose(result.params, params, rtol=1e-4)
+    swept = sweep(task, factory, {"learning_rate": grid(0.9, 0.1)}, steps=5, progress=False)
+    np.testing.assert_allclose(swept.best().value, expected, rtol=1e-4)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from lropt_jax.hyperparameters.arguments import as_data, constraint_of, is_count, is_data, kinds_of
-from lropt_jax.hyperparameters.numbers import Factory, Numbers, stored
+from lropt_jax.hyperparameters.numbers import Factory, Numbers, stored, teach_flax_keys
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes, resumed
 from lropt_jax.hyperparameters.trials import NotData, explained, try_building
 from lropt_jax.schedules.arguments import bound_arguments
@@ -117,6 +117,8 @@ def tunable(
             requirements(factory),
             {k: v for k, v in arguments.items() if k not in data and isinstance(v, SIMPLE)},
         )
+        if injected():
+            _check_precision(data, "pass hyperparam_dtype=jnp.float32")
         for k, v in data.items():
             about.check(k, v)
         about.check_together({**arguments, **data})
@@ -156,7 +158,7 @@ def _tunable_transformation(
         with explained(lambda values, count: _built(plain, values, count)[0].init(params), given):
             count, kept = jnp.zeros((), jnp.int32), stored(numbers)
             tx, used = _built(plain, kept, count)
-            inner = _owned(tx.init(params), params)
+            inner = _owned(tx.init(params), (params, kept))
         if used:
             inner = FeedbackState(stored(used), inner)
         return TunableState(count, kept, inner)
@@ -198,7 +200,6 @@ def _owned_by_optax(
                 f"{name} must be a number under optax.inject_hyperparams, got {value!r}: leave "
                 "inject_hyperparams out, the numbers of this optimizer are data already"
             )
-        _check_precision({name: value}, "pass hyperparam_dtype=jnp.float32")
     tx = plain(numbers)
 
     def update(
@@ -231,15 +232,17 @@ def _check_precision(numbers: Mapping[str, Any], instead: str) -> None:
                 )
 
 
-def _owned(state: Any, params: Any) -> Any:
-    """An inner state of strongly typed arrays none of which is another, or one of the params.
+def _owned(state: Any, others: Any) -> Any:
+    """An inner state of strongly typed arrays none of which is another, or one of `others`.
 
     So that it can be donated.
     """
-    known = {id(x) for x in jax.tree.leaves(params)}
+    known = {id(x) for x in jax.tree.leaves(others)}
 
     def own(x: Any) -> Any:
         if _is_extended(x):
+            if not isinstance(x, jax.core.Tracer):
+                teach_flax_keys(x.__class__)
             x = jax.random.clone(x) if id(x) in known else x  # type: ignore[no-untyped-call]
         elif not isinstance(x, jax.Array) or x.weak_type or id(x) in known:
             x = jnp.array(x, jnp.result_type(x), copy=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -123,15 +123,25 @@ def _register(serialization: Any) -> None:
     serialization.register_serialization_state(
         Numbers, to_state_dict, from_state_dict, override=True
     )
-    with contextlib.suppress(ImportError):  # typed random keys, as optax.noisy_sgd has
-        from jax._src.prng import PRNGKeyArray
 
+
+@functools.cache
+def teach_flax_keys(kind: type) -> None:
+    """`flax.serialization` learns to save typed random keys, as `optax.noisy_sgd` has.
+
+    Args:
+      kind: their type, which JAX does not name in public.
+    """
+
+    def register(serialization: Any) -> None:
         serialization.register_serialization_state(
-            PRNGKeyArray,
+            kind,
             jax.random.key_data,
             lambda key, words: jax.random.wrap_key_data(words, impl=jax.random.key_impl(key)),
             override=True,
         )
+
+    when_loaded(register)
 
 
 def stored(value: Any, like: jax.Array | None = None) -> Any:

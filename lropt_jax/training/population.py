@@ -17,6 +17,7 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters.access import observe
+from lropt_jax.hyperparameters.evaluation import evaluation_params, has_evaluation
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fingerprint import Fingerprint
 from lropt_jax.training.layout import Layout
@@ -90,7 +91,9 @@ class Population:
         rounds = jax.device_put(
             np.broadcast_to(np.asarray(wanted, np.int32), lanes.step.shape), self.layout.lanes
         )
-        values = self._evaluate(lanes.params, lanes.model_state, self.split(split), rounds)
+        judged = lanes.opt_state if has_evaluation(lanes.opt_state) else ()
+        at = (lanes.params, judged)
+        values = self._evaluate(at, lanes.model_state, self.split(split), rounds)
         return {f"{split}_{name}": value for name, value in values.items()}
 
     def finite(self, lanes: Lane) -> jax.Array:
@@ -242,8 +245,13 @@ def _evaluate_program(
     evaluate: Fingerprint[Any], summarize: Fingerprint[Any], layout: Layout
 ) -> Any:
     axes = (True, True, False, True)
-    lane = layout.resting(evaluation(evaluate.function, summarize.function))
-    return layout.compiled(layout.over_lanes(lane, axes), axes)
+    run = evaluation(evaluate.function, summarize.function)
+
+    def lane(at: tuple[Any, Any], model_state: Any, split: Any) -> dict[str, jax.Array]:
+        params, opt_state = at
+        return run(evaluation_params(opt_state, params), model_state, split)
+
+    return layout.compiled(layout.over_lanes(layout.resting(lane), axes), axes)
 
 
 @functools.lru_cache(CACHED)
