@@ -170,12 +170,12 @@ def steps_in_python(learning_rate, count):
 
 
 def test_what_cannot_be_data_is_named_at_once():
-    with pytest.raises(ValueError, match=r"k cannot be data.*static=\['k'\].*TypeError"):
+    with pytest.raises(ValueError, match=r"fails when k is data.*TypeError.*static=\['k'\]"):
         tunable(lambda lr, k: optax.sgd(lr * range(k)[-1]))(0.1, k=3)
-    with pytest.raises(ValueError, match=r"k, m cannot be data.*static=\['k', 'm'\]"):
+    with pytest.raises(ValueError, match=r"fails when k, m is data.*static=\['k', 'm'\]"):
         tunable(lambda lr, k, m: sgd(lr) if k + m > 2 else sgd(-lr))(0.1, k=1.0, m=2.0)
     tx = tunable(steps_in_python)(0.1, count=2.0)
-    with pytest.raises(ValueError, match=r"count cannot be data.*static=\['count'\]"):
+    with pytest.raises(ValueError, match=r"fails when count is data.*static=\['count'\]"):
         jax.jit(tx.update)(PARAMS, tx.init(PARAMS), PARAMS)
     tx = tunable(optax.adafactor)(0.1, min_dim_size_to_factor=jnp.int32(2))
     with pytest.raises(ValueError, match=r"static=\['min_dim_size_to_factor'\]"):

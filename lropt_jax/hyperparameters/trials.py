@@ -19,9 +19,9 @@ class NotData(ValueError):
     def __init__(self, names: Collection[str], error: Exception):
         self.names = list(names)
         super().__init__(
-            f"{', '.join(names)} cannot be data, since the factory needs the value when it is "
-            f"called: tunable(factory, static={self.names}); it failed with "
-            f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            f"the factory fails when {', '.join(names)} is data (a traced number): "
+            f"{type(error).__name__}: {str(error).splitlines()[0]} What it has to know when it is "
+            f"called is named: tunable(factory, static={self.names})"
         )
 
 
