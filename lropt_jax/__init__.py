@@ -95,6 +95,8 @@ from lropt_jax.sweeps import successive_halving as successive_halving
 from lropt_jax.sweeps import sweep as sweep
 from lropt_jax.sweeps import uniform as uniform
 from lropt_jax.tasks.adapters import classification_task as classification_task
+from lropt_jax.tasks.adapters import language_model_task as language_model_task
+from lropt_jax.tasks.adapters import regression_task as regression_task
 from lropt_jax.tasks.data import Dataset as Dataset
 from lropt_jax.tasks.data import load_data as load_data
 from lropt_jax.tasks.task import Task as Task

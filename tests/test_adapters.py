@@ -15,7 +15,7 @@ from flax import linen as nn
 from flax import nnx
 
 from lropt_jax import Dataset, Task, classification_task
-from lropt_jax.tasks.adapters.classification import cross_entropy
+from lropt_jax.tasks.adapters.objectives import cross_entropy
 from lropt_jax.tasks.task import check_task
 
 CLASSES, WIDTH, BATCH = 3, 5, 8

@@ -1,4 +1,4 @@
-"""What every model looks like once it is adapted: two pure functions."""
+"""What every model looks like once it is adapted: a few pure functions."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ _MODES = {
     "is_training": True,
     "deterministic": False,
     "use_running_average": False,
+    "inference": False,
 }
 
 
 class Network(Protocol):
-    """A model as two pure functions; compares equal to one adapted from an equal model."""
+    """A model as pure functions; compares equal to one adapted from an equal model."""
 
-    def init(self, key: jax.Array, x: jax.Array) -> tuple[Any, Any]:
+    def init(self, key: jax.Array, x: Any) -> tuple[Any, Any]:
         """Makes (params, model_state) for inputs of the shape of `x`."""
 
     def apply(
-        self, params: Any, model_state: Any, x: jax.Array, key: jax.Array | None
+        self, params: Any, model_state: Any, x: Any, key: jax.Array | None
     ) -> tuple[jax.Array, Any]:
         """(outputs, model_state): in training mode with a key, in evaluation mode with None."""
+
+    def variables(self, params: Any, model_state: Any) -> Any:
+        """What the model's own library calls a trained model: variables, or a module."""
 
 
 def mode_arguments(call: Callable[..., Any], train: bool) -> dict[str, Any]:

@@ -1,46 +1,81 @@
-"""A classification problem out of a Flax module and a data set."""
+"""A classification problem out of a model and a data set."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.tasks.adapters.base import Network
-from lropt_jax.tasks.adapters.registry import adapt
-from lropt_jax.tasks.arrays import shape_of
-from lropt_jax.tasks.task import SPLITS, Task
+from lropt_jax.tasks.adapters.objectives import Sigmoid, Softmax
+from lropt_jax.tasks.adapters.supervised import Augment, Splits, supervised_task
+from lropt_jax.tasks.task import Task
 
 
-def classification_task(model: Any, data: Any, batch_size: int = 128) -> Task:
+def classification_task(
+    model: Any,
+    data: Any,
+    batch_size: int = 128,
+    *,
+    augment: Augment | None = None,
+    dtype: Any = None,
+    class_weights: Sequence[float] | Mapping[int, float] | str | None = None,
+    multilabel: bool | None = None,
+) -> Task:
     r"""A `Task` of classifying: softmax cross-entropy with whole-number labels.
 
     $$\ell = \frac1{|B|} \sum_{(x, y) \in B} -\log \mathrm{softmax}(f_\theta(x))_y$$
 
-    Evaluation gives "loss" and "accuracy" of each example. Dropout draws from the step's key;
-    batch-norm statistics, and every other mutable collection, live in the task's `model_state`.
+    What is classified follows from the shapes of the labels and of the model's outputs:
+
+    | y | outputs | what | metrics |
+    |---|---|---|---|
+    | (N,) whole numbers | (batch, classes) | one class for each example | "loss", "accuracy" |
+    | (N, ...) whole numbers | (batch, ..., classes) | one for each position | the same |
+    | (N, labels) of 0 and 1 | (batch, labels) | each label yes or no: sigmoid | with "f1" |
+    | (N,) of 0 and 1 | (batch,) or (batch, 1) | yes or no: sigmoid | with "f1" |
+
+    Losses are means over positions and labels, too; "f1" is over all labels of a split together.
+    Dropout draws from the step's key; batch-norm statistics, and whatever else a model carries
+    along, live in the task's `model_state`.
 
     Args:
-      model: a Flax linen module, whose argument `train`, `training`, `is_training`,
-        `deterministic` or `use_running_average` is found and set; or, for nnx, a function
-        `rngs -> module` (an nnx class of one argument is one). It must return logits of shape
-        (batch, classes).
-      data: a `Dataset`, or a dict or object with `train`, `valid` and `test`, each None or a dict
-        with "x" of shape (N, ...) and whole-number "y" of shape (N,).
+      model: one of
+
+        - a Flax linen module, whose argument `train`, `training`, `is_training`, `deterministic`
+          or `use_running_average` is found and set;
+        - for nnx, a function `rngs -> module` (an nnx class of one argument is one);
+        - an Equinox module of one example, which is partitioned and vmapped over the batch, with
+          `key`, state (batch-norm's) and `inference` seen to. From a function of `key` each seed
+          has its own weights; a module that is made already starts every seed from its own;
+        - a pair `(init, apply)`: `init(key, x) -> params`, `apply(params, x) -> outputs`, with
+          `state` and `key` (or `rng`) where `apply` names them so, as Haiku does.
+      data: a `Dataset`, or a mapping or object with `train`, `valid` and `test`, each None, a dict
+        of "x" and "y", or `(x, y)`; or one `(x, y)`, which is all for training
+        (`Dataset.of(x, y)` splits it). x has shape (N, ...), or is a mapping of such arrays.
       batch_size: examples in a step's batch.
+      augment: `augment(batch, key) -> batch`, a pure function of JAX that is applied to training
+        batches before the model. It may turn labels into distributions over the classes, floats
+        of shape (batch, ..., classes), as mixing examples does.
+      dtype: the float type that the model computes in, jnp.bfloat16 say; parameters, their
+        gradients, the model's state and the loss stay in theirs (mixed precision). None leaves
+        it to the model.
+      class_weights: of each class in the loss, which is the weighted mean then, as in PyTorch;
+        a sequence, a mapping from class to weight (1 for others), or "balanced": inverse to the
+        class's share of the training labels. "accuracy" stays unweighted.
+      multilabel: whether a matrix y of 0 and 1 says yes or no for each label, or one class in
+        each row (one-hot). Needed only where every row has exactly one 1.
 
     Returns:
       The task. Tasks of equal modules share compiled programs.
 
     Raises:
-      ValueError: for data of the wrong form, labels outside of the model's classes, a model whose
-        output is not (batch, classes), or what `Task` refuses.
-      TypeError: for a model that is neither of the two.
-      ImportError: when Flax is not installed.
+      ValueError: for data of the wrong form, labels outside of the model's classes, outputs and
+        labels that do not fit each other, or what `Task` refuses.
+      TypeError: for a model that is none of these.
+      ImportError: when the model's library is not installed.
 
     Example:
       >>> from lropt_jax import classification_task, load_data
@@ -48,119 +83,127 @@ def classification_task(model: Any, data: Any, batch_size: int = 128) -> Task:
       >>> task = classification_task(mlp((100, 100, 10)), load_data("mnist1d"), batch_size=64)
       >>> task.steps_per_epoch
       54
-    """
 
-    given = data if isinstance(data, Mapping) else {n: getattr(data, n, None) for n in SPLITS}
-    splits = {name: _checked(name, given.get(name)) for name in SPLITS}
-    if splits["train"] is None:
+      Arrays of one's own, an Equinox module, and signals that are shifted at random.
+
+      >>> import equinox, jax
+      >>> from lropt_jax import Dataset, adamw, fit
+      >>> from sklearn.datasets import load_breast_cancer
+      >>> x, y = load_breast_cancer(return_X_y=True)
+      >>> def noisy(batch, key):
+      ...     return batch | {"x": batch["x"] + 0.1 * jax.random.normal(key, batch["x"].shape)}
+      >>> task = classification_task(
+      ...     lambda key: equinox.nn.MLP(30, 2, 32, 1, key=key),
+      ...     Dataset.of((x - x.mean(0)) / x.std(0), y, valid=0.2, test=0.2),
+      ...     batch_size=32,
+      ...     augment=noisy,
+      ... )
+      >>> result = fit(task, adamw(1e-2), steps=100)
+      >>> bool(result.history["valid_accuracy"][-1] > 0.9)
+      True
+    """
+    objective = functools.partial(_objective, class_weights=class_weights, multilabel=multilabel)
+    return supervised_task(model, data, objective, batch_size, augment, dtype)
+
+
+def _objective(
+    outputs: tuple[int, ...], splits: Splits, class_weights: Any, multilabel: bool | None
+) -> tuple[Softmax | Sigmoid, Splits]:
+    y = splits["train"]["y"]
+    labels = (1, *y.shape[1:])
+    if multilabel is not True and outputs[:-1] == labels and outputs[-1] > 1:
+        splits = {name: _whole(name, split) for name, split in splits.items()}
+        check_classes(splits, outputs[-1])
+        return Softmax(_weights(class_weights, splits["train"]["y"], outputs[-1])), splits
+    if outputs not in (labels, (*labels, 1)):
+        raise ValueError(_misfit(outputs, y))
+    splits = {name: _binary(name, split) for name, split in splits.items()}
+    rows = {name: _is_one_hot(split["y"]) for name, split in splits.items()}
+    if multilabel is None and len(outputs) > 1 and outputs[-1] > 1 and all(rows.values()):
         raise ValueError(
-            'data must have a train split {"x": ..., "y": ...}, such as load_data returns, '
-            f"got {type(data).__name__}"
+            "every row of y has exactly one 1: give labels y.argmax(-1) or multilabel=False where "
+            "that is the class, multilabel=True where it could be more than one"
         )
-    network = adapt(model)
-    x = splits["train"]["x"]
-    example = shape_of((1, *x.shape[1:]), x.dtype)
-    task = Task(
-        init=_Init(network, example.shape, example.dtype.name),
-        loss=_Loss(network),
-        evaluate=_Evaluate(network),
-        train=splits["train"],
-        valid=splits["valid"],
-        test=splits["test"],
-        batch_size=batch_size,
+    if multilabel is False:
+        if not all(rows.values()):
+            raise ValueError("multilabel=False needs whole-number labels or one 1 in each row of y")
+        splits = {n: {**s, "y": np.asarray(s["y"]).argmax(-1)} for n, s in splits.items()}
+        return Softmax(_weights(class_weights, splits["train"]["y"], outputs[-1])), splits
+    if class_weights is not None:
+        raise ValueError(
+            "class_weights are for labels of one class each; for labels of 0 and 1 there are none"
+        )
+    return Sigmoid(), splits
+
+
+def _misfit(outputs: tuple[int, ...], y: Any) -> str:
+    shape = ", ".join(["batch", *map(str, y.shape[1:])])
+    wanted = f"(batch, classes) for y of shape {y.shape}" if y.ndim == 1 else (
+        f"({shape}, classes) or ({shape}) for y of train of shape {y.shape}"
+    )  # fmt: skip
+    return (
+        f"the model must return logits of shape {wanted}; for a batch of one it returned {outputs}"
     )
-    _check_classes(network, task, example)
-    return task
 
 
-@dataclasses.dataclass(frozen=True)
-class _Init:
-    network: Network
-    shape: tuple[int, ...]
-    dtype: str
-
-    def __call__(self, key: jax.Array) -> tuple[Any, Any]:
-        return self.network.init(_typed(key), jnp.zeros(self.shape, self.dtype))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Loss:
-    network: Network
-
-    def __call__(
-        self, params: Any, model_state: Any, batch: Any, key: jax.Array
-    ) -> tuple[jax.Array, tuple[Any, dict[str, Any]]]:
-        logits, model_state = self.network.apply(params, model_state, batch["x"], _typed(key))
-        return cross_entropy(logits, batch["y"]).mean(), (model_state, {})
-
-
-@dataclasses.dataclass(frozen=True)
-class _Evaluate:
-    network: Network
-
-    def __call__(self, params: Any, model_state: Any, batch: Any) -> dict[str, jax.Array]:
-        logits, _ = self.network.apply(params, model_state, batch["x"], None)
-        right = jnp.argmax(logits, axis=-1) == batch["y"]
-        loss = cross_entropy(logits, batch["y"])
-        return {"loss": loss, "accuracy": right.astype(loss.dtype)}
-
-
-def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Softmax cross-entropy of each example, at least in float32.
-
-    Args:
-      logits: shape (batch, classes).
-      labels: whole numbers in [0, classes), shape (batch,).
-    """
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    # A select, not an index: the gradient of a gather is a scatter, which is slow on a CPU.
-    hit = labels[:, None] == jnp.arange(logits.shape[-1])[None, :]
-    loss: jax.Array = -jnp.sum(jnp.where(hit, jax.nn.log_softmax(logits), 0), axis=-1)
-    return loss
-
-
-def _typed(key: Any) -> Any:
-    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        return key
-    return jax.random.wrap_key_data(key)
-
-
-def _checked(name: str, split: Any) -> dict[str, Any] | None:
-    if split is None:
-        return None
-    if not isinstance(split, Mapping) or set(split) != {"x", "y"}:
-        got = sorted(split) if isinstance(split, Mapping) else type(split).__name__
-        raise ValueError(f'{name} must be a dict of "x" and "y", got {got}')
-    x, y = (v if hasattr(v, "dtype") else np.asarray(v) for v in (split["x"], split["y"]))
-    if y.ndim != 1 or not jnp.issubdtype(y.dtype, jnp.integer):
+def _whole(name: str, split: Any) -> Any:
+    """A split whose labels are whole numbers; yes and no are 1 and 0."""
+    y = split["y"]
+    if y.dtype == bool:
+        return {**split, "y": y.astype(np.int32)}
+    if not jnp.issubdtype(y.dtype, jnp.integer):
         raise ValueError(
-            f"y of {name} must be whole-number labels of shape (N,), got {y.dtype} of shape "
-            f"{y.shape}"
+            f"y of {name} must be whole-number labels, got {y.dtype} of shape {y.shape}; "
+            "regression_task is for numbers"
         )
-    if x.ndim < 2:
-        raise ValueError(f"x of {name} must have shape (N, ...), got {x.shape}")
-    return {"x": x, "y": y}
+    return split
 
 
-def _check_classes(network: Network, task: Task, example: Any) -> None:
-    def logits(key: jax.Array, x: jax.Array) -> jax.Array:
-        params, state = network.init(key, x)
-        return network.apply(params, state, x, None)[0]
-
-    try:
-        out = jax.eval_shape(logits, jax.random.key(0), example)
-    except Exception as error:
-        raise ValueError(f"the model fails on inputs of shape {example.shape}: {error}") from error
-    if getattr(out, "ndim", None) != 2 or out.shape[0] != 1:
-        got = getattr(out, "shape", type(out).__name__)
+def _binary(name: str, split: Any) -> Any:
+    """A split whose labels are 0 and 1, as floats."""
+    y = split["y"]
+    if not bool(((y == 0) | (y == 1)).all()):
         raise ValueError(
-            "the model must return logits of shape (batch, classes); for inputs of shape "
-            f"{example.shape} it returned {got}"
+            f"y of {name} must be 0 or 1 everywhere, since the model's outputs have its shape; "
+            f"got {y.dtype} from {y.min()} to {y.max()}"
         )
-    for name, split in task.splits.items():
+    return {**split, "y": y.astype(np.float32)}
+
+
+def _is_one_hot(y: Any) -> bool:
+    return bool(y.ndim > 1 and (y.sum(axis=-1) == 1).all())
+
+
+def check_classes(splits: Splits, classes: int) -> None:
+    """Raises `ValueError` for labels that the model has no output for."""
+    for name, split in splits.items():
         low, high = int(split["y"].min()), int(split["y"].max())
-        if low < 0 or high >= out.shape[1]:
+        if low < 0 or high >= classes:
             raise ValueError(
-                f"labels must be in [0, {out.shape[1]}), the model's number of classes; those of "
+                f"labels must be in [0, {classes}), the model's number of classes; those of "
                 f"{name} go from {low} to {high}"
             )
+
+
+def _weights(given: Any, labels: Any, classes: int) -> tuple[float, ...] | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        if given != "balanced":
+            raise ValueError(f'class_weights must be weights or "balanced", got {given!r}')
+        counts = np.bincount(np.asarray(labels).ravel(), minlength=classes)
+        there = np.count_nonzero(counts)
+        weights = np.where(counts, counts.sum() / (there * np.maximum(counts, 1)), 0.0)
+    elif isinstance(given, Mapping):
+        if not set(given) <= set(range(classes)):
+            raise ValueError(f"class_weights must name classes in [0, {classes}), got {given!r}")
+        weights = np.array([given.get(c, 1.0) for c in range(classes)], float)
+    else:
+        weights = np.asarray(given, float)
+    if weights.shape != (classes,) or not np.all(np.isfinite(weights) & (weights >= 0)):
+        raise ValueError(
+            f"class_weights must be {classes} finite numbers >= 0, one a class, got {given!r}"
+        )
+    if not weights.any():
+        raise ValueError("class_weights must not all be 0")
+    return tuple(weights.tolist())

@@ -39,6 +39,10 @@ class LinenNetwork:
         logits, new_state = self.module.apply(variables, x, rngs=rngs, mutable=mutable, **mode)
         return logits, {**model_state, **new_state}
 
+    def variables(self, params: Any, model_state: Any) -> Any:
+        """What `module.apply` takes."""
+        return {"params": params, **model_state}
+
     def __hash__(self) -> int:
         try:
             return hash(self.module)

@@ -36,17 +36,26 @@ class NnxNetwork:
         """One forward pass. The module itself is rebuilt, on shapes alone, when this is traced."""
         train = key is not None
         key = jax.random.key(0) if key is None else key
+        module, streams = self._joined(params, model_state, key, train)
+        given = mode_arguments(module.__call__, train)
+        if "rngs" in inspect.signature(module.__call__).parameters:
+            given["rngs"] = nnx.Rngs(jax.random.fold_in(key, streams))
+        out = module(x, **given)
+        return out, nnx.to_pure_dict(_split(module)[-1])
+
+    def variables(self, params: Any, model_state: Any) -> Any:
+        """The trained module, in evaluation mode."""
+        return self._joined(params, model_state, jax.random.key(0), train=False)[0]
+
+    def _joined(self, params: Any, model_state: Any, key: jax.Array, train: bool) -> Any:
+        """The module with these variables, and how many random streams it has."""
         abstract: Any = nnx.eval_shape(lambda: self._module(nnx.Rngs(0)))
         abstract.train() if train else abstract.eval()
         graph, old_params, streams, _, old_state = _split(abstract)
         nnx.replace_by_pure_dict(old_params, params)
         nnx.replace_by_pure_dict(old_state, model_state)
         module = nnx.merge(graph, old_params, _reseeded(streams, key), old_state)
-        given = mode_arguments(module.__call__, train)
-        if "rngs" in inspect.signature(module.__call__).parameters:
-            given["rngs"] = nnx.Rngs(jax.random.fold_in(key, len(jax.tree.leaves(streams))))
-        out = module(x, **given)
-        return out, nnx.to_pure_dict(_split(module)[-1])
+        return module, len(jax.tree.leaves(streams))
 
     def _module(self, rngs: nnx.Rngs) -> nnx.Module:
         # The signature of an nnx class is hidden by its metaclass.
@@ -56,8 +65,8 @@ class NnxNetwork:
         module = make(rngs=rngs) if named else make(rngs)
         if not isinstance(module, nnx.Module):
             raise TypeError(
-                "model must be a Flax linen module or a function rngs -> nnx module; the function "
-                f"returned {module!r}"
+                "model must be a Flax linen module or a function rngs -> nnx module (an Equinox "
+                f"module is made by a function of key); the function returned {module!r}"
             )
         return module
 

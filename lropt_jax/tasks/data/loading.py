@@ -7,28 +7,13 @@ import os
 import random
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from lropt_jax.tasks.data import published
+from lropt_jax.tasks.data.splitting import Dataset, Split, stratified_parts
 from lropt_jax.validation import require, unknown
-
-Split = dict[str, np.ndarray]
-
-
-class Dataset(NamedTuple):
-    """A data set's splits, each `{"x": float32 (N, ...), "y": int32 (N,)}`.
-
-    Attributes:
-      train: to take gradients on.
-      valid: to choose hyperparameters by.
-      test: to be looked at once, in the end.
-    """
-
-    train: Split
-    valid: Split
-    test: Split
 
 
 def load_data(
@@ -166,15 +151,4 @@ def _flattened(split: Split) -> Split:
 
 def _stratified(x: np.ndarray, y: np.ndarray, *sizes: int) -> list[Split]:
     """The rest, and then splits of exactly these sizes, all with the class proportions of y."""
-    # RandomState, since its stream never changes between NumPy's versions.
-    order = np.random.RandomState(0).permutation(len(y))
-    place = np.empty(len(y))
-    for label in np.unique(y):
-        # Spread evenly over [0, 1): any interval of it then holds each class in proportion.
-        members = np.flatnonzero(y[order] == label)
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    order = order[np.argsort(place, kind="stable")]
-    parts = np.split(order, np.cumsum(sizes))
-    # Back to a random order, so that neighbours say nothing about the class.
-    parts = [np.random.RandomState(1).permutation(part) for part in (parts[-1], *parts[:-1])]
-    return [_split(x[part], y[part]) for part in parts]
+    return [_split(x[part], y[part]) for part in stratified_parts(y, *sizes)]
