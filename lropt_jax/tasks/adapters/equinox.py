@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from lropt_jax.tasks.adapters.base import mode_arguments
+from lropt_jax.tasks.arrays import shapes
 
 
 class Made:
@@ -24,7 +25,7 @@ class Made:
         warnings.warn(
             f"every seed starts from the weights of this {name}; a function of key gives each "
             f"seed its own: lambda key: {name}(..., key=key)",
-            stacklevel=5,
+            stacklevel=6,  # the caller of classification_task or its like
         )
 
     def __call__(self, key: Any) -> Any:
@@ -71,6 +72,7 @@ class EquinoxNetwork:
         train = key is not None
         if not train:
             module = eqx.nn.inference_mode(module)
+        state = _as(_State, state)
         call, takes = _statistics_wide(module), inspect.signature(module).parameters
         given = mode_arguments(module, train)
         # Drawn in evaluation, too, for a call that splits its key whatever the mode.
@@ -111,6 +113,39 @@ class EquinoxNetwork:
                 f"a function of key must return an Equinox module that can be called, got {made!r}"
             )
         return eqx.nn.make_with_state(lambda: made)()
+
+
+@jax.tree_util.register_pytree_node_class
+class _State(eqx.nn.State):
+    """A state that takes what has the old value's shapes and dtypes, wherever it lies.
+
+    Equinox's own compares that, too, and refuses a constant where lanes are sharded.
+    """
+
+    def set(self, item: Any, value: Any) -> Any:
+        """Another state, with this value; the old one becomes stale."""
+        old = self.get(item)
+        value = jax.tree.map(jnp.asarray, value)
+        if shapes(old) != shapes(value):
+            return super().set(item, value)  # raises
+        kept: Any = super().set(item, old)
+        values, keys = kept.tree_flatten()
+        values = tuple(value if k == item.marker else v for k, v in zip(keys, values, strict=True))
+        kind: Any = _State
+        return kind.tree_unflatten(keys, values)
+
+    def substate(self, pytree: Any) -> Any:
+        """As Equinox's."""
+        return _as(_State, super().substate(pytree))
+
+    def update(self, substate: Any) -> Any:
+        """As Equinox's."""
+        return _as(_State, super().update(_as(eqx.nn.State, substate)))
+
+
+def _as(kind: Any, state: Any) -> Any:
+    values, keys = state.tree_flatten()
+    return kind.tree_unflatten(keys, values)
 
 
 class _Wide(eqx.Module):
