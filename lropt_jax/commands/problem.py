@@ -44,14 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help="examples in a batch")
 
 
-def problem(options: argparse.Namespace) -> Problem:
+def problem(options: argparse.Namespace, what: str = "--task") -> Problem:
     """The problem that the arguments name.
+
+    Args:
+      options: the arguments of `add_arguments`.
+      what: what names a person's own, for errors.
 
     Raises:
       ValueError: for an unknown name, or a model that the data does not fit.
     """
     if options.task:
-        task = _own_task(options.task)
+        task = _own_task(what, options.task)
         if options.batch_size is not None:
             task = dataclasses.replace(task, batch_size=options.batch_size)
         return Problem(task, {"task": options.task, **_sizes(task)})
@@ -145,8 +149,8 @@ def _file(what: str, name: str, path: str) -> types.ModuleType:
     return module
 
 
-def _own_task(name: str) -> Task:
-    task = imported("--task", name)()
+def _own_task(what: str, name: str) -> Task:
+    task = imported(what, name)()
     if not isinstance(task, Task):
-        raise ValueError(f"--task {name} must return a Task, got {type(task).__name__}")
+        raise ValueError(f"{what} {name} must return a Task, got {type(task).__name__}")
     return task

@@ -103,9 +103,10 @@ def check_job(job: Job, trials: Sequence[Mapping[str, Any]]) -> None:
     for trial in trials:
         try:
             job.optimizer(**trial)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             words = ", ".join(f"{k}={v!r}" for k, v in trial.items())
-            raise ValueError(f"space: the optimizer refuses {words}: {error}") from error
+            refuses = f"refuses {words}" if words else "refuses what is fixed"
+            raise ValueError(f"space: the optimizer {refuses}: {error}") from error
     state = _optimizer_state(job, trials)
     if wants_observation(state) and job.itinerary.eval_every >= job.itinerary.steps:
         raise ValueError(NEEDS_EVALUATIONS)
