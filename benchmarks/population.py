@@ -135,7 +135,7 @@ class Bare:
             plan = itinerary(self.setting.steps[1], None)
             self.feeds = {}
             for length in self.setting.steps:
-                segments = list(plan.segments(0, length))
+                segments = list(plan.segments(0, length, plan.room(orders)))
                 self.feeds[length] = [
                     (
                         jax.device_put(plan.feed(orders, a, b), self.population.layout.lanes),

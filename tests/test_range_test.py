@@ -16,6 +16,7 @@ from lropt_jax import Task, adam, cosine_decay, lr_range_test, sgd
 from lropt_jax.training.fitting import as_key
 from lropt_jax.training.segment import BatchOrder
 from lropt_jax.training.visits import LONGEST_SEGMENT
+from tests.compilations import counted
 
 
 def error(w, batch):
@@ -163,24 +164,19 @@ def test_a_key_and_its_int_are_the_same_and_others_differ():
     assert (other != curves[0]).any()
 
 
-COMPILED: list[str] = []
-jax.monitoring.register_event_duration_secs_listener(
-    lambda event, seconds, **_: COMPILED.append(event) if "backend_compile" in event else None
-)
-
-
 def test_a_second_test_compiles_nothing():
     def run(end, steps=7):
         lr_range_test(
             TASK, lambda learning_rate: sgd(learning_rate), 1e-3, end, steps=steps, seeds=2
         )
 
-    before = len(COMPILED)
-    run(1.0)
-    first = len(COMPILED)
-    assert first > before  # the listener works
-    run(2.0)
-    assert len(COMPILED) == first
+    with counted() as compilations:
+        run(1.0)
+    assert compilations  # the listener works
+    with counted() as compilations:
+        run(2.0)
+        run(1.0, steps=9)
+    assert compilations == []
 
 
 REFUSED = [

@@ -352,7 +352,8 @@ def test_what_a_script_defines_comes_back_from_a_worker_with_the_same_structure(
     added = jax.tree.map(lambda x, y: x + y, s, back)
     np.testing.assert_allclose(added["own"](1), 4.0 * jnp.sin(1.0))
     np.testing.assert_allclose(added["plain"](7), 2.0)
-    other = lj.warmup(lambda t: t + 1.0, 3)
+    again, other = lj.warmup(lambda t: t + 1.0, 3), lj.warmup(lambda t: t + 2.0, 3)
+    assert jax.tree.structure(again) == jax.tree.structure(s["plain"])
     assert jax.tree.structure(other) != jax.tree.structure(s["plain"])
 
 

@@ -25,6 +25,7 @@ from lropt_jax.training.layout import Layout
 from lropt_jax.training.population import Population, on_host
 from lropt_jax.training.segment import BatchOrder
 from tests import sweep_problems
+from tests.compilations import counted
 from tests.sweep_problems import DIVERGES, assert_same, fragile, run, task
 
 RATES = [0.003, 0.01, 0.03, 0.1]
@@ -217,7 +218,7 @@ def test_a_second_call_compiles_nothing(strategy):
         )
 
     first = call(RATES)
-    with jax.log_compiles(False), _counted() as compilations:
+    with jax.log_compiles(False), counted() as compilations:
         second = call([0.2, 0.3, 0.4, 0.5])
         third = call(RATES)
     assert compilations == []
@@ -225,25 +226,7 @@ def test_a_second_call_compiles_nothing(strategy):
     assert_same(first, third)
 
 
-class _counted:
-    """Counts what XLA compiles."""
-
-    def __enter__(self):
-        self.names: list[str] = []
-        jax.monitoring.register_event_duration_secs_listener(self._listen)
-        return self.names
-
-    def _listen(self, event, duration, **details):
-        if event.endswith("backend_compile_duration"):
-            self.names.append(event)
-
-    def __exit__(self, *exception):
-        from jax._src import monitoring
-
-        monitoring.unregister_event_duration_listener(self._listen)
-
-
-def test_one_device_and_two_agree_and_devices_can_be_counted():
+def test_one_device_and_two_agree_and_devices_can_becounted():
     one = run({"learning_rate": RATES}, devices=1)
     two = run({"learning_rate": RATES}, devices=jax.local_devices()[:2])
     assert one.width == two.width == [4]

@@ -20,6 +20,7 @@ from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observe
 from lropt_jax.hyperparameters.trials import NotData, explained, try_building
 from lropt_jax.schedules.arguments import bound_arguments
 from lropt_jax.schedules.base import Schedule, injected, value_at
+from lropt_jax.schedules.fingerprint import Aside, Carried
 from lropt_jax.validation import requirements
 
 P = ParamSpec("P")
@@ -107,8 +108,12 @@ def tunable(
             if k not in static and is_data(k, v, parameters[k], kinds[k])
         }
 
+        # No number may stay around the transformation: it is the same for other numbers.
+        names, code = tuple(arguments), {k: v for k, v in arguments.items() if k not in data}
+
         def plain(values: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
-            given = inspect.BoundArguments(signature, {**arguments, **values})
+            values = {**code, **values}
+            given = inspect.BoundArguments(signature, {k: values[k] for k in names})
             return optax.with_extra_args_support(factory(*given.args, **given.kwargs))
 
         about = Factory(
@@ -135,7 +140,7 @@ def tunable(
                 if not all(is_count(arguments[k], parameters[k]) for k in error.names):
                     raise
                 return tunable(factory, [*static, *error.names])(*args, **kwargs)
-        return _tunable_transformation(plain, Numbers(data, about), given)
+        return _tunable_transformation(plain, Carried(Numbers(data, about)), Aside(given))
 
     build.tunable_of = factory  # type: ignore[attr-defined]
     return build
@@ -152,11 +157,13 @@ def _built(
 
 
 def _tunable_transformation(
-    plain: Plain, numbers: Numbers, given: Mapping[str, Any]
+    plain: Plain, numbers: Carried, given: Aside
 ) -> optax.GradientTransformationExtraArgs:
     def init(params: optax.Params) -> TunableState:
-        with explained(lambda values, count: _built(plain, values, count)[0].init(params), given):
-            count, kept = jnp.zeros((), jnp.int32), stored(numbers)
+        with explained(
+            lambda values, count: _built(plain, values, count)[0].init(params), given.value
+        ):
+            count, kept = jnp.zeros((), jnp.int32), stored(numbers.data)
             tx, used = _built(plain, kept, count)
             inner = _owned(tx.init(params), (params, kept))
         if used:
@@ -175,7 +182,7 @@ def _tunable_transformation(
             tx, used = _built(plain, values, count, kept)
             return *tx.update(updates, inner, params, **extra), used
 
-        with explained(use, given):
+        with explained(use, given.value):
             new_updates, new_inner, used = use(state.hyperparams, state.count)
         new_inner = _cast_like(new_inner, inner)
         values = state.hyperparams

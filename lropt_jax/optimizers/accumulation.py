@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from lropt_jax.schedules.base import Schedule, float_type, from_callable, value_at
+from lropt_jax.schedules.fingerprint import Carried
 from lropt_jax.validation import at_least_one, is_number
 
 
@@ -79,12 +80,13 @@ def accumulate(
     elif isinstance(every, Schedule) and every.observes:
         raise ValueError(f"accumulate: every must not observe, got {every!r}")
 
+    carried = Carried(from_callable(every) if callable(every) else every)
+
     def init(params: optax.Params) -> AccumulateState:
-        number = from_callable(every) if callable(every) else every
         return AccumulateState(
             updates=jnp.zeros((), jnp.int32),
             microbatch=jnp.zeros((), jnp.int32),
-            every=jax.tree.map(lambda x: _as(x, float_type()), number),
+            every=jax.tree.map(lambda x: _as(x, float_type()), carried.data),
             gradients=jax.tree.map(lambda p: jnp.zeros_like(p, dtype=_sum_type(p)), params),
             extra={name: _nothing(0.0) for name in extra_args},
             inner_state=jax.tree.map(lambda x: _as(x, jnp.result_type(x)), inner.init(params)),

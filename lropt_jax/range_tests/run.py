@@ -181,18 +181,20 @@ class _Ladder:
         recorded = []
         start = 0
         for stop in visits.evaluations:
-            for first, last in visits.segments(start, stop):
+            for first, last in visits.segments(start, stop, visits.room(orders)):
                 feed = self._feed(orders, first, last)
                 state, metrics = population.run(state, feed, last - first)
-                recorded.append(metrics["loss"][:, : last - first])
+                recorded.append(np.asarray(metrics["loss"])[:, : last - first])
             if self._split == "valid":
-                recorded[-1] = population.evaluate(state, "valid")["valid_loss"][:, None]
+                recorded[-1] = np.asarray(population.evaluate(state, "valid")["valid_loss"])[
+                    :, None
+                ]
             start = stop
         return np.concatenate([np.asarray(r, float) for r in recorded], axis=1)
 
     def _feed(self, orders: list[BatchOrder], first: int, last: int) -> Feed:
         visits = self._plan.itinerary
-        rates = np.full((len(orders), visits.capacity), self._rates[-1])
+        rates = np.full((len(orders), visits.room(orders).updates), self._rates[-1])
         rates[:, : last - first] = self._rates[first:last]
         return visits.feed(orders, first, last)._replace(settings={LEARNING_RATE: rates})
 

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from lropt_jax.schedules import flax_support
+from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.validation import is_number
 
 
@@ -177,10 +178,11 @@ class Schedule:
 
 
 class _Identity:
-    """A constructor in a tree definition: equal to itself, and to its copies by value.
+    """A constructor in a tree definition: equal to itself, to its copies, and to one made alike.
 
     cloudpickle copies what is defined in a script, so that a state that went to a worker and
-    back would otherwise have another structure.
+    back would otherwise have another structure; and a lambda that is written in a call is
+    another one at each call, for which a program would be compiled again.
     """
 
     __slots__ = ("constructor",)
@@ -192,7 +194,9 @@ class _Identity:
         if not isinstance(other, _Identity):
             return False
         mine, theirs = self.constructor, other.constructor
-        return bool(mine == theirs or mine.uid == theirs.uid)
+        if mine is theirs or mine.uid == theirs.uid:
+            return True
+        return mine.__name__ == theirs.__name__ and bool(_looks(mine) == _looks(theirs))
 
     def __hash__(self) -> int:
         return hash(self.constructor.__name__)
@@ -201,11 +205,18 @@ class _Identity:
         return str(self.constructor.__name__)
 
 
+def _looks(constructor: Any) -> Fingerprint[Any]:
+    if isinstance(constructor, _Call):
+        return constructor.fingerprint
+    return Fingerprint(constructor.recipe)
+
+
 class _Call:
-    """The constructor of schedules that are a plain callable: static, equal if the callable is."""
+    """The constructor of schedules that are a plain callable, which is static."""
 
     def __init__(self, function: Callable[[Any], Any]):
         self.function = function
+        self.fingerprint = Fingerprint(function)  # now: Optax's change what is around them
         self.uid = uuid.uuid4().hex
         name = getattr(function, "__qualname__", type(function).__name__)
         self.__name__ = name.replace(".<locals>", "")
@@ -218,11 +229,11 @@ class _Call:
         # Optax's schedules index and compare with an integer count.
         return self.function(count.astype(jnp.result_type(int)))
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Call) and self.function == other.function
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k != "fingerprint"}
 
-    def __hash__(self) -> int:
-        return hash(self.__name__)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, fingerprint=Fingerprint(state["function"]))
 
 
 def injected() -> bool:

@@ -18,8 +18,8 @@ import optax
 
 from lropt_jax.hyperparameters.access import observe
 from lropt_jax.hyperparameters.evaluation import evaluation_params, has_evaluation
+from lropt_jax.schedules.fingerprint import Fingerprint, handing
 from lropt_jax.tasks.task import Task
-from lropt_jax.training.fingerprint import Fingerprint
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.segment import BatchOrder, Feed, Lane, evaluation, segment
 
@@ -44,6 +44,7 @@ class Population:
         loss, make = Fingerprint(task.loss), Fingerprint(optimizer)
         self._init = _init_program(Fingerprint(task.init), layout)
         self._start = _start_program(make, layout)
+        self._carried = [carried.arrays for carried in make.carried]
         self._run = _run_program(loss, make, _Numbers(numbers), layout)
         self._evaluate = _evaluate_program(
             Fingerprint(task.evaluate), Fingerprint(task.summarize or _nothing_more), layout
@@ -54,7 +55,7 @@ class Population:
         """Lanes before their first update: one key, and one of each number, a lane."""
         keys, numbers = jax.device_put((keys, numbers), self.layout.lanes)
         params, model_state, keys = self._init(keys)
-        return self._start(params, model_state, keys, numbers)  # type: ignore[no-any-return]
+        return self._start(params, model_state, keys, numbers, self._carried)  # type: ignore[no-any-return]
 
     def run(
         self, lanes: Lane, feed: Feed, updates: int | np.ndarray
@@ -127,7 +128,7 @@ class Population:
         keys = jax.eval_shape(some_keys)
         params, model_state, keys = jax.eval_shape(self._init, keys)
         like = {k: jax.ShapeDtypeStruct((width,), v.dtype) for k, v in numbers.items()}  # type: ignore[no-untyped-call]
-        lanes: Lane = jax.eval_shape(self._start, params, model_state, keys, like)
+        lanes: Lane = jax.eval_shape(self._start, params, model_state, keys, like, self._carried)
         return lanes
 
     def place(self, leaves: Sequence[np.ndarray], numbers: dict[str, Any], key_type: str) -> Lane:
@@ -228,7 +229,12 @@ def _start_program(optimizer: Fingerprint[OptimizerOf], layout: Layout) -> Any:
         opt_state = optimizer.function(**numbers).init(params)
         return Lane(params, model_state, opt_state, key, jax.numpy.zeros((), jax.numpy.int32))
 
-    return layout.compiled(layout.each_lane(lane), (True, True, True, True), donate=(0, 1, 2))
+    def lanes(params: Any, model_state: Any, keys: Any, numbers: Any, carried: Any) -> Lane:
+        with handing(optimizer.carried, carried):
+            begun: Lane = layout.each_lane(lane)(params, model_state, keys, numbers)
+        return begun
+
+    return layout.compiled(lanes, (True, True, True, True, False), donate=(0, 1, 2))
 
 
 @functools.lru_cache(CACHED)

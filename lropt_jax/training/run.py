@@ -163,14 +163,14 @@ class Run:
 
     def _next(self, plan: Itinerary, target: np.ndarray) -> tuple[int, Feed | None]:
         """The updates of the next segment, and its feed; none where a lane is at its target."""
-        left = (target - self.step)[self.busy]
-        updates = min(plan.capacity, int(left.min())) if len(left) else 0
-        if not updates:
+        busy = self.busy
+        if not busy.any():
             return 0, None
         # Lanes that rest are fed what the first busy one is, which is drawn already.
-        source = np.where(self.busy, np.arange(len(self.step)), self.busy.argmax())
-        first = self.step[source]
-        return updates, plan.feed([self._orders[i] for i in source], first, first + updates)
+        source = np.where(busy, np.arange(len(self.step)), busy.argmax())
+        orders, first = [self._orders[i] for i in source], self.step[source]
+        updates = plan.fitting(plan.room(orders), first, target[source])
+        return updates, plan.feed(orders, first, first + updates) if updates else None
 
     def _means(self, which: np.ndarray) -> dict[str, np.ndarray]:
         """The means of the training metrics of some lanes, which begin anew."""

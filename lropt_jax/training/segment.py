@@ -170,14 +170,14 @@ class BatchOrder:
 
     def __init__(self, words: np.ndarray, examples: int, batch_size: int):
         self.words = tuple(int(w) for w in words)
-        self._examples, self._batch_size = examples, batch_size
+        self.batch_size, self._examples = batch_size, examples
         self._per_epoch = examples // batch_size
         self._epoch = functools.lru_cache(maxsize=4)(self._draw)
 
     def _draw(self, epoch: int) -> np.ndarray:
         order = np.random.default_rng([*self.words, epoch]).permutation(self._examples)
-        whole = order[: self._per_epoch * self._batch_size]
-        return whole.reshape(self._per_epoch, self._batch_size).astype(np.int32)
+        whole = order[: self._per_epoch * self.batch_size]
+        return whole.reshape(self._per_epoch, self.batch_size).astype(np.int32)
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
         """The examples of microbatches `start` to `stop - 1`, (stop - start, batch size)."""
@@ -187,4 +187,4 @@ class BatchOrder:
             last = min(self._per_epoch, first + stop - start)
             parts.append(self._epoch(epoch)[first:last])
             start += last - first
-        return np.concatenate(parts) if parts else np.zeros((0, self._batch_size), np.int32)
+        return np.concatenate(parts) if parts else np.zeros((0, self.batch_size), np.int32)

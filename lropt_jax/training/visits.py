@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +12,26 @@ import numpy as np
 
 from lropt_jax.schedules import as_schedule
 from lropt_jax.training.segment import BatchOrder, Feed
-from lropt_jax.validation import whole_number
+from lropt_jax.validation import is_number, whole_number
 
-LONGEST_SEGMENT = 1024  # updates: bounds the host's part of a feed, and how long a visit waits
+LONGEST_SEGMENT = 1024  # updates: bounds how long a visit waits
+SHORTEST_ROOM = 128  # updates: the host's part of a segment is small beside so many
+FEED_BYTES = 2**18  # that a feed should not exceed: all of it goes to the devices each time
+
+
+class Room(NamedTuple):
+    """What a segment has room for: the shapes of its feed.
+
+    It depends on the task and the population alone, and not on how long they train, so that a
+    training of another length, or with other evaluations, needs no other program.
+
+    Attributes:
+      updates: at most.
+      microbatches: at most.
+    """
+
+    updates: int
+    microbatches: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +55,29 @@ class Itinerary:
         stops = range(self.eval_every, self.steps, self.eval_every)
         return [*stops, self.steps]
 
-    @property
-    def capacity(self) -> int:
-        """Updates in the longest segment."""
-        return min(self.eval_every, self.steps, LONGEST_SEGMENT)
+    def room(self, orders: Sequence[BatchOrder]) -> Room:
+        """What a segment of lanes with these orders, one a lane, has room for."""
+        fit = FEED_BYTES // (4 * len(orders) * orders[0].batch_size)
+        updates = min(LONGEST_SEGMENT, max(SHORTEST_ROOM, _power_of_two(fit + 1) // 2))
+        if self.microbatches is None:
+            return Room(updates, updates)
+        return Room(updates, max(updates, _power_of_two(int(np.diff(self.microbatches).max()))))
 
-    def segments(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    def fitting(self, room: Room, first: int | np.ndarray, stop: int | np.ndarray) -> int:
+        """How many updates a segment may make that begins at `first`; lanes may be apart."""
+        updates = min(room.updates, int(np.min(np.subtract(stop, first))))
+        if self.microbatches is None:
+            return updates
+        starts = self.microbatches[first]
+        last = np.searchsorted(self.microbatches, starts + room.microbatches, side="right") - 1
+        return min(updates, int(np.min(last - first)))
+
+    def segments(self, start: int, stop: int, room: Room) -> Iterator[tuple[int, int]]:
         """The segments, `(first, last)`, between two evaluations."""
-        for first in range(start, stop, self.capacity):
-            yield first, min(first + self.capacity, stop)
+        while start < stop:
+            last = start + self.fitting(room, start, stop)
+            yield start, last
+            start = last
 
     def evaluations_made(self, step: np.ndarray) -> np.ndarray:
         """How many evaluations lie behind lanes that have taken `step` updates."""
@@ -64,35 +94,24 @@ class Itinerary:
     def feed(
         self, orders: list[BatchOrder], first: int | np.ndarray, last: int | np.ndarray
     ) -> Feed:
-        """What lanes are fed from update `first` to `last - 1`, padded to capacity.
+        """What lanes are fed from update `first` to `last - 1`, padded to the room there is.
 
         Args:
           orders: one a lane.
           first, last: one number, or one a lane; all lanes make equally many updates.
         """
+        room = self.room(orders)
         firsts, lasts = (np.broadcast_to(x, len(orders)).tolist() for x in (first, last))
         spans = list(zip(firsts, lasts, strict=True))
         if self.microbatches is None:
             order = [order(*span) for order, span in zip(orders, spans, strict=True)]
-            return Feed(_padded(order, self.capacity))
+            return Feed(_padded(order, room.microbatches))
         starts = [self.microbatches[a : b + 1] for a, b in spans]
         order = [o(int(s[0]), int(s[-1])) for o, s in zip(orders, starts, strict=True)]
         offsets = np.stack(
-            [np.pad(s - s[0], (0, self.capacity + 1 - len(s)), "edge") for s in starts]
+            [np.pad(s - s[0], (0, room.updates + 1 - len(s)), "edge") for s in starts]
         )
-        return Feed(_padded(order, self._most_microbatches), offsets.astype(np.int32))
-
-    @property
-    def _most_microbatches(self) -> int:
-        """Microbatches in the largest segment, so that all have one shape."""
-        assert self.microbatches is not None
-        stops = [0, *self.evaluations]
-        spans = [
-            self.microbatches[last] - self.microbatches[first]
-            for start, stop in itertools.pairwise(stops)
-            for first, last in self.segments(start, stop)
-        ]
-        return int(max(spans))
+        return Feed(_padded(order, room.microbatches), offsets.astype(np.int32))
 
 
 def itinerary(steps: int, eval_every: int | None, accumulate: Any = None) -> Itinerary:
@@ -105,7 +124,7 @@ def itinerary(steps: int, eval_every: int | None, accumulate: Any = None) -> Iti
     every = steps if eval_every is None else min(whole_number("eval_every", eval_every), steps)
     if accumulate is None:
         return Itinerary(steps, every)
-    counts = np.asarray(jax.vmap(as_schedule(accumulate))(jnp.arange(steps)))
+    counts = _curve(accumulate, steps)
     rounded = np.round(counts)
     if (
         not np.all(np.isfinite(counts))
@@ -117,6 +136,22 @@ def itinerary(steps: int, eval_every: int | None, accumulate: Any = None) -> Iti
             f"got values from {counts.min():g} to {counts.max():g}"
         )
     return Itinerary(steps, every, np.concatenate([[0], np.cumsum(rounded.astype(np.int64))]))
+
+
+def _curve(number: Any, steps: int) -> np.ndarray:
+    """A number or a schedule over the updates, in parts of one shape."""
+    if is_number(number) and not np.ndim(number):
+        return np.full(steps, float(number))
+    values = jax.vmap(as_schedule(number))
+    parts = [
+        values(first + jnp.arange(LONGEST_SEGMENT)) for first in range(0, steps, LONGEST_SEGMENT)
+    ]
+    return np.concatenate(parts)[:steps]
+
+
+def _power_of_two(least: int) -> int:
+    """The smallest power of two that is not below."""
+    return 1 << max(least - 1, 0).bit_length()
 
 
 def _padded(parts: list[np.ndarray], length: int) -> np.ndarray:

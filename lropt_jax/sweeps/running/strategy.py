@@ -12,10 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.tasks.arrays import batch_of
 from lropt_jax.tasks.task import Task
-from lropt_jax.training.fingerprint import Fingerprint
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.population import is_key
 from lropt_jax.training.segment import EVALUATION_CHUNK, Lane
@@ -202,12 +202,14 @@ class Timed:
     def _prepare(self) -> None:
         itinerary, population = self.job.itinerary, self._population
         lanes = self._start()
-        self._feed = itinerary.feed(population.orders(lanes), 0, itinerary.capacity)
+        orders = population.orders(lanes)
+        most = itinerary.fitting(itinerary.room(orders), 0, itinerary.steps)
+        self._feed = itinerary.feed(orders, 0, most)
         began = time.perf_counter()
         self._run(1)
         self.compiling = time.perf_counter() - began
         once = max(self._run(1), 1e-6)
-        self._updates = max(1, min(itinerary.capacity, int(TIMING / once)))
+        self._updates = max(1, min(most, int(TIMING / once)))
 
     def _start(self) -> Lane:
         keys = jax.random.split(jax.random.key(0), self._width)
