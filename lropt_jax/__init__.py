@@ -87,6 +87,7 @@ from lropt_jax.sweeps import choice as choice
 from lropt_jax.sweeps import expected_best as expected_best
 from lropt_jax.sweeps import grid as grid
 from lropt_jax.sweeps import integer as integer
+from lropt_jax.sweeps import load_sweep as load_sweep
 from lropt_jax.sweeps import log_grid as log_grid
 from lropt_jax.sweeps import log_uniform as log_uniform
 from lropt_jax.sweeps import pbt as pbt

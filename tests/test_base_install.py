@@ -10,7 +10,8 @@ import pytest
 
 # Everything that the extras bring: an import of one of these fails as where it is not installed.
 BARE = """
-import importlib.abc, json, sys
+import importlib.abc, json, sys, tempfile
+FOLDER = tempfile.mkdtemp()
 EXTRAS = {
     "cloudpickle", "dask", "datasets", "distributed", "equinox", "flax", "jinja2", "matplotlib",
     "mlxtend", "mnist1d", "optuna", "orbax", "pandas", "pyarrow", "rich", "sklearn", "torch",
@@ -79,6 +80,8 @@ WORKS = {
     "[lr.sweep(task, lr.sgd, rates, directory=kept, **quiet).best().trial for _ in (1, 2)]": (
         "[0, 0]"
     ),
+    "lr.sweep(task, lr.sgd, rates, directory=FOLDER, **quiet).model_steps": "8",
+    "lr.load_sweep(FOLDER).best().trial": "0",
     "lr.lr_range_test(task, lr.sgd, steps=5, seeds=2).losses.shape": "(2, 5)",
     "main(['list'])": "0",
     "main(['sweep', '--example'])": "0",

@@ -7,7 +7,7 @@ import pytest
 
 from lropt_jax import choice, grid, log_grid, log_uniform
 from lropt_jax.comparisons import proposals
-from lropt_jax.sweeps.planning.space import draw
+from lropt_jax.sweeps.planning.draws import draw
 
 SPACE = {"learning_rate": log_grid(0.01, 1.0, 3), "momentum": choice(0.0, 0.9)}
 

@@ -15,8 +15,8 @@ from lropt_jax import (
     uniform,
 )
 from lropt_jax.sweeps.deciding.rules import Standing, ranked
+from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.sweeps.planning.groups import chunks, chunks_by_seed, groups, padded, placed
-from lropt_jax.sweeps.planning.space import draw
 from lropt_jax.training.visits import itinerary
 
 

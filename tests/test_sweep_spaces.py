@@ -20,7 +20,7 @@ from lropt_jax import (
     uniform,
     warmup,
 )
-from lropt_jax.sweeps.planning.space import draw
+from lropt_jax.sweeps.planning.draws import draw
 from tests.sweep_problems import QUIET, assert_same, run, task
 
 

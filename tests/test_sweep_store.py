@@ -163,7 +163,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, monkeypatch, whole)
 
 CHANGES = {
     "space": {"space": {"learning_rate": log_grid(0.003, 1.0, 5)}},
-    "seeds": {"seeds": 2},
+    "seeds": {"seeds": [1]},
     "steps": {"steps": 25},
     "eval_every": {"eval_every": 10},
     "key": {"key": 1},

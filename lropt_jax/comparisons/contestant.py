@@ -123,7 +123,7 @@ def contestant(
         return make(chosen={}, retraining=_nothing(tuning, fresh), failure=failure)
     best = tuning.best(select, mode)
     diverged = (tuning.status == "diverged").any(axis=1)
-    retraining = retrain(dict(best))
+    retraining = retrain(best.configuration)
     deviations = {
         metric.removesuffix(DEVIATION): values[0]
         for metric, values in retraining.final.items()
@@ -135,7 +135,7 @@ def contestant(
         final=without_deviations(retraining.final),
     )
     return make(
-        chosen=dict(best),
+        chosen=best.configuration,
         retraining=retraining,
         cautions=cautions(tuning.trials, scores, diverged, best.trial, select, mode, start),
         deviations=deviations,

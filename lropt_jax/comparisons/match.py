@@ -182,7 +182,7 @@ class Match:
         result, select = self.tuned[name], self.protocol.select
         if not np.isfinite(result.means(select)).any():
             return None
-        return dict(result.best(select, self.protocol.mode))
+        return result.best(select, self.protocol.mode).configuration
 
 
 def plan_of(

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.sweeps.planning.space import (
     Grid,
     Range,
     Space,
     Spaces,
     choice,
-    draw,
     free_names,
     listed,
     static_names,

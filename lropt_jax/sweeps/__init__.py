@@ -12,3 +12,4 @@ from lropt_jax.sweeps.planning.space import log_uniform as log_uniform
 from lropt_jax.sweeps.planning.space import uniform as uniform
 from lropt_jax.sweeps.results.best_of_n import expected_best as expected_best
 from lropt_jax.sweeps.results.result import SweepResult as SweepResult
+from lropt_jax.sweeps.results.result import load_sweep as load_sweep

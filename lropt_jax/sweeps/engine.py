@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,10 +13,14 @@ import optax
 
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.sweeps.deciding.rules import Rule
+from lropt_jax.sweeps.keeping.memory import Store
+from lropt_jax.sweeps.keeping.models import Keep, check_keep
 from lropt_jax.sweeps.keeping.store import opened
 from lropt_jax.sweeps.planning.plan import Plan, planned
 from lropt_jax.sweeps.planning.space import Spaces
 from lropt_jax.sweeps.results.result import SweepResult
+from lropt_jax.sweeps.running.again import TrainedModels
+from lropt_jax.sweeps.running.best import HoldsBest
 from lropt_jax.sweeps.running.conductor import Conductor
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.sweeps.running.processes import own_directory
@@ -40,6 +45,8 @@ def sweep(
     directory: str | os.PathLike[str] | None = None,
     progress: bool | Progress = True,
     *,
+    keep: int | None = None,
+    keep_by: tuple[str, str] | None = None,
     final_splits: Sequence[str] = (),
 ) -> SweepResult:
     """Trains every configuration of a space on every seed, as one compiled program.
@@ -78,8 +85,15 @@ def sweep(
       executor: any `concurrent.futures.Executor` (Dask's, submitit's, mpi4py's, a process pool):
         runs each chunk as one task. A lost worker costs the chunk, which runs again.
       directory: where progress is kept. A killed sweep goes on from there when it is called
-        again, and loses at most the running segment; a finished one is read back.
+        again, and loses at most the running segment; a finished one is read back (`load_sweep`
+        reads it without the task). Called with more trials, seeds or values than before, it grows:
+        what is there stays, the rest is trained, and the result is that of one call at the width
+        that it was begun with. A pruned sweep cannot grow.
       progress: whether to show a live line.
+      keep: of how many of the best configurations to keep the trained models, of all seeds, in the
+        directory where there is one; `result.trained()` hands them out. None keeps none.
+      keep_by: what they are the best by, `(metric, mode)`; by default as in `SweepResult.best`,
+        which then goes by it, too.
       final_splits: splits to evaluate as a whole after the last update ("train", "test").
 
     Returns:
@@ -113,7 +127,8 @@ def sweep(
         task, optimizer, space, trials, seeds,
         itinerary=when, key=key, rule=prune, splits=final_splits,
     )  # fmt: skip
-    return trained(plan, placement, directory, progress)
+    kept = check_keep(keep, keep_by, plan.metrics, len(plan.seeds))
+    return trained(plan, placement, directory, progress, kept)
 
 
 def trained(
@@ -121,8 +136,9 @@ def trained(
     placement: Placement,
     directory: str | os.PathLike[str] | None = None,
     progress: bool | Progress = True,
+    keep: Keep | None = None,
 ) -> SweepResult:
-    """Trains a plan: what is trained, where, and where it is kept. See `sweep`.
+    """Trains a plan: what is trained, where, and what is kept where. See `sweep`.
 
     Raises:
       ValueError: for devices that there are not, and for a directory that holds another sweep.
@@ -132,22 +148,29 @@ def trained(
     if placement.spread and jax.process_index():
         progress = False
     with (
-        opened(directory, lambda: {**plan.identity, **placement.identity(plan)}) as store,
+        opened(directory, plan, functools.partial(placement.identity, plan)) as store,
         progress_bar(progress, plan.model_steps, "sweep") as bar,
-        _says_how_to_go_on(directory),
+        _says_how_to_go_on(directory, store),
     ):
         run = placement.runner(plan, store, bar)
-        store.begin(run.resolved)
-        result = Conductor(plan, run, bar).conduct()
+        store.begin(dict(zip(plan.group_names, run.resolved, strict=True)))
+        best = None if keep is None else HoldsBest(keep, store.put, store.drop)
+        result = Conductor(plan, store.lots, run, bar, best).conduct()
+        devices = placement.here(plan, store.devices)
+        models = TrainedModels(plan, run.resolved, devices, store)
+        result.models = models
+        if keep is not None:
+            result.by = keep.metric, keep.mode
+            models.keep(result, keep, placement.spread)
         store.finish(result)
     return result
 
 
 @contextlib.contextmanager
-def _says_how_to_go_on(directory: Any) -> Iterator[None]:
+def _says_how_to_go_on(directory: Any, store: Store) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        if directory is not None:
+        if store.saved:
             interrupt.add_note(f"Saved in {directory}. Call it again to go on from there")
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -14,9 +15,10 @@ import numpy as np
 from lropt_jax.sweeps.deciding.rules import Rule
 from lropt_jax.sweeps.planning import checks
 from lropt_jax.sweeps.planning.digests import digest, settings, versions
+from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.sweeps.planning.groups import Group, groups
-from lropt_jax.sweeps.planning.jobs import Job, Optimizer, names_of, optimizer_of, task_of
-from lropt_jax.sweeps.planning.space import Spaces, draw, static_names
+from lropt_jax.sweeps.planning.jobs import Job, Optimizer, names_of, optimizer_of, takes, task_of
+from lropt_jax.sweeps.planning.space import Spaces, static_names
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fitting import as_key
 from lropt_jax.training.visits import Itinerary
@@ -77,9 +79,36 @@ class Plan:
         """The keys of lanes of these seeds, by their numbers in `seeds`."""
         return self.jobs[0].keys(np.array(self.seeds, np.uint32)[list(seeds)])
 
+    @property
+    def of_task(self) -> tuple[str, ...]:
+        """The names in the configurations that are the task's and not the optimizer's."""
+        names = dict.fromkeys(name for trial in self.configurations for name in trial)
+        own = takes(self.optimizer, names, self.task)
+        return tuple(name for name in names if name not in own)
+
+    @functools.cached_property
+    def trial_names(self) -> tuple[str, ...]:
+        """A name for each trial by what it is, wherever it stands among the others."""
+        numbers = {t: sorted(group.numbers) for group in self.groups for t in group.trials}
+        found = [
+            digest([numbers[t], *(part for item in sorted(c.items()) for part in item)])
+            for t, c in enumerate(self.configurations)
+        ]
+        return _told_apart(found)
+
+    @functools.cached_property
+    def group_names(self) -> tuple[str, ...]:
+        """A name for each group by what its programs are."""
+        parts = [[sorted(g.numbers), *(x for i in sorted(g.fixed.items()) for x in i)]
+                 for g in self.groups]  # fmt: skip
+        return _told_apart([digest(part) for part in parts])
+
     @functools.cached_property
     def identity(self) -> dict[str, str]:
-        """What the values depend on, in words, by names that the caller of `sweep` knows."""
+        """What the values depend on, in words, by names that the caller of `sweep` knows.
+
+        All but which trials and seeds there are, which may grow.
+        """
         task = self.task
         if isinstance(task, Task):
             code = digest([task.init, task.loss, task.evaluate, task.summarize])
@@ -87,8 +116,6 @@ class Plan:
         else:
             code, data, batch_size = digest(task), *["made by the task function"] * 2
         return {
-            "space": f"{len(self.configurations)} trials, {digest(list(self.configurations))}",
-            "seeds": str(list(self.seeds)),
             "steps": str(self.itinerary.steps),
             "eval_every": str(self.itinerary.eval_every),
             "key": str(self.key.tolist()),
@@ -101,6 +128,16 @@ class Plan:
             "versions": versions(),
             "settings": str(settings()),
         }
+
+
+def _told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Names, with their number where one comes again."""
+    seen: collections.Counter[str] = collections.Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return tuple(found)
 
 
 def planned(

@@ -12,6 +12,8 @@ import numpy as np
 
 from lropt_jax.validation import installed, require
 
+SUFFIXES = (".csv", ".parquet")
+
 Trials = Sequence[Mapping[str, Any]]
 
 
@@ -83,7 +85,7 @@ def save(frame: Callable[[], Any], path: str | os.PathLike[str]) -> None:
       ValueError: for a suffix that is neither .parquet nor .csv.
     """
     suffix = os.path.splitext(path)[1]
-    if suffix not in (".csv", ".parquet"):
+    if suffix not in SUFFIXES:
         raise ValueError(f"path must end in .parquet or .csv, got {os.fspath(path)!r}")
     if suffix == ".csv":
         frame().to_csv(path, index=False)

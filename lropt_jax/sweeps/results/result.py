@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.space import is_lane_number
-from lropt_jax.sweeps.results import frames
-from lropt_jax.sweeps.results.analysis import Sensitivity, sensitivity
-from lropt_jax.sweeps.results.best_of_n import expected_best
-from lropt_jax.sweeps.results.cautions import Caution, cautions
-from lropt_jax.tasks.metrics import bounds, direction, usual_metric
+from lropt_jax.sweeps.results import frames, saving
+from lropt_jax.sweeps.results.drawings import Drawings
+from lropt_jax.sweeps.results.saving import Event
+from lropt_jax.training.fitting import Fit
 from lropt_jax.validation import installed
 
 
-class Best(dict[str, Any]):
-    """A configuration, by the names of its hyperparameters.
+class Models(Protocol):
+    """Where the trained models of a sweep come from."""
 
-    Attributes:
-      trial: its number in the sweep.
-      value: the mean of the metric over the seeds.
-      metric: what it is the best by.
-    """
-
-    def __init__(self, configuration: dict[str, Any], trial: int, value: float, metric: str):
-        super().__init__(configuration)
-        self.trial, self.value, self.metric = trial, value, metric
+    def trained(self, result: SweepResult, trial: int, seed: int) -> Fit:
+        """A trial's model of the seed with this number: kept, or trained again, which it says."""
 
 
 @dataclasses.dataclass(repr=False)
-class SweepResult:
+class SweepResult(Drawings):
     """The result of `sweep`.
 
     Attributes:
@@ -50,8 +43,12 @@ class SweepResult:
       reached: evaluations made, (trials, seeds); a pruned trial makes fewer.
       strategy: how each compiled group ran.
       width: the lanes of each group's program.
-      model_steps: updates trained, summed over lanes.
+      model_steps: updates trained, summed over lanes, whenever that was; those of a lane that
+        diverged in full.
       lineage: the copies that population-based training made, in order.
+      trained_now: those of `model_steps` that this call trained, and did not find trained.
+      by: the metric and mode that `best` goes by where none is given, or None for the usual ones.
+      of_task: the names in the configurations that are the task's and not the optimizer's.
     """
 
     trials: list[dict[str, Any]]
@@ -65,7 +62,14 @@ class SweepResult:
     strategy: list[str] = dataclasses.field(default_factory=list)
     width: list[int] = dataclasses.field(default_factory=list)
     model_steps: int = 0
-    lineage: list[Any] = dataclasses.field(default_factory=list)
+    lineage: list[Event] = dataclasses.field(default_factory=list)
+    trained_now: int = 0
+    by: tuple[str, str] | None = None
+    of_task: tuple[str, ...] = ()
+    models: Models | None = dataclasses.field(default=None, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "models": None}  # a task need not be such that it can be pickled
 
     def __repr__(self) -> str:
         kinds, counts = np.unique(self.status.astype(str), return_counts=True)
@@ -84,7 +88,8 @@ class SweepResult:
             best = self.best()
         except ValueError:  # none finished, or there is no metric that goes without saying
             return f"Metrics: {', '.join(self.values)}."
-        values = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in best.items())
+        named = best.configuration.items()
+        values = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in named)
         return f"Best {best.metric}: {best.value:.4g} at {values}."
 
     def to_pandas(self) -> Any:
@@ -108,19 +113,65 @@ class SweepResult:
             self.trials, self.seeds, self.steps, self.values, self.status, self.diverged_at
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes `to_pandas()` to a .parquet or .csv file.
+    def trained(self, trial: int | None = None, seed: int | None = None) -> Fit:
+        """A trained model, as `fit` returns it.
+
+        It is there where the sweep kept it (`keep=`); else it is trained again, to the last bit as
+        in the sweep, and a warning says so. One that was pruned is as it was when it was.
+
+        Args:
+          trial: its number; by default that of `best()`.
+          seed: a value of `seeds`; by default the first.
 
         Raises:
-          ValueError: for another suffix.
-        """
-        frames.save(self.to_pandas, path)
+          ValueError: for another trial or seed, and for a result that was read back without its
+            task (`load_sweep`); it says what to do.
 
-    @property
-    def evaluated(self) -> np.ndarray:
-        """Which evaluations were made, (trials, seeds, evaluations)."""
-        made: np.ndarray = np.arange(len(self.steps)) < self.reached[:, :, None]
-        return made
+        Example:
+          >>> from lropt_jax import adam, classification_task, load_data, log_grid, mlp, sweep
+          >>> task = classification_task(mlp((8, 10)), load_data("digits"))
+          >>> space = {"learning_rate": log_grid(1e-3, 0.1, 3)}
+          >>> result = sweep(task, adam, space, steps=30, keep=1, progress=False)
+          >>> model = result.trained()
+          >>> float(model.history["valid_loss"][-1]) == result.best().value
+          True
+        """
+        trial = self.best().trial if trial is None else trial
+        if not 0 <= trial < len(self.trials):
+            raise ValueError(f"trial must be in [0, {len(self.trials)}), got {trial!r}")
+        seed = self.seeds[0] if seed is None else seed
+        if seed not in self.seeds:
+            raise ValueError(f"seed must be one of {self.seeds}, got {seed!r}")
+        if self.models is None:
+            raise ValueError(
+                "this result was read back without its task: call sweep(...) as it was called, "
+                "with the same directory, which trains nothing anew, and ask its result"
+            )
+        return self.models.trained(self, trial, self.seeds.index(seed))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes all values to a folder, for `load_sweep`; or the table alone to a file.
+
+        Args:
+          path: a folder, made if it does not exist; or a file that ends in .csv or .parquet, for
+            `to_pandas()`.
+
+        Raises:
+          ValueError: for a file of another suffix.
+        """
+        path = Path(path).expanduser()
+        if path.suffix in frames.SUFFIXES or path.suffix in saving.NO_FOLDER:
+            return frames.save(self.to_pandas, path)
+        path.mkdir(parents=True, exist_ok=True)
+        for name, content in self.files():
+            (path / name).write_bytes(content)
+        return None
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """The names and contents of its files: all values, and the table for other programs."""
+        about = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        yield saving.NAME, saving.packed(about)
+        yield self.table_file()
 
     def table_file(self) -> tuple[str, bytes]:
         """The name and the bytes of the table's file: parquet, or CSV without pyarrow."""
@@ -130,16 +181,6 @@ class SweepResult:
             self.trials, self.seeds, self.steps, self.values, self.status, self.diverged_at,
             self.evaluated,
         )  # fmt: skip
-
-    def last(self, metric: str) -> np.ndarray:
-        """A metric after the last update, (trials, seeds).
-
-        Raises:
-          KeyError: for an unknown metric; it lists the known ones.
-        """
-        if metric not in self.values:
-            raise KeyError(f"unknown metric {metric!r}; this sweep has {', '.join(self.values)}")
-        return self.values[metric][:, :, -1]
 
     def joined(self, other: SweepResult) -> SweepResult:
         """The trials of both, which must have seeds, evaluations and metrics in common.
@@ -174,176 +215,51 @@ class SweepResult:
             self.width + other.width,
             self.model_steps + other.model_steps,
             self.lineage + [_moved(event, len(self.trials)) for event in other.lineage],
+            self.trained_now + other.trained_now,
+            self.by,
+            self.of_task,
+            _ModelsOfBoth(self, other),
         )
 
-    def means(self, metric: str) -> np.ndarray:
-        """A metric's mean over seeds after the last update, (trials,); NaN for configurations
-        that did not finish on all of them with a finite value."""
-        last = self.last(metric)
-        usable = (self.status == "finished") & np.isfinite(last)
-        means: np.ndarray = np.where(usable, last, np.nan).mean(axis=1)
-        return means
 
-    def metric_and_mode(self, metric: str | None, mode: str | None) -> tuple[str, str]:
-        """Both, where None stands for the usual: the validation loss (or the only validation
-        metric; the training loss where there is none), and what the metric's name says.
+def load_sweep(directory: str | os.PathLike[str]) -> SweepResult:
+    """The result of a finished sweep, or of `SweepResult.save`, without its task.
 
-        Raises:
-          KeyError: for an unknown metric; it lists the known ones.
-          ValueError: for a metric whose name does not say which way is better, without `mode`.
-        """
-        metric = usual_metric(list(self.values)) if metric is None else metric
-        self.last(metric)
-        return metric, direction(metric, mode)
+    Functions among the values are the same again where they belong to an installed library, and
+    their names elsewhere. Trained models come with the task alone: call `sweep` as it was called.
 
-    def best(self, metric: str | None = None, mode: str | None = None) -> Best:
-        """The best configuration by a metric's mean over all seeds, finishers only.
+    Args:
+      directory: the sweep's, or where its result was saved.
 
-        Args:
-          metric: as in `values`; by default the validation loss (or the only validation metric; the
-            training loss where there is none).
-          mode: "min" or "max"; by default what the last word of the metric's name says: "max" for
-            accuracy, acc, auc, r2, score, f1, precision and recall, "min" for loss, error, mse,
-            rmse, mae, mape, nll and perplexity.
+    Raises:
+      ValueError: for a directory without a result; it says what is there.
 
-        Returns:
-          The configuration alone, so that `optimizer(**result.best())` is the optimizer; with
-          attributes `trial` (its number), `value` (the mean), `metric`.
-
-        Raises:
-          KeyError: for an unknown metric.
-          ValueError: when no configuration finished with a finite value on all its seeds, or for a
-            metric whose name does not say which way is better, without `mode`.
-        """
-        metric, mode = self.metric_and_mode(metric, mode)
-        means = self.means(metric)
-        if not np.isfinite(means).any():
-            raise ValueError(f"no configuration finished with a finite {metric} on all seeds")
-        trial = int(np.nanargmin(means) if mode == "min" else np.nanargmax(means))
-        return Best(self.trials[trial], trial, float(means[trial]), metric)
-
-    def cautions(self, metric: str | None = None, mode: str | None = None) -> list[Caution]:
-        """What is to be said about where `best` stands: on an edge of what was tried, or beside a
-        cliff. Each prints as a sentence; none where nothing finished.
-
-        Raises:
-          KeyError, ValueError: for a metric as `best` does.
-        """
-        metric, mode = self.metric_and_mode(metric, mode)
-        if not np.isfinite(self.means(metric)).any():
-            return []
-        best = self.best(metric, mode)
-        diverged = (self.status == "diverged").any(axis=1)
-        return cautions(self.trials, self.means(metric), diverged, best.trial, metric, mode)
-
-    def sensitivity(
-        self,
-        name: str,
-        metric: str | None = None,
-        mode: str | None = None,
-        tolerance: float | None = None,
-    ) -> Sensitivity:
-        """A metric against one hyperparameter, the others at their best for each of its values.
-
-        Args:
-          name: the hyperparameter.
-          metric: see `best`.
-          mode: see `best`.
-          tolerance: how far from the best a value of the basin may be; by default 0.01 for a metric
-            between 0 and 1 (an accuracy), 5% of the best for anything else.
-
-        Raises:
-          KeyError: for a name that is no number of the sweep, or an unknown metric.
-        """
-        metric, mode = self.metric_and_mode(metric, mode)
-        given = [trial.get(name) for trial in self.trials]
-        if not any(map(is_lane_number, given)):
-            numbers = sorted({k for t in self.trials for k, v in t.items() if is_lane_number(v)})
-            raise KeyError(f"{name!r} is no number of this sweep; it has {', '.join(numbers)}")
-        x = np.array([v if is_lane_number(v) else np.nan for v in given], float)
-        diverged = (self.status == "diverged").mean(axis=1)
-        return sensitivity(
-            name, metric, mode, x, self.means(metric), self.last(metric), diverged, tolerance
-        )
-
-    def budget_curve(
-        self, metric: str | None = None, mode: str | None = None, trials: int | None = None
-    ) -> Any:
-        """What the best of n configurations comes to: see `expected_best`.
-
-        Args:
-          metric: see `best`.
-          mode: see `best`.
-          trials: the largest n; by default, and at most, as many as the sweep has.
-
-        Returns:
-          A frame: trials (n), expected_best, and low and high, a 95% band for the median best of n
-          at all n at once. Configurations that did not finish count as worse than all others.
-
-        Raises:
-          ValueError: when no configuration finished, or for more trials than there are.
-          ImportError: without pandas; it names the extra that installs it.
-        """
-        pd = frames.pandas()
-        metric, mode = self.metric_and_mode(metric, mode)
-        means = self.means(metric)
-        if not np.isfinite(means).any():
-            raise ValueError(f"no configuration finished with a finite {metric} on all seeds")
-        mean, low, high = expected_best(means, trials, mode, bounds=bounds(metric, means))
-        n = np.arange(1, len(mean) + 1)
-        return pd.DataFrame({"trials": n, "expected_best": mean, "low": low, "high": high})
-
-    def plot_sensitivity(
-        self, name: str, metric: str | None = None, mode: str | None = None
-    ) -> Any:
-        """A figure of `sensitivity`, with a mark for each value at which a lane diverged."""
-        from lropt_jax.plotting.sweeps import sensitivity_figure
-
-        found = self.sensitivity(name, metric, mode)
-        limits = bounds(found.metric, found.mean)
-        shown = found.values, found.mean, found.half_width, found.diverged, found.basin
-        return sensitivity_figure(*shown, name, found.metric, limits)
-
-    def plot_heatmap(
-        self, x: str, y: str, metric: str | None = None, mode: str | None = None
-    ) -> Any:
-        """A figure of a metric against two hyperparameters, cells of a grid or sampled points."""
-        from lropt_jax.plotting.heatmaps import heatmap_figure
-
-        metric, mode = self.metric_and_mode(metric, mode)
-        diverged = (self.status == "diverged").any(axis=1)
-        return heatmap_figure(self.trials, self.means(metric), diverged, x, y, metric, mode)
-
-    def plot_parallel(self, metric: str | None = None, mode: str | None = None) -> Any:
-        """A figure with one axis a hyperparameter and one line a configuration."""
-        from lropt_jax.plotting.sweeps import parallel_figure
-
-        metric, mode = self.metric_and_mode(metric, mode)
-        return parallel_figure(self.trials, self.means(metric), metric, mode)
-
-    def plot_curves(
-        self, metric: str | None = None, best: int = 10, mode: str | None = None
-    ) -> Any:
-        """A figure of a metric over the updates, the best configurations in colour."""
-        from lropt_jax.plotting.sweeps import curves_figure
-
-        metric, mode = self.metric_and_mode(metric, mode)
-        means = self.means(metric)
-        order = np.argsort(means if mode == "min" else -means, kind="stable")  # NaN last
-        chosen = [int(t) for t in order[:best] if np.isfinite(means[t])]
-        curves = self.values[metric].mean(axis=1)
-        return curves_figure(self.steps, curves, self.trials, chosen, metric)
-
-    def plot_budget(self, metric: str | None = None, mode: str | None = None) -> Any:
-        """A figure of `budget_curve`."""
-        from lropt_jax.plotting.sweeps import budget_figure
-
-        metric, mode = self.metric_and_mode(metric, mode)
-        curve = self.budget_curve(metric, mode)
-        shown = tuple(curve[name].to_numpy() for name in ("expected_best", "low", "high"))
-        return budget_figure({"": shown}, metric)
+    Example:
+      >>> import tempfile
+      >>> from lropt_jax import adam, classification_task, load_data, load_sweep, mlp, sweep
+      >>> task = classification_task(mlp((8, 10)), load_data("digits"))
+      >>> space = {"learning_rate": [0.01, 0.1]}
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     result = sweep(task, adam, space, steps=10, directory=folder, progress=False)
+      ...     back = load_sweep(folder)
+      >>> back.best() == result.best()
+      True
+    """
+    return SweepResult(**saving.unpacked(Path(directory).expanduser()))
 
 
-def _moved(event: Any, places: int) -> Any:
+class _ModelsOfBoth:
+    """The models of two results that were joined."""
+
+    def __init__(self, first: SweepResult, second: SweepResult):
+        self._first, self._second = first, second
+
+    def trained(self, result: SweepResult, trial: int, seed: int) -> Fit:
+        count = len(self._first.trials)
+        one = self._first if trial < count else self._second
+        return one.trained(trial if trial < count else trial - count, one.seeds[seed])
+
+
+def _moved(event: Event, places: int) -> Event:
     """An event of a lineage whose trials have other numbers now."""
     return dataclasses.replace(event, trial=event.trial + places, source=event.source + places)

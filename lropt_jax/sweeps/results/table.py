@@ -68,5 +68,6 @@ class Table:
             status,
             self.diverged_at,
             self.reached,
+            of_task=self._plan.of_task,
             **about,
         )

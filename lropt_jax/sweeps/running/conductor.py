@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from lropt_jax.progress import Progress
 from lropt_jax.sweeps.deciding.rules import Decision, Standing
+from lropt_jax.sweeps.keeping.models import Lane
 from lropt_jax.sweeps.planning.groups import chunks, chunks_by_seed
 from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.results.result import SweepResult
+from lropt_jax.sweeps.results.saving import Event
 from lropt_jax.sweeps.results.table import Table
-from lropt_jax.sweeps.running.pieces import Piece, Runner, Snapshot, State
-
-Lane = tuple[int, int]
-
-
-@dataclasses.dataclass(frozen=True)
-class Event:
-    """A copy that population-based training made.
-
-    Attributes:
-      step: updates taken before it.
-      trial: who copied.
-      source: from whom.
-      numbers: the copy's hyperparameters from then on.
-    """
-
-    step: int
-    trial: int
-    source: int
-    numbers: dict[str, float]
+from lropt_jax.sweeps.running.best import HoldsBest
+from lropt_jax.sweeps.running.pieces import Piece, Rows, Runner, Snapshot, State, Watch
 
 
 class Conductor:
@@ -41,12 +25,22 @@ class Conductor:
 
     Args:
       plan: what is trained.
+      lots: its lanes, those that train together at first.
       run: runs pieces, in any order, here or elsewhere.
       bar: what a person sees.
+      best: takes the arrays of the best lanes, or None.
     """
 
-    def __init__(self, plan: Plan, run: Runner, bar: Progress):
-        self._plan, self._run, self._bar = plan, run, bar
+    def __init__(
+        self,
+        plan: Plan,
+        lots: Sequence[Sequence[Lane]],
+        run: Runner,
+        bar: Progress,
+        best: HoldsBest | None = None,
+    ):
+        self._plan, self._lots, self._run, self._bar = plan, lots, run, bar
+        self._best = best
         self._table = Table(plan)
         self._numbers = [dict(trial) for trial in plan.configurations]
         self._group_of = {t: g for g, group in enumerate(plan.groups) for t in group.trials}
@@ -65,8 +59,11 @@ class Conductor:
             keep = last < stops[-1]
             pieces = self._pieces(rung, alive, copied, first, last, keep)
             arrived: dict[Lane, tuple[State, int]] = {}
-            for piece, outcome in self._run(pieces, functools.partial(self._watch, alive)):
+            watch = _Watching(self._table, functools.partial(self._note, alive), self._best)
+            for piece, outcome in self._run(pieces, watch):
                 self._table.record(piece, outcome)
+                if self._best is not None and last == stops[-1]:
+                    self._best.recall(piece, outcome)
                 self._model_steps += piece.updates(self._plan.itinerary) * len(piece.lanes)
                 if keep:
                     state = outcome.state
@@ -84,6 +81,7 @@ class Conductor:
             width=[r.width for r in self._run.resolved],
             model_steps=self._model_steps,
             lineage=self._lineage,
+            trained_now=self._model_steps - self._run.read_back,
         )
 
     def _pieces(
@@ -96,14 +94,16 @@ class Conductor:
         keep: bool,
     ) -> Iterator[Piece]:
         """The pieces of a rung, each made when it is asked for."""
-        seeds = self._plan.seeds
-        for g, group in enumerate(self._plan.groups):
-            resolved = self._run.resolved[g]
+        seeds, going = self._plan.seeds, set(alive)
+        for (lot, together), (g, group) in itertools.product(
+            enumerate(self._lots), enumerate(self._plan.groups)
+        ):
+            resolved, name = self._run.resolved[g], self._plan.group_names[g]
             pack = chunks_by_seed if resolved.strategy == "shared" else chunks
-            lanes = [(t, s) for t in group.trials if t in set(alive) for s in range(len(seeds))]
+            lanes = [(t, s) for t, s in together if t in going and self._group_of[t] == g]
             for i, chunk in enumerate(pack(lanes, resolved.width * self._run.chunks)):
                 yield Piece(
-                    name=f"rung{rung}-group{g}-piece{i}",
+                    name=f"lot{lot}-rung{rung}-{name}-piece{i}",
                     group=g,
                     lanes=chunk,
                     seeds=np.array([seeds[s] for _, s in chunk], np.uint32),
@@ -117,6 +117,7 @@ class Conductor:
                     state=self._gathered(chunk) if first else None,
                     replaced=any(t in copied for t, _ in chunk),
                     keep=keep,
+                    best=None if keep or self._best is None else self._best.keep,
                 )
 
     def _gathered(self, lanes: Sequence[Lane]) -> State:
@@ -171,10 +172,6 @@ class Conductor:
                 bank[trial, s] = (state.rows([row]), 0)
         return bank
 
-    def _watch(self, alive: Sequence[int], piece: Piece, snapshot: Snapshot) -> None:
-        self._table.mark(piece, snapshot)
-        self._note(alive)
-
     def _note(self, alive: Sequence[int]) -> None:
         diverged = self._table.diverged_at >= 0
         lanes = len(alive) * len(self._plan.seeds) - int(diverged[list(alive)].sum())
@@ -184,3 +181,18 @@ class Conductor:
         if self._table.pruned.any():
             words.append(f"{self._table.pruned.sum()} trials pruned")
         self._bar.note(", ".join(words))
+
+
+class _Watching(Watch):
+    """Enters in the table which lanes have diverged, as it is seen, and holds the best lanes."""
+
+    def __init__(self, table: Table, note: Callable[[], None], best: HoldsBest | None):
+        self._table, self._note, self._best = table, note, best
+
+    def seen(self, piece: Piece, snapshot: Snapshot) -> None:
+        self._table.mark(piece, snapshot)
+        self._note()
+
+    def ended(self, piece: Piece, snapshot: Snapshot, rows: Rows) -> None:
+        if self._best is not None:
+            self._best.ended(piece, snapshot, rows)

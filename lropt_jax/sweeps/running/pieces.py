@@ -7,11 +7,12 @@ progress saved after each segment, or on another machine.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
+from lropt_jax.sweeps.keeping.models import Keep
 from lropt_jax.sweeps.running.strategy import Resolved
 from lropt_jax.training.visits import Itinerary
 
@@ -51,6 +52,7 @@ class Piece:
       state: the lanes to go on with, or None to begin.
       replaced: whether `numbers` replace those in the state.
       keep: whether the lanes are needed afterwards.
+      best: of which lanes the trained arrays are wanted, at the plan's end; None for none.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Piece:
     state: State | None = None
     replaced: bool = False
     keep: bool = False
+    best: Keep | None = None
 
     def updates(self, itinerary: Itinerary) -> int:
         """The updates of each lane."""
@@ -114,6 +117,11 @@ class Snapshot:
         """Whether all lanes have ended."""
         return bool(self.ended.all())
 
+    def last(self, metric: str) -> np.ndarray:
+        """A metric at the last evaluation, (lanes,); NaN for lanes that never came there."""
+        seen = self.metrics.get(metric)
+        return np.full(len(self.step), np.nan) if seen is None else seen[:, -1]
+
     @property
     def state(self) -> State:
         """The lanes of a piece that is done, and whose lanes were kept."""
@@ -122,11 +130,17 @@ class Snapshot:
         return State([np.concatenate(column)[order] for column in columns], self.diverged_at)
 
 
-Seen = Callable[[Piece, Snapshot], None]
+class Watch:
+    """Takes notice of what happens inside a piece; this one of nothing."""
+
+    def seen(self, piece: Piece, snapshot: Snapshot) -> None:
+        """Called with a piece that runs here, after each of its evaluations."""
+
+    def ended(self, piece: Piece, snapshot: Snapshot, rows: Rows) -> None:
+        """Called with lanes of a piece with `best` as they end; others may never be told."""
 
 
-def unseen(piece: Piece, snapshot: Snapshot) -> None:
-    """Takes no notice of what happens inside a piece."""
+NOBODY = Watch()
 
 
 class Runner(Protocol):
@@ -135,17 +149,14 @@ class Runner(Protocol):
     Attributes:
       chunks: how many widths of lanes to give to a piece.
       resolved: how each group runs.
+      read_back: model-steps that had been trained before.
     """
 
     chunks: int
     resolved: list[Resolved]
+    read_back: int
 
     def __call__(
-        self, pieces: Iterable[Piece], seen: Seen = unseen
+        self, pieces: Iterable[Piece], watch: Watch = NOBODY
     ) -> Iterator[tuple[Piece, Snapshot]]:
-        """The pieces as they are done, each with what it has come to.
-
-        Args:
-          pieces: the pieces.
-          seen: called with a piece that runs here, after each of its evaluations.
-        """
+        """The pieces as they are done, each with what it has come to."""

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from lropt_jax.progress import Progress
-from lropt_jax.sweeps.keeping.store import Store
+from lropt_jax.sweeps.keeping.memory import Store
 from lropt_jax.sweeps.planning import checks
 from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.running.pieces import Runner
@@ -42,41 +42,30 @@ class Placement:
         """Whether the processes of `jax.distributed` share the work."""
         return self.executor is None and jax.process_count() > 1
 
-    def identity(self, plan: Plan) -> dict[str, str]:
-        """What the values of a plan depend on here, in words."""
-        if self.executor is None:
-            here = self.here(plan)
-            count, kinds = len(here), sorted({d.device_kind for d in here})
-        else:
-            count, kinds = self._count, ["workers'"]
+    def identity(self, plan: Plan, begun: str | None = None) -> dict[str, str]:
+        """What the values of a plan depend on here, in words.
+
+        Args:
+          plan: what is trained.
+          begun: the devices that it was begun on, in words: the same are used again.
+        """
         return {
             "strategy": self.strategy,
             "width": str(self.width),
-            "devices": f"{count} {', '.join(kinds)}",
+            "devices": self._words(self.here(plan, begun)),
             "processes": f"{jax.process_index()} of {jax.process_count()}",
         }
 
-    def runner(self, plan: Plan, store: Store, bar: Progress) -> Runner:
-        """What runs a plan's pieces; each group as the store says, or as is found now."""
-        run: InProcess | OnExecutor
-        if self.executor is None:
-            run = InProcess(plan, self.here(plan), store, bar)
-        else:
-            run = OnExecutor(plan, self.executor, self._count, store, bar)
-        run.resolved = store.resolved or [
-            run.resolve(group, self.strategy, self.width) for group in range(len(plan.groups))
-        ]
-        return AcrossProcesses(run) if self.spread else run
-
-    @property
-    def _count(self) -> int:
-        """The devices that each worker uses."""
-        return 1 if self.devices is None else int(self.devices)  # type: ignore[arg-type]
-
-    def here(self, plan: Plan) -> list[Any]:
-        """The devices of this process to use."""
+    def here(self, plan: Plan, begun: str | None = None) -> list[Any]:
+        """The devices of this process that a plan trains on; with an executor, those of a worker
+        that this process would use in its place."""
         found = jax.local_devices()
+        if self.executor is not None:
+            return list(found[: 1 if self.devices is None else self.devices])
         if self.devices is None:
+            for count in range(1, len(found) + 1):
+                if self._words(found[:count]) == begun:
+                    return list(found[:count])
             # More devices than lanes would train padding.
             most = max(plan.lanes(group) for group in range(len(plan.groups)))
             return list(found[: self.width or most])
@@ -85,3 +74,26 @@ class Placement:
                 raise ValueError(f"devices={self.devices}, but there are {len(found)}")
             return list(found[: int(self.devices)])
         return list(self.devices)
+
+    def runner(self, plan: Plan, store: Store, bar: Progress) -> Runner:
+        """What runs a plan's pieces; each group as the store says, or as is found now."""
+        run: InProcess | OnExecutor
+        if self.executor is None:
+            run = InProcess(plan, self.here(plan, store.devices), store, bar)
+        else:
+            run = OnExecutor(plan, self.executor, self._count, store, bar)
+        run.resolved = [
+            store.resolved.get(name) or run.resolve(group, self.strategy, self.width)
+            for group, name in enumerate(plan.group_names)
+        ]
+        return AcrossProcesses(run) if self.spread else run
+
+    @property
+    def _count(self) -> int:
+        """The devices that each worker uses."""
+        return 1 if self.devices is None else int(self.devices)  # type: ignore[arg-type]
+
+    def _words(self, devices: Sequence[Any]) -> str:
+        if self.executor is not None:
+            return f"{self._count} workers'"
+        return f"{len(devices)} {', '.join(sorted({d.device_kind for d in devices}))}"

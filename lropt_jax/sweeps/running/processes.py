@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.sweeps.running.pieces import Piece, Runner, Seen, Snapshot, unseen
+from lropt_jax.sweeps.running.pieces import NOBODY, Piece, Runner, Snapshot, Watch
 
 
 class AcrossProcesses:
@@ -26,23 +26,27 @@ class AcrossProcesses:
     Attributes:
       chunks: one width a piece, so that all processes have their share.
       resolved: how each group runs, as the first process found it.
+      read_back: model-steps that any of them had trained before.
     """
 
     chunks = 1
+    read_back = 0
 
     def __init__(self, run: Runner):
         self._run = run
         run.resolved = self.resolved = exchanged(run.resolved)[0]
 
     def __call__(
-        self, pieces: Iterable[Piece], seen: Seen = unseen
+        self, pieces: Iterable[Piece], watch: Watch = NOBODY
     ) -> Iterator[tuple[Piece, Snapshot]]:
         everything = list(pieces)
         own = everything[jax.process_index() :: jax.process_count()]
-        outcomes = {piece.name: outcome for piece, outcome in self._run(own, seen)}
+        outcomes = {piece.name: outcome for piece, outcome in self._run(own, watch)}
         known: dict[str, Snapshot] = {}
-        for theirs in exchanged(outcomes):
+        self.read_back = 0
+        for theirs, read_back in exchanged((outcomes, self._run.read_back)):
             known |= theirs
+            self.read_back += read_back
         for piece in everything:
             yield piece, known[piece.name]
 

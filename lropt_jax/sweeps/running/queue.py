@@ -14,7 +14,7 @@ from lropt_jax.hyperparameters.access import set_hyperparams
 from lropt_jax.schedules.base import float_type
 from lropt_jax.sweeps.planning.groups import placed
 from lropt_jax.sweeps.planning.jobs import Job
-from lropt_jax.sweeps.running.pieces import Arrays, Piece, Rows, Snapshot
+from lropt_jax.sweeps.running.pieces import NOBODY, Arrays, Piece, Rows, Snapshot, Watch
 from lropt_jax.training.population import Population, on_host
 from lropt_jax.training.run import Run
 from lropt_jax.training.segment import Lane
@@ -30,7 +30,7 @@ def run_piece(
     save: Callable[[Snapshot], None] | None = None,
     advance: Callable[[int], None] = lambda model_steps: None,
     skip: Callable[[int], None] = lambda model_steps: None,
-    seen: Callable[[Snapshot], None] = lambda snapshot: None,
+    watch: Watch = NOBODY,
 ) -> Snapshot:
     """Trains a piece to its end.
 
@@ -42,9 +42,9 @@ def run_piece(
       save: called with a snapshot after each segment.
       advance: called with the model-steps done.
       skip: called with the model-steps that divergences save.
-      seen: called after each evaluation; the lanes' arrays in the snapshot are older.
+      watch: told after each evaluation; the lanes' arrays in the snapshot are older.
     """
-    queue = Queue(job, piece, population, begun, skip)
+    queue = Queue(job, piece, population, begun, skip, watch)
 
     def segment_done(model_steps: int, last: bool) -> None:
         # The last segment of a visit is saved with its evaluation.
@@ -54,7 +54,7 @@ def run_piece(
 
     while queue.fill():
         queue.visit(segment_done)
-        seen(queue.now)
+        watch.seen(piece, queue.now)
         if save is not None:
             save(queue.snapshot())
     return queue.snapshot()
@@ -69,6 +69,7 @@ class Queue:
       population: the job's programs.
       begun: to go on from here.
       skip: called with the model-steps that divergences save.
+      watch: told of lanes that have ended.
 
     Attributes:
       now: the piece as it stands, but for the arrays of the lanes under way (see `snapshot`).
@@ -81,8 +82,10 @@ class Queue:
         population: Population,
         begun: Snapshot | None,
         skip: Callable[[int], None],
+        watch: Watch,
     ):
-        self._job, self._piece, self._population, self._skip = job, piece, population, skip
+        self._job, self._piece, self._population = job, piece, population
+        self._skip, self._watch = skip, watch
         stops = [0, *job.itinerary.evaluations]
         self._start, self._end = stops[piece.first], stops[piece.last]
         self._run: Run | None = None
@@ -165,6 +168,8 @@ class Queue:
         self.now.ended[lanes] = True
         if self._piece.keep:
             self.now.kept.append(Rows(lanes, self._leaves(places)))
+        if self._piece.best is not None:
+            self._watch.ended(self._piece, self.now, Rows(lanes, self._leaves(places)))
         self._lane_in[places] = EMPTY
         self._run.working = self._run.working & ~places
 

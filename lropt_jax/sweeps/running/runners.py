@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.progress import Progress
-from lropt_jax.sweeps.keeping.store import Store
+from lropt_jax.sweeps.keeping.memory import Store
 from lropt_jax.sweeps.planning.digests import settings
 from lropt_jax.sweeps.planning.plan import Plan
-from lropt_jax.sweeps.running.pieces import Piece, Seen, Snapshot, unseen
+from lropt_jax.sweeps.running.pieces import NOBODY, Piece, Snapshot, Watch
 from lropt_jax.sweeps.running.queue import run_piece
 from lropt_jax.sweeps.running.strategy import Load, Resolved, resolve
 from lropt_jax.sweeps.running.worker import on_worker, run_there
@@ -40,6 +40,7 @@ class InProcess:
       chunks: widths of a piece's queue of lanes; those that wait take the places of those that
         have diverged.
       resolved: how each group runs.
+      read_back: model-steps that had been trained before.
     """
 
     chunks = 8
@@ -49,6 +50,7 @@ class InProcess:
         self._store, self._bar = store, bar
         self._populations: dict[int, Population] = {}
         self.resolved: list[Resolved] = []
+        self.read_back = 0
 
     def resolve(self, group: int, strategy: str, width: int | None) -> Resolved:
         """The strategy and width of a group, found on these devices."""
@@ -56,21 +58,22 @@ class InProcess:
         return resolve(load, strategy, width, job, self._devices)
 
     def __call__(
-        self, pieces: Iterable[Piece], seen: Seen = unseen
+        self, pieces: Iterable[Piece], watch: Watch = NOBODY
     ) -> Iterator[tuple[Piece, Snapshot]]:
         stops = [0, *self._plan.itinerary.evaluations]
         for piece in pieces:
             begun = self._store.load(piece.name)
             if begun is not None:
                 step = np.where(begun.ended, stops[piece.last], begun.step)
+                self.read_back += int((step - stops[piece.first]).sum())
                 self._bar.skip(int((step - stops[piece.first]).sum()))
             if begun is not None and begun.done:
                 yield piece, begun
                 continue
             job, bar = self._plan.jobs[piece.group], self._bar
-            population, told = self._population(piece), functools.partial(seen, piece)
-            save = functools.partial(self._store.save, piece.name) if self._store.keeps else None
-            outcome = run_piece(job, piece, population, begun, save, bar.advance, bar.skip, told)
+            population = self._population(piece)
+            save = functools.partial(self._store.save, piece.name) if self._store.lasts else None
+            outcome = run_piece(job, piece, population, begun, save, bar.advance, bar.skip, watch)
             yield piece, outcome
 
     def _population(self, piece: Piece) -> Population:
@@ -90,6 +93,7 @@ class OnExecutor:
     Attributes:
       chunks: one width a piece, so that there are many tasks.
       resolved: how each group runs.
+      read_back: model-steps that had been trained before.
 
     Args:
       plan: what is trained.
@@ -109,6 +113,7 @@ class OnExecutor:
         self._store, self._bar = store, bar
         self._packed = [cloudpickle.dumps((job, settings())) for job in plan.jobs]
         self.resolved: list[Resolved] = []
+        self.read_back = 0
         self._broken = False
 
     def resolve(self, group: int, strategy: str, width: int | None) -> Resolved:
@@ -117,13 +122,14 @@ class OnExecutor:
         return next(self._all([(task, group, self._devices)]))[1]  # type: ignore[no-any-return]
 
     def __call__(
-        self, pieces: Iterable[Piece], seen: Seen = unseen
+        self, pieces: Iterable[Piece], watch: Watch = NOBODY
     ) -> Iterator[tuple[Piece, Snapshot]]:
         waiting = []
         for piece in pieces:
             kept = self._store.load(piece.name)
             updates = piece.updates(self._plan.itinerary) * len(piece.lanes)
             if kept is not None and kept.done:
+                self.read_back += updates
                 self._bar.skip(updates)
                 yield piece, kept
             else:
@@ -134,6 +140,10 @@ class OnExecutor:
         ]
         for number, outcome in self._all(tasks):
             piece, updates = waiting[number]
+            if piece.best is not None:
+                for rows in outcome.kept:
+                    watch.ended(piece, outcome, rows)
+                outcome.kept = []
             self._store.save(piece.name, outcome)
             self._bar.advance(updates)
             yield piece, outcome

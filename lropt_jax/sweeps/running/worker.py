@@ -13,6 +13,7 @@ import jax
 
 from lropt_jax.sweeps.planning.digests import settings
 from lropt_jax.sweeps.planning.jobs import Job
+from lropt_jax.sweeps.running.best import Holding
 from lropt_jax.sweeps.running.pieces import Piece, Snapshot
 from lropt_jax.sweeps.running.queue import run_piece
 from lropt_jax.sweeps.running.strategy import Resolved
@@ -40,7 +41,12 @@ def on_worker(packed_job: bytes, task: Any, devices: int) -> tuple[str, Any, str
 def run_there(piece: Piece, resolved: Resolved, job: Job, devices: Sequence[Any]) -> Snapshot:
     """A piece, trained."""
     population = job.population(Layout(resolved.strategy, tuple(devices)), piece.numbers)
-    return run_piece(job, piece, population)
+    if piece.best is None:
+        return run_piece(job, piece, population)
+    best = Holding(piece, piece.best)
+    outcome = run_piece(job, piece, population, watch=best.watch)
+    outcome.kept = best.kept
+    return outcome
 
 
 # Unpacked once on a worker, with the data of the task. The digest also tells when to let go.
