@@ -27,8 +27,7 @@ FLOORS = [
 ]
 LEVEL = {wing: level for level, wings in enumerate(FLOORS) for wing in wings}
 # To be mended: figures take plain arrays and frames; some files know each other.
-OWED = {"plotting.comparisons", "plotting.range_tests"}
-CIRCLES = {"range_tests.curve"}
+OWED = {"plotting.comparisons"}
 LIGHT = {"jax", "jaxlib", "optax", "numpy"}
 
 
@@ -72,7 +71,7 @@ def test_the_direction_of_imports(module):
 
 
 def test_no_circle_of_files():
-    owed = {f"lropt_jax.{m}" for m in (*OWED, "range_tests.curve")}
+    owed = {f"lropt_jax.{m}" for m in OWED}
     known = {
         module: {name for name in _imports(path) if name in MODULES} - {module}
         for module, path in MODULES.items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pandas as pd
 import pytest
 
@@ -25,6 +27,23 @@ def test_it_writes_to_the_terminal_and_to_a_folder(tmp_path, capsys, monkeypatch
     rows = pd.read_csv(folder / "rows.csv")
     assert len(rows) == 2 * 3 * 40
     assert rows["learning_rate"].max() == pytest.approx(10.0)
+
+
+def test_a_terminal_without_our_letters_loses_nothing(tmp_path, monkeypatch):
+    """The sparkline's blocks are no latin-1: the files are there, the words nearly."""
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", shown)
+    assert main(["find-lr", *SMALL, "--steps", "12", "--output", str(tmp_path)]) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"range_test.png", "rows.csv", "summary.txt"}
+    shown.flush()
+    assert b"steepest" in shown.buffer.getvalue()
+
+
+def test_what_is_missing_is_said_before_the_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("lropt_jax.validation.installed", lambda package: package != "pandas")
+    monkeypatch.setattr("lropt_jax.range_tests.run.Layout", None)
+    assert main(["find-lr", *SMALL, "--output", str(tmp_path)]) == 2
+    assert "pip install 'lropt-jax[report]'" in capsys.readouterr().err
 
 
 def test_named_variants_keep_their_fixed_numbers(tmp_path, capsys):

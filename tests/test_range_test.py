@@ -237,13 +237,102 @@ def test_the_frame_the_figure_and_the_summary():
     assert [ax.get_title("left") for ax in figure.axes] == ["momentum=0.0", "momentum=0.9"]
     labels = figure.axes[0].get_legend_handles_labels()[1]
     assert {"median", "diverged"} <= set(labels)
-    value = test.at(momentum=0.0).suggestions["steepest"].value
+    plain = test.at(momentum=0.0)
+    value = plain.suggestions["steepest"].value
     assert f"steepest: {value:.2g}" in labels
+    assert f"knee (suggested): {plain.suggestion:.2g}" in labels
+    assert "bounds: {:.2g} to {:.2g}".format(*plain.bounds) in labels
 
     words = str(test)
     assert words.count("\n  steepest ") == 2
     assert f"{value:.2g}" in words
     assert "diverged  3 of 3 seeds" in words
+
+
+def test_a_test_is_a_few_lines_to_look_at():
+    over = {"momentum": [0.0, 0.3, 0.6, 0.8, 0.9, 0.95]}
+    test = lr_range_test(TASK, sgd, 1e-5, 100.0, seeds=3, over=over)
+    for given in (test, test.at(momentum=0.9)):
+        assert len(repr(given)) < 800
+        assert repr(given).count("\n") < 8
+        assert "array" not in repr(given)
+    assert "6 configurations x 3 seeds, 100 rungs from 1e-05 to 1e+02" in repr(test)
+    plain = test.at(momentum=0.0)
+    assert f"momentum=0.0: suggestion {plain.suggestion:.2g}" in repr(test)
+    assert "configurations" not in repr(plain)
+    assert plain._repr_html_().startswith("<pre>RangeTest of 3 seeds")
+    flat = lr_range_test(TASK, sgd, 1e-9, 1e-8, seeds=2)
+    assert "no suggestion: the loss is flat" in repr(flat)
+
+
+def test_strategies():
+    """A guess changes no curve; "shared" would give all seeds the batches of the first."""
+    auto = lr_range_test(TASK, sgd, 1e-4, 1.0, steps=12, seeds=3, strategy="auto")
+    mapped = lr_range_test(TASK, sgd, 1e-4, 1.0, steps=12, seeds=3, strategy="map:2")
+    np.testing.assert_allclose(auto.losses, mapped.losses, rtol=1e-5)
+    over = {"momentum": [0.0, 0.9]}
+    shared = lr_range_test(TASK, sgd, 1e-4, 1.0, steps=12, seeds=1, over=over, strategy="shared")
+    alone = lr_range_test(TASK, sgd, 1e-4, 1.0, steps=12, seeds=1, over=over)
+    np.testing.assert_allclose(shared.losses, alone.losses, rtol=1e-5)
+    with pytest.raises(ValueError, match="strategy='shared' needs seeds of one, got 3"):
+        lr_range_test(TASK, sgd, seeds=3, strategy="shared")
+    with pytest.raises(ValueError, match="got 'vmapp'"):
+        lr_range_test(TASK, sgd, strategy="vmapp")
+
+
+def regression(examples, batch_size, slopes, noise, init=0.0, seed=0):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(examples, len(slopes))).astype(np.float32)
+    y = x @ np.array(slopes) + noise * random.normal(size=examples)
+    return Task(
+        init=lambda key: (init * jax.random.normal(key, (len(slopes),)), {}),
+        loss=lambda w, state, batch, key: (error(w, batch).mean(), (state, {})),
+        evaluate=lambda w, state, batch: {"loss": error(w, batch)},
+        train={"x": x, "y": y.astype(np.float32)},
+        batch_size=batch_size,
+    )
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.3, 1.0])
+def test_adam_on_linear_regression(scale):
+    """Noisy batches, and waves after the minimum: no answer above it, no lane gone before it."""
+    for seed in range(2):
+        slopes = scale * np.random.default_rng(seed).normal(size=5)
+        test = lr_range_test(regression(200, 16, slopes, 0.1, seed=seed), adam, 1e-5, 10.0)
+        lowest = test.learning_rates[np.nanargmin(test.median)]
+        for rule, found in test.suggestions.items():
+            assert found.value < lowest, rule
+        ended = test.learning_rates[test.diverged_at[test.diverged_at >= 0]]
+        assert (ended > lowest).all()
+        assert scale > 0.3 or 0.3 < np.median(ended) < 4
+
+
+def test_rates_at_which_nothing_moves_are_flat():
+    test = lr_range_test(regression(200, 16, [1.0] * 5, 0.1), adam, 1e-12, 1e-10)
+    assert test.suggestion is None
+    assert (test.diverged_at < 0).all()
+    assert all("flat" in reason for reason in test.reasons.values())
+
+
+def test_data_that_are_noise_have_no_suggestion_and_a_slope_has_one():
+    """4,000 examples that a hundred batches never see twice."""
+    for optimizer in (sgd, adam):
+        found = [
+            lr_range_test(regression(4000, 32, [0.0] * 10, 1.0, seed=s), optimizer, key=s)
+            for s in range(4)
+        ]
+        assert sum(test.suggestion is not None for test in found) == 0
+        assert not any("start lower" in test.reasons["knee"] for test in found)
+        # The slope explains a third of the variance.
+        sloped = lr_range_test(regression(9000, 64, [0.7] + [0.0] * 9, 1.0), optimizer)
+        assert sloped.suggestion is not None
+
+
+def test_a_task_that_is_not_finite_at_first_says_so():
+    broken = dataclasses.replace(TASK, init=lambda key: (jnp.full(3, jnp.nan), {}))
+    test = lr_range_test(broken, sgd, seeds=2)
+    assert set(test.reasons.values()) == {"the loss is not finite before any update"}
+    assert "not finite from the first rung on: 2 of 2 seeds" in str(test)
 
 
 def test_the_reasons_are_shown_where_there_is_no_suggestion():

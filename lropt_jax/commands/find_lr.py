@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
         over,
         spacing="linear" if options.linear else "geometric",
         split="valid" if options.valid else "train",
-        strategy="vmap" if given.strategy == "auto" else given.strategy,
+        strategy=given.strategy,
         progress=True,
         **fixed,
     )

@@ -3,71 +3,112 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lropt_jax.plotting.style import colours, style
-from lropt_jax.range_tests.curve import RangeTest
-from lropt_jax.range_tests.rules import RULES
+
+Array = np.ndarray[Any, Any]
 
 CURVE, DIVERGED = "#4D4D4D", "#B00020"
 
 
-def range_test_figure(test: RangeTest) -> Any:
+class Panel(NamedTuple):
+    """What is drawn of one configuration.
+
+    Attributes:
+      title: above the panel.
+      rates: the ladder, (rungs,).
+      seeds: the smoothed losses, NaN where they do not count, (seeds, rungs).
+      median: the pooled curve, (rungs,).
+      ends: the rung from which a seed no longer counts, -1 where all count, (seeds,).
+      answers: by rule the suggested rate with the ends of its interval, or None.
+      bounds: two rates, or None.
+    """
+
+    title: str
+    rates: Array
+    seeds: Array
+    median: Array
+    ends: Array
+    answers: Mapping[str, tuple[float, float, float] | None]
+    bounds: tuple[float, float] | None
+
+
+def range_test_figure(panels: Sequence[Panel], recommended: str, loss: str) -> Any:
     """A panel a configuration: all seeds faint, the pooled curve and the middle half of the
-    seeds, the suggestions with their intervals, the bounds, and a cross where a seed diverged."""
-    parts = list(test.parts())
-    columns = min(3, len(parts))
-    rows = math.ceil(len(parts) / columns)
+    seeds, the suggestions with their intervals, the bounds, and a cross where a seed diverged.
+
+    Args:
+      panels: what is drawn.
+      recommended: the rule that stands out.
+      loss: what the vertical axes show.
+    """
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
     with style() as figure:
-        width, height = (7.2, 4.4) if len(parts) == 1 else (4.2 * columns, 3.2 * rows)
+        width, height = (7.2, 4.4) if len(panels) == 1 else (4.2 * columns, 3.2 * rows)
         fig = figure(figsize=(width, height), layout="constrained")
         axes = fig.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-        for ax, (values, part) in zip(axes, parts, strict=False):
-            _panel(ax, part)
-            ax.set_title(", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in values.items()))
-        for ax in axes[len(parts) :]:
+        for ax, panel in zip(axes, panels, strict=False):
+            _draw(ax, panel, recommended)
+        for ax in axes[len(panels) :]:
             ax.set_visible(False)
         fig.supxlabel("learning rate")
-        fig.supylabel(
-            {"train": "training loss of the batch", "valid": "validation loss"}[test.split]
-        )
+        fig.supylabel(loss)
     return fig
 
 
-def _panel(ax: Any, part: RangeTest) -> None:
-    rates, smoothed = part.learning_rates, part.smoothed
+def _draw(ax: Any, panel: Panel, recommended: str) -> None:
+    rates = panel.rates
+    ax.set_title(panel.title)
     ax.set_xscale("log")
-    bottom, top = _heights(smoothed)
+    bottom, top = _heights(panel.seeds)
     ax.set_ylim(bottom, top)
-    for lane, end in zip(smoothed, part.diverged_at, strict=True):
+    for lane, end in zip(panel.seeds, panel.ends, strict=True):
         ax.plot(rates, lane, color=CURVE, alpha=0.2, linewidth=0.8)
         if end > 0:
             height = min(lane[end - 1], top)
             ax.plot(rates[end - 1], height, "x", color=DIVERGED, alpha=0.7, clip_on=False)
-    low, high = _middle_half(smoothed)
+    low, high = _middle_half(panel.seeds)
     ax.fill_between(rates, low, high, color=CURVE, alpha=0.15, linewidth=0)
-    ax.plot(rates, part.median, color=CURVE, linewidth=2, label="median")
-    if part.bounds is not None:
-        for bound in part.bounds:
-            ax.axvline(bound, color=CURVE, linewidth=0.8, linestyle=":")
-    colour = colours(RULES)
-    for rule, found in part.suggestions.items():
-        if found is None:
-            ax.plot([], [], " ", label=f"{rule}: none")
+    ax.plot(rates, panel.median, color=CURVE, linewidth=2, label="median")
+    colour = colours(panel.answers)
+    for rule, answer in panel.answers.items():
+        chosen = rule == recommended
+        words = f"{rule} (suggested)" if chosen else rule
+        if answer is None:
+            ax.plot([], [], " ", label=f"{words}: none")
             continue
-        if np.isfinite(found.low):
-            ax.axvspan(found.low, found.high, color=colour[rule], alpha=0.12, linewidth=0)
-        ax.axvline(found.value, color=colour[rule], linewidth=1.2)
-        height = np.interp(math.log(found.value), np.log(rates), part.median)
-        ax.plot(found.value, height, "o", color=colour[rule], label=f"{rule}: {found.value:.2g}")
-    if (part.diverged_at >= 0).any():
+        value, low, high = answer
+        if chosen and np.isfinite(low):
+            ax.axvspan(low, high, color=colour[rule], alpha=0.15, linewidth=0)
+        height = np.interp(math.log(value), np.log(rates), panel.median)
+        ax.axvline(
+            value, color=colour[rule], linewidth=2.0 if chosen else 0.8, alpha=1 if chosen else 0.6
+        )
+        ax.plot(
+            value,
+            height,
+            "*" if chosen else "o",
+            markersize=13 if chosen else 5,
+            color=colour[rule],
+            label=f"{words}: {value:.2g}",
+            zorder=3,
+        )
+    if panel.bounds is not None:
+        base, peak = panel.bounds
+        for bound in panel.bounds:
+            ax.axvline(bound, color=CURVE, linewidth=0.8, linestyle=":")
+        ax.plot([], [], color=CURVE, linestyle=":", label=f"bounds: {base:.2g} to {peak:.2g}")
+    if (panel.ends >= 0).any():
         ax.plot([], [], "x", color=DIVERGED, label="diverged")
     ax.legend(fontsize=8, loc="lower left")
 
 
-def _heights(smoothed: np.ndarray[Any, Any]) -> tuple[float, float]:
+def _heights(smoothed: Array) -> tuple[float, float]:
     """The range of the axis: the descent fills it, the rise after it leaves at the top."""
     finite = smoothed[np.isfinite(smoothed)]
     if not len(finite):
@@ -78,7 +119,7 @@ def _heights(smoothed: np.ndarray[Any, Any]) -> tuple[float, float]:
     return low - margin, high + 6 * margin
 
 
-def _middle_half(smoothed: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+def _middle_half(smoothed: Array) -> tuple[Any, Any]:
     """The quarter and three-quarter points over seeds; NaN where fewer than half still count."""
     enough = np.isfinite(smoothed).mean(axis=0) > 0.5
     band = np.full((2, smoothed.shape[1]), np.nan)

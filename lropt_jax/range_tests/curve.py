@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -13,15 +14,16 @@ import numpy as np
 from lropt_jax.range_tests import divergence, smoothing
 from lropt_jax.range_tests.reading import Suggestion, pool, read
 from lropt_jax.range_tests.rules import BOUNDS, RULES
-from lropt_jax.range_tests.summary import summary
+from lropt_jax.range_tests.summary import named, summary
 from lropt_jax.validation import require
 
 Array = np.ndarray[Any, Any]
 
 RECOMMENDED = "knee"  # by docs/range_test.md
+SHOWN = 4  # configurations, in a repr
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class RangeTest:
     r"""The result of `lr_range_test`; plain NumPy, computed from `losses` when asked.
 
@@ -175,16 +177,52 @@ class RangeTest:
         """A matplotlib figure, a panel a configuration: all seeds faint, the pooled curve and the
         middle half of the seeds, the suggestions with their intervals, and where lanes diverged.
         """
-        from lropt_jax.plotting.range_tests import range_test_figure
+        from lropt_jax.plotting.range_tests import Panel, range_test_figure
 
-        return range_test_figure(self)
+        panels = [
+            Panel(
+                named(values),
+                part.learning_rates,
+                part.smoothed,
+                part.median,
+                part.diverged_at,
+                {rule: found and tuple(found) for rule, found in part.suggestions.items()},
+                part.bounds,
+            )
+            for values, part in self.parts()
+        ]
+        what = {"train": "training loss of the batch", "valid": "validation loss"}
+        return range_test_figure(panels, RECOMMENDED, what[self.split])
 
     def summary(self) -> str:
         """The suggestions, or the reasons for none, as text for a terminal."""
-        return summary(self, RECOMMENDED)
+        return summary(self.parts(), RECOMMENDED)
 
     def __str__(self) -> str:
         return self.summary()
+
+    def __repr__(self) -> str:
+        rates = self.learning_rates
+        count = f"{len(self.configurations)} configurations x " if self.over else ""
+        lines = [
+            f"RangeTest of {count}{len(self.seeds)} seeds, "
+            f"{len(rates)} rungs from {rates[0]:.2g} to {rates[-1]:.2g}"
+        ]
+        for values, part in itertools.islice(self.parts(), SHOWN):
+            found = part.suggestions[RECOMMENDED]
+            what = (
+                f"no suggestion: {part.reasons[RECOMMENDED]}"
+                if found is None
+                else f"suggestion {found.value:.2g} [{found.low:.2g}, {found.high:.2g}]"
+            )
+            lines.append(f"  {named(values)}: {what}" if values else f"  {what}")
+        if len(self.configurations) > SHOWN:
+            lines.append("  ...")
+        lines.append("Go on with print(test), .suggestions, .bounds, .plot(), .to_pandas().")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
 
     @functools.cached_property
     def _counted(self) -> Array:

@@ -14,7 +14,7 @@ import optax
 
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.range_tests.curve import RangeTest
-from lropt_jax.range_tests.width import lanes_at_once
+from lropt_jax.range_tests.width import lanes_at_once, strategy_of
 from lropt_jax.sweeps.planning.groups import chunks, padded
 from lropt_jax.sweeps.planning.plan import Plan, planned
 from lropt_jax.tasks.task import Task
@@ -44,7 +44,7 @@ def lr_range_test(
     smoothing: float = 0.03,
     divergence: float = 4.0,
     width: int | None = None,
-    strategy: str = "vmap",
+    strategy: str = "auto",
     devices: Sequence[Any] | None = None,
     progress: bool | Progress = False,
     **hyperparams: Any,
@@ -79,10 +79,11 @@ def lr_range_test(
       accumulate: microbatches for each update, as in `fit`.
       smoothing: deviation of the smoothing kernel as a share of the ladder (3 of 100 rungs).
       divergence: a lane no longer counts once its loss exceeds the best by k - 1 times the best's
-        size (fastai: 4).
+        size (fastai: 4) and by what noise explains, never to return.
       width: lanes trained at once, which bounds the memory; by default as many as are useful and
         fit (on a CPU, into its cache), at most 128 a device.
-      strategy: how lanes lie on a device: "vmap", "map" or "map:k", blocks of k.
+      strategy: how lanes lie on a device: "vmap", "map", "map:k" (blocks of k), or "auto", which
+        is guessed, not timed: a test is short.
       devices: to spread over; all local ones by default.
       progress: whether to show a live progress line.
       **hyperparams: fixed arguments of the optimizer.
@@ -130,7 +131,7 @@ def lr_range_test(
         itinerary=itinerary(steps, 1 if split == "valid" else None, accumulate),
         key=key,
     )
-    layout = Layout(strategy, tuple(devices or jax.local_devices()))
+    layout = Layout(strategy_of(strategy, len(plan.seeds)), tuple(devices or jax.local_devices()))
     lanes = len(configurations) * len(plan.seeds)
     made = plan.jobs[0].optimizer(**{n: configurations[0][n] for n in plan.jobs[0].names})
     width = min(_whole(width) or lanes_at_once(task, made, layout.devices), lanes)

@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from lropt_jax.range_tests.curve import RangeTest
+
+class Curve(Protocol):
+    """What is told of one configuration: the attributes of a `RangeTest`."""
+
+    @property
+    def learning_rates(self) -> Any: ...
+    @property
+    def seeds(self) -> list[int]: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def median(self) -> Any: ...
+    @property
+    def diverged_at(self) -> Any: ...
+    @property
+    def suggestions(self) -> Mapping[str, Any]: ...
+    @property
+    def reasons(self) -> Mapping[str, Any]: ...
+    @property
+    def bounds(self) -> Any: ...
+
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
 
 
-def summary(test: RangeTest, recommended: str) -> str:
+def summary(parts: Iterable[tuple[Mapping[str, Any], Curve]], recommended: str) -> str:
     """All configurations, one after the other.
 
     Args:
-      test: the range test.
+      parts: the values of each, by name, and its test.
       recommended: the rule that is marked.
     """
-    return "\n\n".join(_one(values, part, recommended) for values, part in test.parts())
+    return "\n\n".join(_one(values, part, recommended) for values, part in parts)
 
 
-def _one(values: dict[str, Any], part: RangeTest, recommended: str) -> str:
+def named(values: Mapping[str, Any]) -> str:
+    """A configuration in words."""
+    return ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in values.items())
+
+
+def _one(values: Mapping[str, Any], part: Curve, recommended: str) -> str:
     rates = part.learning_rates
     what = f"{part.split} loss, {len(rates)} rungs, {len(part.seeds)} seeds"
-    name = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in values.items())
+    name = named(values)
     lines = [f"{name}: {what}" if name else what]
     lines += [f"{rates[0]:<8.2g}{_sparkline(part.median)}{rates[-1]:>8.2g}"]
     for rule, found in part.suggestions.items():
@@ -40,7 +65,10 @@ def _one(values: dict[str, Any], part: RangeTest, recommended: str) -> str:
         lines.append(f"  bounds    none: {part.reasons['bounds']}")
     else:
         lines.append("  bounds    base {:.2g}, peak {:.2g}".format(*part.bounds))
-    diverged = part.diverged_at[part.diverged_at >= 0]
+    never = int((part.diverged_at == 0).sum())
+    if never:
+        lines.append(f"  not finite from the first rung on: {never} of {len(part.seeds)} seeds")
+    diverged = part.diverged_at[part.diverged_at > 0]
     if len(diverged):
         first = rates[diverged.min()]
         lines.append(

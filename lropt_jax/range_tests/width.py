@@ -1,4 +1,4 @@
-"""How many lanes at once?"""
+"""How do the lanes lie on the machine, and how many at once?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lropt_jax.sweeps.running.strategy import lane_bytes
+from lropt_jax.sweeps.running.strategy import check_strategy, lane_bytes
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.segment import Lane
 
@@ -17,6 +17,25 @@ from lropt_jax.training.segment import Lane
 CACHE = 6e6
 WIDEST = 128  # lanes on each device
 MEMORY_SHARE = 0.5  # of an accelerator's memory
+
+
+def strategy_of(strategy: str, seeds: int) -> str:
+    """How lanes lie on a device, "auto" resolved.
+
+    A test is over before trying would pay. With as many lanes as fit the cache, "vmap" is fast;
+    where only one fits it runs alone, as in "map".
+
+    Args:
+      strategy: as in `lr_range_test`.
+      seeds: how many there are.
+
+    Raises:
+      ValueError: for an unknown strategy, or "shared" with several seeds, whose batches differ.
+    """
+    check_strategy(strategy)
+    if strategy == "shared" and seeds > 1:
+        raise ValueError(f"strategy='shared' needs seeds of one, got {seeds}: batches differ")
+    return "vmap" if strategy == "auto" else strategy
 
 
 def lanes_at_once(task: Task, transformation: Any, devices: Sequence[Any]) -> int:
