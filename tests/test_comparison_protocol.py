@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import lropt_jax
-from lropt_jax import adam, choice, compare, log_grid, log_uniform, sgd
+from lropt_jax import adam, choice, compare, integer, log_grid, log_uniform, sgd
 from lropt_jax.comparisons.splits import redrawn
 from lropt_jax.comparisons.tables import comparison_table, costs_table, paired_table, verdict
 from lropt_jax.comparisons.words import protocol_words
@@ -431,3 +431,44 @@ def test_numbers_that_are_structure_are_compiled_in_when_retrained_too():
     result = compare(regression(), {"repeated": (repeated, space)}, **QUIET)
     assert result.contestants["repeated"].chosen["times"] in (1, 2)
     assert result.contestants["repeated"].finished == 3
+
+
+def test_a_space_that_runs_out_ends_the_search_for_more():
+    def every(n, learning_rate=0.01):
+        return sgd(learning_rate / n)
+
+    entries = {"few": (every, {"n": integer(1, 3)}), "many": (sgd, RATES)}
+    result = compare(regression(), entries, trials=6, **QUIET, select="valid_loss")
+    assert result.contestants["few"].configurations == 3
+    assert result.contestants["many"].configurations > 3
+    assert not result.equal_budgets
+
+
+def test_a_tie_widens_no_grid_where_one_of_the_equals_lies_inside():
+    constant = _renamed(loss=jnp.square, accuracy=jnp.ones_like)
+    result = compare(constant, {"sgd": (sgd, RATES)}, **QUIET)
+    contestant = result.contestants["sgd"]
+    assert contestant.widened == 0
+    assert contestant.chosen["learning_rate"] == 0.01
+    assert not contestant.at_edge
+
+
+@pytest.mark.filterwarnings("ignore:.*again")
+def test_a_retrained_model_is_to_be_had():
+    result = compare(
+        regression(), {"sgd": (sgd, RATES), "lost": (sgd, {"learning_rate": 1e12})}, **QUIET
+    )
+    contestant = result.contestants["sgd"]
+    seed = contestant.retraining.seeds[1]
+    model = result.trained("sgd", seed)
+    task = regression()
+    loss = np.mean(task.evaluate(model.params, model.model_state, task.test)["loss"])
+    assert loss == pytest.approx(contestant.final("test_loss")[1], rel=1e-5)
+    assert not any("deviation" in name for name in model.history)
+    assert result.trained("sgd").params["w"].shape == (3,)
+    with pytest.raises(ValueError, match="unknown optimizer 'sdg'; did you mean 'sgd'"):
+        result.trained("sdg")
+    with pytest.raises(ValueError, match="lost has no retrained model: every configuration"):
+        result.trained("lost")
+    with pytest.raises(ValueError, match="seed must be one of"):
+        result.trained("sgd", 3)

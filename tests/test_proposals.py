@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lropt_jax import choice, grid, log_grid, log_uniform
+from lropt_jax import choice, grid, integer, log_grid, log_uniform
 from lropt_jax.comparisons import proposals
 from lropt_jax.sweeps.planning.draws import draw
 
@@ -105,3 +105,18 @@ def test_what_is_structure_stays_structure():
     (point,) = proposals.as_spaces(space, [{"rate": 0.1, "layers": 2}])
     assert point == {"rate": 0.1, "layers": choice([2], static=True)}
     assert draw([point], None) == [{"rate": 0.1, "layers": 2}]
+
+
+def test_a_space_with_few_points_runs_out():
+    space = {"patience": integer(1, 3), "kind": choice("a", "b")}
+    tried = draw(space, 4, [0])
+    new = proposals.further_samples(space, tried, 10, [0])
+    assert len(new) == 6 - proposals.distinct(tried)
+    assert proposals.distinct([*tried, *new]) == 6
+    assert proposals.further_samples(space, [*tried, *new], 10, [0]) == []
+
+
+def test_of_equally_good_ones_one_inside():
+    tried = [{"learning_rate": r, "momentum": 0.9} for r in (0.01, 0.1, 1.0)]
+    assert proposals.inside(SPACE, tried, [0, 1, 2]) == 1
+    assert proposals.inside(SPACE, tried, [0, 2]) == 0

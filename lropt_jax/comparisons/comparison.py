@@ -16,6 +16,8 @@ from lropt_jax.sweeps.results import frames
 from lropt_jax.sweeps.results.best_of_n import expected_best
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tasks.metrics import bounds, is_share
+from lropt_jax.training.fitting import Fit
+from lropt_jax.validation import unknown
 
 
 @dataclasses.dataclass(repr=False)
@@ -54,6 +56,24 @@ class Comparison(Outcome):
             self.__dict__["_step_seconds"] = step_seconds(self.ran)
         found: dict[str, float] = self.__dict__["_step_seconds"]
         return found
+
+    def trained(self, name: str, seed: int | None = None) -> Fit:
+        """A retrained model, as `fit` returns it: trained again, to the last bit as it was.
+
+        Args:
+          name: the optimizer's.
+          seed: one of its `retraining.seeds`; by default the first.
+
+        Raises:
+          ValueError: for an unknown name or seed, an optimizer that never finished, and a
+            comparison that has been pickled.
+        """
+        if name not in self.contestants:
+            raise ValueError(unknown("optimizer", name, self.contestants))
+        contestant = self.contestants[name]
+        if contestant.failure:
+            raise ValueError(f"{name} has no retrained model: {contestant.failure}")
+        return contestant.retraining.trained(0, seed)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes `to_pandas()`, all rows of all trainings, to a .parquet or .csv file.

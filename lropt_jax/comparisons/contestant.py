@@ -94,6 +94,7 @@ class Contestant:
 def contestant(
     name: str,
     tuning: SweepResult,
+    best: int | None,
     retrain: Callable[[dict[str, Any]], SweepResult],
     fresh: Sequence[int],
     select: str,
@@ -108,6 +109,7 @@ def contestant(
     Args:
       name: its name.
       tuning: all that was tried.
+      best: the number of the configuration chosen, or None where none finished.
       retrain: trains a configuration on the fresh seeds.
       fresh: these.
       select: the metric that decides.
@@ -117,13 +119,12 @@ def contestant(
       code: makes the line of a configuration.
     """
     make = functools.partial(Contestant, name, widened=widened, refined=refined, tuning=tuning)
-    scores = tuning.means(select)
-    if not np.isfinite(scores).any():
+    if best is None:
         failure = _failure(tuning, select)
         return make(chosen={}, retraining=_nothing(tuning, fresh), failure=failure)
-    best = tuning.best(select, mode)
-    diverged = (tuning.status == "diverged").any(axis=1)
-    retraining = retrain(best.configuration)
+    chosen = dict(tuning.trials[best])
+    scores, diverged = tuning.means(select), (tuning.status == "diverged").any(axis=1)
+    retraining = retrain(chosen)
     deviations = {
         metric.removesuffix(DEVIATION): values[0]
         for metric, values in retraining.final.items()
@@ -135,11 +136,11 @@ def contestant(
         final=without_deviations(retraining.final),
     )
     return make(
-        chosen=best.configuration,
+        chosen=chosen,
         retraining=retraining,
-        cautions=cautions(tuning.trials, scores, diverged, best.trial, select, mode, start),
+        cautions=cautions(tuning.trials, scores, diverged, best, select, mode, start),
         deviations=deviations,
-        code=code(dict(best)),
+        code=code({k: v for k, v in chosen.items() if k not in tuning.of_task}),
     )
 
 

@@ -97,10 +97,10 @@ class Match:
     def _widen(self, name: str) -> None:
         """Grows a grid that the choice lies on the edge of."""
         for _ in range(WIDENINGS):
-            best = self._best(name)
-            if best is None:
+            number = self._best(name)
+            if number is None:
                 return
-            space = self.optimizers[name][1]
+            space, best = self.optimizers[name][1], self._tried(name)[number]
             new = proposals.beyond_the_edge(space, self._tried(name), best, self._at_once)
             if not new:
                 return
@@ -110,13 +110,13 @@ class Match:
         """Spends what others have spent more, where it is likely to help."""
         space = self.optimizers[name][1]
         while (left := budget - self._spent(name)) > 0:
-            count, tried, best = min(left, self._at_once), self._tried(name), self._best(name)
+            count, tried, number = min(left, self._at_once), self._tried(name), self._best(name)
             words = np.asarray(self._words).ravel().tolist()
             new = proposals.further_samples(space, tried, count, words)
-            if not new and best is None:
+            if not new and number is None:
                 new = proposals.towards_smaller(space, tried, count)
-            elif not new and best is not None:
-                new = proposals.within(space, tried, best, count)
+            elif not new and number is not None:
+                new = proposals.within(space, tried, tried[number], count)
             if not new:
                 return
             self.refined[name] += self._try(name, new, "as many configurations as the others")
@@ -138,6 +138,7 @@ class Match:
         return contestant(
             name,
             self.tuned[name],
+            self._best(name),
             retrain,
             fresh,
             select,
@@ -178,11 +179,14 @@ class Match:
     def _spent(self, name: str) -> int:
         return proposals.distinct(self._tried(name))
 
-    def _best(self, name: str) -> dict[str, Any] | None:
-        result, select = self.tuned[name], self.protocol.select
-        if not np.isfinite(result.means(select)).any():
+    def _best(self, name: str) -> int | None:
+        """The number of the best configuration; of equally good ones, one that lies on no edge."""
+        scores = self.tuned[name].means(self.protocol.select)
+        if not np.isfinite(scores).any():
             return None
-        return result.best(select, self.protocol.mode).configuration
+        best = np.nanmin(scores) if self.protocol.mode == "min" else np.nanmax(scores)
+        tied = np.flatnonzero(scores == best).tolist()
+        return proposals.inside(self.optimizers[name][1], self._tried(name), tied)
 
 
 def plan_of(

@@ -109,10 +109,28 @@ def within(
 def further_samples(
     space: Spaces, tried: Sequence[Configuration], count: int, seed: Sequence[int]
 ) -> list[Configuration]:
-    """The next points of the sequence that a space with ranges was sampled by."""
+    """The next points of the sequence that a space with ranges was sampled by, but for those that
+    have been tried; fewer, or none, where it has hardly any others (whole numbers, choices)."""
     if not any(isinstance(v, Range) for one in listed(space) for v in one.values()):
         return []
-    return draw(space, len(tried) + count, seed)[len(tried) :]
+    found: list[Configuration] = []
+    for ahead in (1, 4, 16):
+        found = []
+        for point in draw(space, len(tried) + ahead * count, seed):
+            if point not in tried and point not in found:
+                found.append(point)
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+def inside(space: Spaces, tried: Sequence[Configuration], tied: Sequence[int]) -> int:
+    """Of several configurations that are equally good, by their numbers, the first that lies on no
+    edge; the first of all where each does."""
+    for number in tied:
+        if not beyond_the_edge(space, tried, tried[number], 1):
+            return number
+    return tied[0]
 
 
 def _space_of(space: Spaces, configuration: Configuration) -> Space:
