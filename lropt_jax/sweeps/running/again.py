@@ -61,9 +61,7 @@ class TrainedModels:
         )
         lanes = alone.place([x[None] for x in leaves], one, self._plan.key_type)
         lane = jax.tree.map(lambda x: x[0], lanes)
-        return Fit(
-            lane.params, lane.model_state, lane.opt_state, self._history(result, trial, seed)
-        )
+        return Fit.of(lane, self._history(result, trial, seed), population.task)
 
     def keep(self, result: SweepResult, keep: Keep, across: bool) -> None:
         """Keeps all seeds of the best configurations, now that it is known which these are.
