@@ -1,16 +1,44 @@
-"""What a person sees while it runs: one live line, where there is a terminal for it."""
+"""What a person sees: a live line while something runs, a few lines or a table of what there is."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import html
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 WINDOW = 3.0  # seconds over which the speed is measured
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0  # seconds between two lines where there is no terminal
+
+
+Shown = TypeVar("Shown", bound=type)
+
+
+def shown(cls: Shown) -> Shown:
+    """Makes instances print as a few lines, in a notebook as a table.
+
+    What these say is the class's `_about() -> (title, rows)`, rows of words by name.
+    """
+
+    def text(self: Any) -> str:
+        title, rows = self._about()
+        return "\n".join([title, *(f"  {name}: {words}" for name, words in rows.items())])
+
+    def table(self: Any) -> str:
+        title, rows = self._about()
+        cells = "".join(
+            f'<tr><th style="text-align:left">{html.escape(name)}</th>'
+            f'<td style="text-align:left">{html.escape(str(words))}</td></tr>'
+            for name, words in rows.items()
+        )
+        return f"<p>{html.escape(title)}</p>" + (f"<table>{cells}</table>" if rows else "")
+
+    cls.__repr__ = text  # type: ignore[method-assign, assignment]
+    cls._repr_html_ = table  # type: ignore[attr-defined]
+    return cls
 
 
 class Progress(Protocol):

@@ -16,6 +16,7 @@ import optax
 
 from lropt_jax.hyperparameters.arguments import as_data, constraint_of, is_count, is_data, kinds_of
 from lropt_jax.hyperparameters.numbers import Factory, Numbers, stored, teach_flax_keys
+from lropt_jax.hyperparameters.printing import Called
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes, resumed
 from lropt_jax.hyperparameters.trials import NotData, explained, try_building
 from lropt_jax.schedules.arguments import bound_arguments
@@ -140,7 +141,9 @@ def tunable(
                 if not all(is_count(arguments[k], parameters[k]) for k in error.names):
                     raise
                 return tunable(factory, [*static, *error.names])(*args, **kwargs)
-        return _tunable_transformation(plain, Carried(Numbers(data, about)), Aside(given))
+        tx = Called(*_tunable_transformation(plain, Carried(Numbers(data, about)), Aside(given)))
+        tx.call = name, {**arguments, **data}, {k: p.default for k, p in parameters.items()}
+        return tx
 
     build.tunable_of = factory  # type: ignore[attr-defined]
     return build

@@ -171,9 +171,9 @@ class Schedule:
     def __repr__(self) -> str:
         if not self._recipe.names:
             return self.name
-        shown = [_listed(self.arguments)]
+        shown = [listed(self.arguments)]
         if self._state:
-            shown.append(_listed(self._state))
+            shown.append(listed(self._state))
         return f"{self.name}({'; '.join(shown)})"
 
 
@@ -280,7 +280,8 @@ def _schedules_in(tree: Any) -> list[Schedule]:
     return [x for x in leaves if isinstance(x, Schedule)]
 
 
-def _listed(values: Mapping[str, Any]) -> str:
+def listed(values: Mapping[str, Any]) -> str:
+    """Arguments as they are written in a call; None is left out."""
     return ", ".join(f"{k}={_show(v)}" for k, v in values.items() if v is not None)
 
 
@@ -329,4 +330,4 @@ def _register(serialization: Any) -> None:
 
 def _formula_of(s: Schedule) -> str:
     """A schedule's formula by name, with the strings and bools that are a part of it."""
-    return f"{s.name}({_listed(dict(s._static))})"
+    return f"{s.name}({listed(dict(s._static))})"

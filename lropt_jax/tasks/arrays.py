@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -136,6 +137,22 @@ def _shortened(name: str, array: Any) -> Any:
             f"{name} holds numbers up to {np.abs(array).max():g}, which {dtype} cannot hold: "
             "scale them"
         ) from None
+
+
+def in_words(splits: Mapping[str, Any]) -> str:
+    """How many examples each split has."""
+    sizes = ", ".join(f"{number_of_examples(split):,} {name}" for name, split in splits.items())
+    return f"{sizes} examples"
+
+
+def examples_of(split: Any) -> str:
+    """What an example of a split is, its leaves by their names."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(split)
+    words = []
+    for path, leaf in leaves:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        words.append(f"{name} {leaf.dtype}[{','.join(map(str, leaf.shape[1:]))}]".strip())
+    return ", ".join(words)
 
 
 def number_of_examples(split: Any) -> int:

@@ -11,10 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lropt_jax.progress import shown
 from lropt_jax.tasks.arrays import (
     as_split,
     batch_of,
     check_same_examples,
+    examples_of,
+    in_words,
     number_of_examples,
     shape_of,
     shapes,
@@ -23,6 +26,7 @@ from lropt_jax.tasks.arrays import (
 SPLITS = ("train", "valid", "test")
 
 
+@shown
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
     r"""A training problem: three pure functions and the data they are for.
@@ -116,6 +120,12 @@ class Task:
                 f"batch_size must be between 1 and the {examples} training examples, "
                 f"got {self.batch_size}"
             )
+
+    def _about(self) -> tuple[str, dict[str, str]]:
+        updates = f"batches of {self.batch_size:,}, {self.steps_per_epoch:,} updates an epoch"
+        return f"Task of {in_words(self.splits)}, {updates}", {
+            "an example": examples_of(self.train)
+        }
 
     @property
     def splits(self) -> dict[str, Any]:

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from lropt_jax.progress import shown
+from lropt_jax.tasks.arrays import examples_of, in_words
 from lropt_jax.tasks.data.splits import splits_of
 
 Split = dict[str, Any]
 
 
+@shown
 class Dataset(NamedTuple):
     """A data set's splits, each `{"x": (N, ...), "y": (N, ...)}`.
 
@@ -24,6 +27,10 @@ class Dataset(NamedTuple):
     train: Split
     valid: Split
     test: Split
+
+    def _about(self) -> tuple[str, dict[str, str]]:
+        splits = {name: split for name, split in self._asdict().items() if split is not None}
+        return f"Dataset of {in_words(splits)}", {"an example": examples_of(self.train)}
 
     @classmethod
     def of(cls, x: Any, y: Any, valid: float = 0.1, test: float = 0.1, *, seed: int = 0) -> Dataset:
