@@ -189,3 +189,56 @@ def test_batch_size_from_counts_microbatches_for_accumulate():
 def test_batch_size_from_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         lj.batch_size_from(*arguments)
+
+
+# On several devices.
+
+
+@pytest.mark.parametrize("base", [lj.sgd, lj.adamw, lj.lars])
+def test_inside_shard_map(base):
+    """Sharded parameters: each device as if it were alone with its own."""
+    mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.sharding.PartitionSpec("d")
+    tx = lj.accumulate(base(0.1), 2)
+
+    def two_steps(w):
+        state = tx.init(w)
+        for _ in range(2):
+            updates, state = tx.update(w, state, w, value=jnp.sum(w))
+            w = optax.apply_updates(w, updates)
+        return w
+
+    start = jnp.arange(1.0, 5.0)
+    sharded = jax.jit(jax.shard_map(two_steps, mesh=mesh, in_specs=spec, out_specs=spec))(start)
+    alone = jnp.concatenate([two_steps(start[:2]), two_steps(start[2:])])
+    np.testing.assert_allclose(sharded, alone, rtol=1e-6)
+    if base is lj.sgd:
+        np.testing.assert_allclose(sharded, 0.9 * start, rtol=1e-6)
+
+
+def test_on_a_mesh_of_explicit_axes():
+    mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Explicit,))
+    tx = lj.accumulate(lj.adamw(0.1), 2)
+    start = jnp.arange(1.0, 9.0).reshape(4, 2)
+    with jax.set_mesh(mesh):
+        w = jax.device_put(start, jax.NamedSharding(mesh, jax.sharding.PartitionSpec("d", None)))
+        state = tx.init(w)
+        update = jax.jit(tx.update)
+        for _ in range(2):
+            updates, state = update(w, state, w)
+            w = optax.apply_updates(w, updates)
+        assert jax.typeof(w).sharding.spec[0] == "d"
+        assert update._cache_size() == 1
+        found = np.asarray(w)
+    plain = lj.adamw(0.1)
+    expected = start + plain.update(start, plain.init(start), start)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_strict_promotion():
+    tx = lj.accumulate(lj.adamw(lj.cosine_decay(0.1, 10)), 2)
+    w = jnp.ones(2, jnp.bfloat16)
+    with jax.numpy_dtype_promotion("strict"):
+        _, state = tx.update(w, tx.init(w), w, value=1.0)
+        updates, _ = tx.update(w, state, w, value=2.0)
+    assert updates.dtype == jnp.bfloat16

@@ -13,6 +13,7 @@ import pytest
 
 import lropt_jax
 from lropt_jax import OPTIMIZERS, hyperparams, set_hyperparams
+from tests.compilations import counted
 from tests.optimizer_settings import SETTINGS, fixed, numbers
 
 NAMES = sorted(OPTIMIZERS)
@@ -255,3 +256,59 @@ def test_many_leaves_are_like_few(name):
     traced, _ = jax.jit(tx.update)(leaves, tx.init(leaves), leaves)
     plain, _ = tx.update(leaves, tx.init(leaves), leaves)  # outside of a trace: leaf by leaf
     chex.assert_trees_all_close(traced, plain, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_eagerly_nothing_compiles_twice(name):
+    """Under a bare vmap or grad, where every operation of a call of its own is a program."""
+    tx = OPTIMIZERS[name](**numbers(name), **fixed(name))
+    params = [jnp.asarray(START, jnp.float32)] * 16  # from here on equations are compiled whole
+    stacked = jax.tree.map(lambda x: jnp.stack([x, x]), params)
+    states = jax.vmap(tx.init)(stacked)
+
+    def loss(rate):
+        state = set_hyperparams(tx.init(params), learning_rate=rate)
+        updates, _ = tx.update(params, state, params)
+        return sum(jnp.sum(x) for x in updates)
+
+    def step():
+        jax.vmap(tx.update)(stacked, states, stacked)
+        jax.grad(loss)(0.1)
+
+    step()
+    with counted() as compiled:
+        step()
+    assert not compiled
+    with counted() as compiled:
+        jax.jit(lambda x: x * 3.25)(1.0)
+    assert compiled  # it does count
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("dtype", "promotion"),
+    [(jnp.float8_e4m3fn, "standard"), (jnp.bfloat16, "strict"), (jnp.float32, "strict")],
+)
+def test_narrow_dtypes_and_strict_promotion(name, dtype, promotion):
+    """What is too narrow to calculate in is widened, and nothing is promoted by accident."""
+    p = jnp.asarray(START, dtype)
+    tx = OPTIMIZERS[name](**numbers(name), **fixed(name))
+    wide = OPTIMIZERS[name](**numbers(name), **fixed(name))
+    with jax.numpy_dtype_promotion(promotion):
+        updates, state = tx.update(p, tx.init(p), p)
+        tx.update(p, state, p)
+    assert updates.dtype == dtype
+    p = p.astype(jnp.float32)
+    expected, _ = wide.update(p, wide.init(p), p)
+    np.testing.assert_array_equal(updates, expected.astype(dtype))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_huge_gradient_makes_finite_steps(name):
+    """1e30, whose square is infinite in float32, at the defaults."""
+    tx = OPTIMIZERS[name](0.1)
+    p = jnp.asarray(START, jnp.float32)
+    updates, state = tx.update(1e30 * p, tx.init(p), p)
+    chex.assert_tree_all_finite(updates)
+    updates, state = tx.update(p, state, p)
+    chex.assert_tree_all_finite((updates, tx.update(p, state, p)[0]))

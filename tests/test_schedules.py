@@ -380,3 +380,15 @@ def test_other_numbers_in_an_optimizers_state_compile_nothing():
     for _ in range(3):
         _, state = step(gradients, state)
     assert step._cache_size() == 1
+
+
+@every_schedule
+def test_nothing_is_promoted_by_accident(name):
+    s = make(name)
+    expected = s(5)
+    with jax.numpy_dtype_promotion("strict"):
+        assert s(5) == expected
+        assert s(jnp.int32(5)) == expected
+        if s.observes:
+            s.observe(1.0)
+        (2.0 * s)(5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -105,9 +105,14 @@ def accumulate(
 
         def take(_: None) -> tuple[Any, AccumulateState]:
             mean = jax.tree.map(
-                lambda s, g: _as(s / microbatch, jnp.result_type(g)), gradients, updates
+                lambda s, g: _as(s / microbatch.astype(s.dtype), jnp.result_type(g)),
+                gradients,
+                updates,
             )
-            given = {name: sums[name][0] / sums[name][1] for name in numbers}
+            means = {
+                name: total / times.astype(total.dtype) for name, (total, times) in sums.items()
+            }
+            given = {name: means[name] for name in numbers}
             new, inner_state = inner.update(mean, state.inner_state, params, **{**extra, **given})
             inner_state = jax.tree.map(_like, inner_state, state.inner_state)
             return new, state._replace(
@@ -119,19 +124,55 @@ def accumulate(
             )
 
         def wait(_: None) -> tuple[Any, AccumulateState]:
-            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype, device=x.sharding), shapes)
             return zeros, state._replace(microbatch=microbatch, gradients=gradients, extra=sums)
 
         shapes = jax.eval_shape(take, None)[0]
-        wanted = jnp.maximum(jnp.round(value_at(state.every, state.updates)), 1)
-        taken: tuple[Any, AccumulateState] = jax.lax.cond(microbatch < wanted, wait, take, None)
+        wanted = _whole(value_at(state.every, state.updates))
+        taken: tuple[Any, AccumulateState] = jax.lax.cond(
+            microbatch < wanted, *_of_one_type(wait, take), None
+        )
         return taken
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def _whole(every: Any) -> jax.Array:
+    """At least 1, an int: a sum of floats stands still at 2^24."""
+    if not jnp.issubdtype(jnp.result_type(every), jnp.integer):
+        every = jnp.minimum(jnp.round(every), 2.0**30).astype(jnp.int32)
+    return jnp.maximum(every, 1)
+
+
+def _of_one_type(*branches: Callable[[None], Any]) -> list[Callable[[None], Any]]:
+    """Branches for `cond`, whose results are made to differ over the same axes of a mesh.
+
+    Inside `jax.shard_map` it is a part of an array's type over which axes it differs between the
+    devices: zeros do over none.
+    """
+    types = [jax.eval_shape(branch, None) for branch in branches]
+    axes = jax.tree.map(lambda *x: frozenset().union(*(_varying(y) for y in x)), *types)
+
+    def widened(branch: Callable[[None], Any]) -> Callable[[None], Any]:
+        return lambda _: jax.tree.map(_vary, branch(None), axes)
+
+    return [widened(branch) for branch in branches]
+
+
+def _varying(x: Any) -> frozenset[Any]:
+    kind = getattr(x, "manual_axis_type", None)  # "vma" before JAX 0.9
+    return frozenset(getattr(x, "vma", None) or () if kind is None else kind.varying)
+
+
+def _vary(x: Any, axes: frozenset[Any]) -> Any:
+    missing = tuple(axes - _varying(jax.typeof(x)))
+    if not missing:
+        return x
+    return jax.lax.pcast(x, missing, to="varying")
+
+
 def _nothing(like: Any) -> tuple[jax.Array, jax.Array]:
-    dtype = jnp.promote_types(jnp.result_type(like), float_type())
+    dtype = _wider(jnp.result_type(like), float_type())
     return jnp.zeros(jnp.shape(like), dtype), jnp.zeros((), jnp.int32)
 
 
@@ -141,7 +182,13 @@ def _is_averaged(x: Any) -> bool:
 
 
 def _sum_type(x: Any) -> Any:
-    return jnp.promote_types(jnp.result_type(x), jnp.float32)
+    return _wider(jnp.result_type(x), jnp.float32)
+
+
+def _wider(dtype: Any, least: Any) -> Any:
+    with jax.numpy_dtype_promotion("standard"):
+        low = jnp.issubdtype(dtype, jnp.floating) and jnp.dtype(dtype).itemsize < 4
+        return jnp.dtype(least) if low else jnp.promote_types(dtype, least)
 
 
 def _as(x: Any, dtype: Any) -> jax.Array:

@@ -72,9 +72,16 @@ def leafwise(
         dtype = real_dtype(rest[0] if rest else g)
         if dtype not in cast:
             cast[dtype] = jax.tree.map(functools.partial(_cast, dtype), list(scalars))
-        results.append(equation(_as_real_dtype(g, dtype), *rest, *cast[dtype]))
+        worked = [_as_real_dtype(x, dtype) if _is_low(x) else x for x in rest]
+        results.append(equation(_as_real_dtype(g, dtype), *worked, *cast[dtype]))
     columns = zip(*results, strict=True) if results else [()] * outputs
     return tuple(treedef.unflatten(column) for column in columns)
+
+
+def _is_low(x: Any) -> bool:
+    """Whether these are signs, or floats of less than 32 bits: nothing to calculate with."""
+    dtype = jnp.result_type(x)
+    return dtype != jnp.bool_ and dtype.itemsize < 4
 
 
 def _cast(dtype: Any, number: Any) -> jax.Array:

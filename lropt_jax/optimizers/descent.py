@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lropt_jax.optimizers.base import Mask, leafwise
@@ -54,6 +55,7 @@ def descend(
         return step.init(params)
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        params = _where_updated(params, updates)
         if l2 is not None:
             updates = add_decay(updates, params, l2, mask, "l2")
         updates, state = step.update(updates, state, params, **extra)
@@ -91,6 +93,17 @@ def _decayed(u: Any, p: Any, decays: bool, strength: Any) -> tuple[Any]:
     return (u + strength * p if decays else u,)
 
 
+def _where_updated(params: Any, updates: Any) -> Any:
+    """The parameters that have an update: others may be anything, the functions of a module."""
+    if params is None or not any(x is None for x in jax.tree.leaves(updates, is_leaf=_is_none)):
+        return params
+    return jax.tree.map(lambda u, p: None if u is None else p, updates, params, is_leaf=_is_none)
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
+
+
 def require_params(params: Any, name: str) -> None:
     """Raises `ValueError` where the parameters that `name` needs were not passed to `update`."""
     if params is None:
@@ -105,7 +118,9 @@ def decay_mask(mask: Mask, params: Any) -> Any:
     if mask is None:
         return jax.tree.map(lambda _: True, params)
     leaves = jax.tree.leaves(params)
-    tree = mask(params) if callable(mask) else mask
+    # A tree of bools is a mask whatever its root is: every module of Equinox can be called.
+    is_tree = all(isinstance(m, (bool, np.bool_)) for m in jax.tree.leaves(mask))
+    tree = mask(params) if callable(mask) and not is_tree else mask
     if not leaves:  # an empty tree, or the placeholder of `optax.tree.map_params`
         return params
     try:

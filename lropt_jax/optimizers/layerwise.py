@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, scale_by_adam
-from lropt_jax.optimizers.base import Mask, leafwise, norm, scalar
+from lropt_jax.optimizers.base import Mask, leafwise, norm
 from lropt_jax.optimizers.constructor import optimizer
 from lropt_jax.optimizers.descent import add_decay, decay_mask, descend, require_params, times
 from lropt_jax.optimizers.gradient_descent import ScaleByMomentumState, scale_by_momentum
@@ -37,7 +37,6 @@ def _decay_is_inside(independent_decay: bool = False, **_: Any) -> None:
 
 
 def _lars(g: Any, p: Any, decays: bool, rate: Any, trust: Any, eps: Any, decay: Any) -> tuple[Any]:
-    p = jnp.asarray(p, jnp.result_type(p, rate))
     decay = decay if decays else 0.0
     size = norm(p)
     # The trust coefficient is no part of the fallback, which is plain SGD's rate.
@@ -154,8 +153,8 @@ def lars(
     return descend(times(direction, -1.0), learning_rate, mask=mask, **decays)
 
 
-def _at_norm_of_params(r: Any, p: Any, one: Any) -> tuple[Any]:
-    return (r * _ratio_or_one(norm(jnp.asarray(p, jnp.result_type(p, one))), norm(r)),)
+def _at_norm_of_params(r: Any, p: Any) -> tuple[Any]:
+    return (r * _ratio_or_one(norm(p), norm(r)),)
 
 
 def scale_by_lamb(
@@ -193,7 +192,7 @@ def scale_by_lamb(
         if weight_decay is not None:
             direction = add_decay(direction, params, weight_decay, mask, "weight_decay")
 
-        (direction,) = leafwise(_at_norm_of_params, [direction, params], [scalar(1.0)], 1)
+        (direction,) = leafwise(_at_norm_of_params, [direction, params], [], 1)
         return direction, state
 
     return optax.GradientTransformation(adam.init, update)

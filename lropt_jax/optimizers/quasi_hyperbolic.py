@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Unpack
 
+import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState
@@ -116,7 +118,9 @@ def _qhadam(g: Any, m: Any, v: Any, b1: Any, b2: Any, *numbers: Any) -> tuple[An
     m = average(m, g, b1)
     v = average(v, square(g), b2)
     top = of_gradient * g + of_average * m
-    return top / (root(of_square * square(g) + of_squares * v) + eps), m, v
+    # The usual weight of the square is 0, the square of 1e30 infinite, and 0 times that NaN.
+    bounded = jnp.minimum(square(g), np.finfo(v.dtype).max)
+    return top / (root(of_square * bounded + of_squares * v) + eps), m, v
 
 
 def scale_by_qhadam(

@@ -72,7 +72,7 @@ def _cycle(count: Any, first: Any, mult: Any) -> Any:
     start = _start(cycle, mult)
     for _ in range(2):
         start = start + _length(start, mult)
-        cycle = cycle + (first * start <= count)
+        cycle = jnp.where(first * start <= count, cycle + 1, cycle)
     return cycle
 
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 def progress(elapsed: Any, steps: Any) -> Any:
     """How much of a phase is over, within [0, 1]; one without length is over at its start."""
     some = steps > 0
-    return jnp.where(some, jnp.clip(elapsed / jnp.where(some, steps, 1), 0, 1), elapsed >= 0)
+    part = jnp.clip(elapsed / jnp.where(some, steps, 1), 0, 1)
+    return jnp.where(some, part, jnp.where(elapsed >= 0, 1.0, 0.0))
 
 
 def remaining(shape: str, part: Any) -> Any:
