@@ -263,3 +263,42 @@ def test_figures_of_a_real_sweep_without_any_finisher():
     result.plot_sensitivity("learning_rate")
     result.plot_parallel()
     result.plot_curves()
+
+
+def test_a_study_is_told_of_all(tmp_path):
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    trials = [
+        {"learning_rate": 0.001, "make": adam, "layers": 2},
+        {"learning_rate": 0.1, "make": sgd, "layers": 3},
+        {"learning_rate": 1.0, "make": sgd},
+        {"learning_rate": 0.01, "make": adam, "layers": 3},
+    ]
+    status = [["finished"] * 2, ["finished"] * 2, ["diverged", "finished"], ["pruned"] * 2]
+    result = made([[2, 4], [1, 2], [NAN, 1], [NAN, NAN]], status, trials)
+    study = result.to_optuna()
+    assert [t.value for t in study.trials] == [3.0, 1.5, np.inf, None]
+    assert [t.state.name for t in study.trials] == ["COMPLETE"] * 3 + ["PRUNED"]
+    assert study.best_params == {"learning_rate": 0.1, "make": "sgd", "layers": 3}
+    assert study.trials[2].params == {"learning_rate": 1.0, "make": "sgd"}
+    rate = study.trials[0].distributions["learning_rate"]
+    assert (rate.low, rate.high, rate.log) == (0.001, 1.0, True)
+    assert study.trials[0].intermediate_values == {50: 3.0}
+    upwards = result.to_optuna("valid_accuracy")
+    assert upwards.direction.name == "MAXIMIZE"
+    assert upwards.trials[2].value == -np.inf
+
+
+@pytest.mark.parametrize("name", ["page.html", "new/folder"])
+def test_a_report_is_one_page(tmp_path, name):
+    trials = [{"learning_rate": r, "momentum": m} for r in (0.01, 0.1, 1.0) for m in (0.0, 0.9)]
+    result = made(np.arange(12.0).reshape(6, 2)[::-1] + 1, trials=trials)
+    path = result.report(tmp_path / name, title="Rates & momenta")
+    text = path.read_text()
+    assert path == tmp_path / (name if name.endswith("html") else f"{name}/report.html")
+    assert "<h1>Rates &amp; momenta</h1>" in text
+    assert text.index("<td>5</td>") < text.index("<td>0</td>")  # the best one first
+    assert text.count("data:image/svg+xml") == 4  # two sensitivities, parallel, budget
+    assert "src='http" not in text
+    nothing = made([[NAN]], [["diverged"]]).report(tmp_path / "nothing.html")
+    assert "1 diverged" in nothing.read_text()

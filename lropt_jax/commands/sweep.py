@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 import time
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 EXAMPLE = Path(__file__).with_name("sweep_example.toml")
-FIGURES_OF = 6  # hyperparameters at most that get a figure of their own
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -107,29 +105,11 @@ def _print(result: Any, metric: str, mode: str, top: int) -> None:
 
 def _draw(result: Any, metric: str, mode: str, directory: Path) -> int:
     """Figures beside the table; none without matplotlib."""
-    import numpy as np
+    from lropt_jax.validation import installed
 
-    if (
-        importlib.util.find_spec("matplotlib") is None
-        or not np.isfinite(result.means(metric)).any()
-    ):
+    if not installed("matplotlib"):
         return 0
-    from lropt_jax.sweeps.planning.space import is_lane_number
-
-    varied = [
-        name
-        for name in dict.fromkeys(name for trial in result.trials for name in trial)
-        if len({repr(trial.get(name)) for trial in result.trials}) > 1
-    ]
-    numbers = [n for n in varied if all(is_lane_number(t.get(n)) for t in result.trials)]
-    figures = {
-        f"sensitivity-{n}": result.plot_sensitivity(n, metric, mode) for n in numbers[:FIGURES_OF]
-    }
-    if len(varied) > 1:
-        figures["parallel"] = result.plot_parallel(metric, mode)
-    if len(result.steps) > 1:
-        figures["curves"] = result.plot_curves(metric, mode=mode)
-    figures["budget"] = result.plot_budget(metric, mode)
+    figures = result.figures(metric, mode)
     for name, figure in figures.items():
         figure.savefig(os.path.join(directory, f"{name}.png"))
     return len(figures)

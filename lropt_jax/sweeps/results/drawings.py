@@ -1,17 +1,46 @@
-"""How is it drawn? Figures of a sweep, out of plain arrays."""
+"""How is it drawn? Figures of a sweep, out of plain arrays, and a page with them."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lropt_jax.sweeps.planning.space import is_lane_number
+from lropt_jax.sweeps.results import frames
+from lropt_jax.sweeps.results.page import page, page_file
 from lropt_jax.sweeps.results.readings import Readings
+from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tasks.metrics import bounds
+from lropt_jax.validation import require
+
+ROWS = 20  # of the table of a report
+SENSITIVITIES = 6  # hyperparameters at most that get a figure of their own
 
 
 class Drawings(Readings):
     """The figures of a sweep. See `SweepResult`."""
+
+    def figures(self, metric: str | None = None, mode: str | None = None) -> dict[str, Any]:
+        """All figures that say something about this sweep, by name; none where none finished."""
+        metric, mode = self.metric_and_mode(metric, mode)
+        if not np.isfinite(self.means(metric)).any():
+            return {}
+        names = dict.fromkeys(name for trial in self.trials for name in trial)
+        varied = [n for n in names if len({repr(t.get(n)) for t in self.trials}) > 1]
+        numbers = [n for n in varied if all(is_lane_number(t.get(n)) for t in self.trials)]
+        drawn = {
+            f"sensitivity-{n}": self.plot_sensitivity(n, metric, mode)
+            for n in numbers[:SENSITIVITIES]
+        }
+        if len(varied) > 1:
+            drawn["parallel"] = self.plot_parallel(metric, mode)
+        if len(self.steps) > 1:
+            drawn["curves"] = self.plot_curves(metric, mode=mode)
+        drawn["budget"] = self.plot_budget(metric, mode)
+        return drawn
 
     def plot_sensitivity(
         self, name: str, metric: str | None = None, mode: str | None = None
@@ -62,3 +91,42 @@ class Drawings(Readings):
         curve = self.budget_curve(metric, mode)
         shown = tuple(curve[name].to_numpy() for name in ("expected_best", "low", "high"))
         return budget_figure({"": shown}, metric)
+
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        metric: str | None = None,
+        mode: str | None = None,
+        title: str = "A sweep",
+    ) -> Path:
+        """Writes one page that needs no other file: what ran, the best trials, figures.
+
+        Args:
+          path: a file that ends in .html, or a folder, for report.html in it.
+          metric: see `best`.
+          mode: see `best`.
+          title: of the page.
+
+        Returns:
+          The path of the page.
+
+        Raises:
+          ImportError: without matplotlib or pandas; it names the extra that installs them.
+        """
+        require("a report", "report", "matplotlib", "pandas", "scipy")
+        metric, mode = self.metric_and_mode(metric, mode)
+        means = self.means(metric)
+        order = np.argsort(means if mode == "min" else -means, kind="stable")
+        names = list(dict.fromkeys(name for trial in self.trials for name in trial))
+        rows = []
+        for trial in [int(t) for t in order if np.isfinite(means[t])][:ROWS]:
+            mean, half = mean_interval(self.last(metric)[trial])
+            shown = [frames.shown(self.trials[trial].get(name)) for name in names]
+            score = f"{mean:.4g}" + (f" ± {half:.2g}" if np.isfinite(half) else "")
+            rows.append([str(trial), *shown, score])
+        words = [name.replace("_", " ") for name in ("trial", *names, metric)]
+        lines = [repr(self).partition("\n")[0], *map(str, self.cautions(metric, mode))]
+        lines.append(f"{self.model_steps:,} updates; intervals are 95% over the seeds.")
+        file = page_file(path)
+        file.write_text(page(title, lines, words, rows, self.figures(metric, mode)), "utf-8")
+        return file

@@ -131,6 +131,13 @@ def _columns(pd: Any, trials: Trials) -> dict[str, Any]:
     return {name: pd.Series([_plain(t.get(name)) for t in trials]) for name in names}
 
 
+def shown(value: Any) -> str:
+    """A value of a configuration, for people."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(_plain(value))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, (int, float, str, bool)) or value is None:
         return value

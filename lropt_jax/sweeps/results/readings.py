@@ -55,6 +55,7 @@ class Readings:
     reached: np.ndarray
     by: tuple[str, str] | None
     of_task: tuple[str, ...]
+    model_steps: int
 
     @property
     def evaluated(self) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from lropt_jax.sweeps.results import frames, saving
 from lropt_jax.sweeps.results.drawings import Drawings
 from lropt_jax.sweeps.results.saving import Event
+from lropt_jax.sweeps.results.study import told
 from lropt_jax.training.fitting import Fit
 from lropt_jax.validation import installed
 
@@ -148,6 +149,31 @@ class SweepResult(Drawings):
                 "with the same directory, which trains nothing anew, and ask its result"
             )
         return self.models.trained(self, trial, self.seeds.index(seed))
+
+    def to_optuna(self, metric: str | None = None, mode: str | None = None) -> Any:
+        """An Optuna study in memory that was told of all trials, for its importances, contours and
+        dashboard; a trial that diverged as the worst possible, one that was pruned as pruned.
+
+        Args:
+          metric: see `best`.
+          mode: see `best`.
+
+        Raises:
+          ImportError: without Optuna; it names the extra that installs it.
+
+        Example:
+          >>> from lropt_jax import adam, classification_task, load_data, log_grid, mlp, sweep
+          >>> task = classification_task(mlp((8, 10)), load_data("digits"))
+          >>> space = {"learning_rate": log_grid(1e-3, 0.1, 3)}
+          >>> result = sweep(task, adam, space, steps=10, progress=False)
+          >>> study = result.to_optuna()  # optuna.visualization.plot_contour(study), ...
+          >>> study.best_params == result.best()
+          True
+        """
+        metric, mode = self.metric_and_mode(metric, mode)
+        pruned = (self.status == "pruned").any(axis=1) & ~(self.status == "diverged").any(axis=1)
+        curves = self.values[metric].mean(axis=1)
+        return told(self.trials, self.steps, curves, self.means(metric), pruned, mode)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes all values to a folder, for `load_sweep`; or the table alone to a file.

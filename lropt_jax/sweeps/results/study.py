@@ -1,0 +1,73 @@
+"""A finished sweep as an Optuna study, for its figures, importances and dashboard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.sweeps.planning.space import is_lane_number
+from lropt_jax.validation import require
+
+DECADE = 10.0  # positive numbers that span more are even in their logarithm
+
+
+def told(
+    trials: Sequence[Mapping[str, Any]],
+    steps: np.ndarray,
+    curves: np.ndarray,
+    means: np.ndarray,
+    pruned: np.ndarray,
+    mode: str,
+) -> Any:
+    """A study in memory that was told of trials.
+
+    Args:
+      trials: the configurations.
+      steps: updates at each evaluation.
+      curves: the metric's mean over seeds, (trials, evaluations).
+      means: the same at the end, not finite where a seed did not finish, (trials,).
+      pruned: the trials that were, (trials,).
+      mode: which way it is better.
+    """
+    require("to_optuna", "search", "optuna")
+    import optuna
+
+    study = optuna.create_study(direction="minimize" if mode == "min" else "maximize")
+    names = dict.fromkeys(name for trial in trials for name in trial)
+    known = {name: _distribution(optuna, [t[name] for t in trials if name in t]) for name in names}
+    worst = math.inf if mode == "min" else -math.inf
+    states = optuna.trial.TrialState
+    for trial, curve, mean, stopped in zip(trials, curves, means, pruned, strict=True):
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={name: _told(value) for name, value in trial.items()},
+                distributions={name: known[name] for name in trial},
+                intermediate_values={
+                    int(s): float(v) for s, v in zip(steps, curve, strict=True) if np.isfinite(v)
+                },
+                value=None if stopped else float(mean) if np.isfinite(mean) else worst,
+                state=states.PRUNED if stopped else states.COMPLETE,
+            )
+        )
+    return study
+
+
+def _distribution(optuna: Any, values: Sequence[Any]) -> Any:
+    kinds = optuna.distributions
+    if not all(map(is_lane_number, values)):
+        return kinds.CategoricalDistribution(list(dict.fromkeys(map(_told, values))))
+    low, high = min(values), max(values)
+    log = low > 0 and high / low > DECADE
+    if all(float(v).is_integer() and isinstance(v, int) for v in values):
+        return kinds.IntDistribution(low, high, log=log)
+    return kinds.FloatDistribution(float(low), float(high), log=log)
+
+
+def _told(value: Any) -> Any:
+    """Optuna's categories are plain values."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return getattr(value, "__name__", repr(value))
