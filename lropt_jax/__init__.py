@@ -106,6 +106,7 @@ from lropt_jax.training.fitting import fit as fit
 from lropt_jax.training.fitting import train as train
 from lropt_jax.training.moments import Moment as Moment
 from lropt_jax.training.stopping import early_stopping as early_stopping
+from lropt_jax.training.trained import load_fit as load_fit
 
 __version__ = "0.1.0"
 

@@ -25,6 +25,7 @@ from lropt_jax import (
     early_stopping,
     fit,
     hyperparams,
+    load_fit,
     reduce_on_plateau,
     set_hyperparams,
     sgd,
@@ -256,6 +257,25 @@ def test_a_kept_training_goes_on_and_is_read_back(tmp_path, monkeypatch):
     (tmp_path / "other" / "thesis.txt").write_text("x")
     with pytest.raises(ValueError, match="holds no training"):
         fit(TASK, tx, 40, directory=tmp_path / "other", **arguments)
+
+
+def test_a_trained_model_is_saved_loaded_and_goes_on(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    tx = adam(cosine_decay(0.01, 40))
+    whole, half = fit(TASK, tx, 40, eval_every=10), fit(TASK, tx, 20, eval_every=10, keep="best")
+    half.save(tmp_path / "model")
+    half.save(tmp_path / "model")  # again
+    loaded = load_fit(tmp_path / "model", TASK, tx)
+    same(half, loaded)
+    assert loaded.best_step == half.best_step
+    x = DATA["test"]["x"]
+    np.testing.assert_array_equal(loaded.predict(x), half.predict(x))
+    fit(TASK, tx, 20, eval_every=10).save(tmp_path / "last")
+    same(whole, fit(TASK, tx, 40, eval_every=10, start=load_fit(tmp_path / "last", TASK, tx)))
+    with pytest.raises(ValueError, match="another model or optimizer"):
+        load_fit(tmp_path / "last", TASK, sgd(0.1))
+    with pytest.raises(ValueError, match="holds no trained model"):
+        load_fit(tmp_path, TASK, tx)
 
 
 SCRIPT = """

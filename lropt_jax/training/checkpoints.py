@@ -58,7 +58,8 @@ class Checkpoints:
     def save(self, name: str, moment: Moment) -> None:
         """Keeps a moment under a name; what was there is removed when this one is whole."""
         with self._manager(name) as manager:
-            manager.save(moment.step, args=_save(moment), force=True)
+            number = (manager.latest_step() or 0) + 1  # so that the same update can be kept again
+            manager.save(number, args=_save(moment), force=True)
             manager.wait_until_finished()
 
     def load(self, name: str, like: Lane) -> dict[str, Any] | None:
@@ -107,6 +108,16 @@ def plain(moment: Moment) -> dict[str, Any]:
 def moment_fields(held: Mapping[str, Any], like: Lane) -> dict[str, Any]:
     """The way back: a moment's fields but for its task."""
     shapes, structure = jax.tree.flatten(like)
+    saved = [np.shape(x) for _, x in sorted(held["lane"].items())]
+    wanted = [x.shape for x in shapes]
+    keys = [is_key(x) for x in shapes]
+    if len(saved) != len(wanted) or any(
+        s != w for s, w, k in zip(saved, wanted, keys, strict=True) if not k
+    ):
+        raise ValueError(
+            "what was kept is of another model or optimizer: "
+            f"{len(saved)} arrays there, {len(wanted)} now, or of other shapes"
+        )
     arrays = []
     for shape, (_, x) in zip(shapes, sorted(held["lane"].items()), strict=True):
         if is_key(shape):

@@ -19,11 +19,11 @@ from lropt_jax.tasks.metrics import direction, known_metric, names_of_metrics, u
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.checkpoints import Checkpoints
 from lropt_jax.training.layout import Layout
-from lropt_jax.training.moments import Fit as Fit
 from lropt_jax.training.moments import Moment as Moment
 from lropt_jax.training.population import Population
 from lropt_jax.training.run import Run as Run
 from lropt_jax.training.stopping import EarlyStopping
+from lropt_jax.training.trained import Fit as Fit
 from lropt_jax.training.visits import Itinerary as Itinerary
 from lropt_jax.training.visits import itinerary as itinerary
 from lropt_jax.validation import whole_number

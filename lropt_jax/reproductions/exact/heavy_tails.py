@@ -232,7 +232,8 @@ CLAIM = Claim(
     sentences={
         "reproduced": "Under gradient descent a class is learned at a speed proportional to how "
         "often it occurs; Adam's division takes most of that away.",
-        "not reproduced": "At this size the imbalance does not separate the two as claimed.",
+        "not reproduced": "Rare classes are learned late under gradient descent and not under "
+        "Adam, but not by all of the factors that were set for this size.",
         "undecided": "The runs do not decide.",
     },
     advice="With long-tailed labels or tokens (words, rare defects) begin with an Adam.",

@@ -1,0 +1,176 @@
+"""What a training leaves in your hands: a `Fit`, to evaluate, ask, look at, save and load."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lropt_jax.hyperparameters.evaluation import evaluation_params
+from lropt_jax.tasks.task import Task
+from lropt_jax.training.checkpoints import Checkpoints
+from lropt_jax.training.layout import Layout
+from lropt_jax.training.moments import Moment
+from lropt_jax.training.population import Population
+from lropt_jax.training.segment import EVALUATION_CHUNK, Lane
+from lropt_jax.validation import require, unknown
+
+SAVED = {"what": "a trained model"}
+
+
+@dataclasses.dataclass(repr=False)
+class Fit(Moment):
+    """What `fit` returns: the last `Moment`, or the best one, and what one does with it.
+
+    Attributes:
+      best_step: after how many updates the best evaluation was; None where nobody asked.
+    """
+
+    best_step: int | None = None
+
+    @classmethod
+    def of(cls, lane: Lane, history: dict[str, np.ndarray], task: Task) -> Fit:
+        """A lane that has been trained, with what was seen on its way."""
+        seen = [n for n in history if n.split("_")[0] in ("train", "valid", "test")]
+        return cls(
+            int(lane.step),
+            {name: float(history[name][-1]) for name in seen},
+            lane.params,
+            lane.model_state,
+            lane.opt_state,
+            history,
+            lane.key,
+            task,
+        )
+
+    def evaluate(self, split: str) -> dict[str, float]:
+        """The task's metrics over a whole split, by their own names.
+
+        Args:
+          split: "train", "valid" or "test".
+
+        Raises:
+          ValueError: for a split that the task does not have.
+        """
+        if split not in self.task.splits:
+            raise ValueError(unknown("split", split, self.task.splits))
+        layout = Layout("vmap", tuple(jax.local_devices()[:1]))
+        lanes = jax.tree.map(lambda x: jnp.asarray(x)[None], self.lane)
+        lanes = jax.device_put(lanes, layout.lanes)
+        found = Population(self.task, optax.identity, {}, layout).evaluate(lanes, split)
+        return {name.removeprefix(f"{split}_"): float(v[0]) for name, v in found.items()}
+
+    def predict(self, x: Any) -> Any:
+        """The model's output for inputs, in batches: of a classifier the logits.
+
+        Args:
+          x: inputs with a leading axis of examples.
+
+        Raises:
+          ValueError: where the task has no `predict`.
+        """
+        if self.task.predict is None:
+            raise ValueError(
+                "this task has no predict: give Task(..., predict=lambda params, model_state, x: "
+                "...), the model's output for inputs x"
+            )
+        params = evaluation_params(self.opt_state, self.params)
+        output = _predicting(self.task.predict)
+        starts = range(0, max(len(jax.tree.leaves(x)[0]), 1), EVALUATION_CHUNK)
+        chunks = [slice(start, start + EVALUATION_CHUNK) for start in starts]
+        parts = [output(params, self.model_state, _rows(x, chunk)) for chunk in chunks]
+        return jax.tree.map(lambda *part: jnp.concatenate(part), *parts)
+
+    @property
+    def variables(self) -> Any:
+        """What the model's `apply` takes: of a linen module "params" and its other collections."""
+        state = self.model_state if isinstance(self.model_state, dict) else {}
+        return {"params": evaluation_params(self.opt_state, self.params), **state}
+
+    def save(self, directory: str | os.PathLike[str]) -> None:
+        """Writes the model, the optimizer's state and the history to a directory (by orbax).
+
+        `load_fit(directory, task, tx)` reads it back.
+
+        Raises:
+          ImportError: without orbax; it names the extra that installs it.
+        """
+        Checkpoints(directory, SAVED).save("last", self)
+        best = "" if self.best_step is None else str(self.best_step)
+        (pathlib.Path(directory).expanduser() / "best_step").write_text(best)
+
+    def plot(self) -> Any:
+        """A matplotlib figure: losses, the other metrics, and the optimizer's numbers.
+
+        Raises:
+          ImportError: without matplotlib; it names the extra that installs it.
+        """
+        from lropt_jax.plotting.training import history_figure
+
+        require("a figure", "report", "matplotlib")
+        return history_figure(self.history, self.best_step)
+
+    def _repr_html_(self) -> str:
+        cells = "".join(f"<tr><td>{k}</td><td>{v:.4g}</td></tr>" for k, v in self.metrics.items())
+        return f"<p>Fit after {self.step:,} updates</p><table>{cells}</table>"
+
+
+def load_fit(
+    directory: str | os.PathLike[str], task: Task, tx: optax.GradientTransformation
+) -> Fit:
+    """Reads what `Fit.save` wrote.
+
+    Args:
+      directory: where it is.
+      task: what was trained: its model must have the same parameters.
+      tx: the optimizer, with a state of the same structure.
+
+    Raises:
+      ValueError: for a directory without a trained model, or one of another model or optimizer.
+      ImportError: without orbax; it names the extra that installs it.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import Task, fit, load_fit, sgd
+      >>> task = Task(
+      ...     init=lambda key: (jnp.zeros(2), {}),
+      ...     loss=lambda w, state, batch, key: (((batch["x"] @ w - 1) ** 2).mean(), (state, {})),
+      ...     evaluate=lambda w, state, batch: {"loss": (batch["x"] @ w - 1) ** 2},
+      ...     train={"x": jnp.eye(2)}, batch_size=2,
+      ... )
+      >>> folder = pathlib.Path(tempfile.mkdtemp()) / "model"
+      >>> fit(task, sgd(0.5), 10).save(folder)
+      >>> load_fit(folder, task, sgd(0.5)).step
+      10
+    """
+    path = pathlib.Path(directory).expanduser()
+    if not (path / "training.json").exists():
+        raise ValueError(f"directory {path} holds no trained model")
+
+    def lane(key: Any) -> Lane:
+        params, model_state = task.init(key)
+        return Lane(params, model_state, tx.init(params), key, jnp.zeros((), jnp.int32))
+
+    like = jax.eval_shape(lane, jax.random.key(0))
+    held = Checkpoints(path, SAVED).load("last", like)
+    if held is None:
+        raise ValueError(f"directory {path} holds no trained model")
+    best = (path / "best_step").read_text()
+    return Fit(**held, task=task, best_step=int(best) if best else None)
+
+
+def _rows(x: Any, which: slice) -> Any:
+    return jax.tree.map(lambda a: a[which], x)
+
+
+@functools.lru_cache(16)
+def _predicting(predict: Any) -> Any:
+    return jax.jit(predict)
