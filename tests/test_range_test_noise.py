@@ -162,3 +162,25 @@ def test_a_rise_from_the_first_rungs_and_one_after_a_level_stretch_are_told_apar
     assert "not more than chance" in late.reasons["knee"]
     flat = made(1 + noise)
     assert "flat" in flat.reasons["knee"]
+
+
+def test_a_rise_with_spikes_is_seen_and_a_lane_that_ends_high_has_diverged():
+    """Momentum at high rates: all seeds end above their beginning, two of them after explosions
+    from which they come down, but not back."""
+    random = np.random.default_rng(12)
+    curve = 2.3 - 1.5 / (1 + np.exp((-1 - X) * 6)) + 20 / (1 + np.exp((0.2 - X) * 4))
+    for _ in range(4):
+        losses = curve * random.chisquare(32, size=(8, 100)) / 32
+        losses[:2, 92:97] *= 60
+        test = made(losses)
+        assert "knee" in answers(test)
+        assert (test.diverged_at[:2] > 80).all()
+
+
+def test_the_last_rung_alone_excuses_none_before_it():
+    """Given more room than others, it must not count as a return."""
+    random = np.random.default_rng(13)
+    losses = 1 + 0.3 * random.normal(size=(50, 100))
+    losses[:, 80:] += 6
+    found = made(losses).diverged_at
+    assert (abs(found - 80) <= 2).all()

@@ -12,7 +12,7 @@ Array = np.ndarray[Any, Any]
 
 MEDIAN_WINDOW = 5  # rungs: one or two bad batches are no divergence
 EXPLAINED = 6.0  # standard deviations of the batch noise, which also pulls the best level down
-ALONE = 30.0  # the same of the last rung, which may be one bad batch
+ALONE = 30.0  # the same of one of the last two rungs, which may be one bad batch
 GAIN = 0.25  # of what was gained; matters where the best loss is near zero
 
 
@@ -25,8 +25,8 @@ def diverged_at(losses: Array, factor: float) -> Array:
     $$m_i \le b + \max\bigl((k - 1)\,|b|,\ 6\,\sigma,\ (m_0 - b) / 4\bigr)$$
 
     never to return. For positive losses and no noise that is $m_i \le k\,b$; it holds its meaning
-    for negative losses and for those around zero. The last rung, of which no return can be seen,
-    is given 30 standard deviations.
+    for negative losses and for those around zero. The last two rungs have the median of
+    the last five, and each itself 30 standard deviations.
 
     Args:
       losses: (..., rungs).
@@ -41,11 +41,11 @@ def diverged_at(losses: Array, factor: float) -> Array:
     place = median.argmin(axis=-1)[..., None]
     best = np.take_along_axis(median, place, axis=-1)
     noise = np.take_along_axis(scatter(losses, finite), place, axis=-1)
-    explained = np.where(np.arange(rungs) < rungs - 1, EXPLAINED, ALONE) * noise
     with np.errstate(invalid="ignore"):
-        gain = GAIN * (median[..., :1] - best)
-        allowed = np.maximum(np.maximum((factor - 1) * np.abs(best), gain), explained)
-        inside = finite & (median <= best + allowed)
+        scale = np.maximum((factor - 1) * np.abs(best), GAIN * (median[..., :1] - best))
+        inside = finite & (median <= best + np.maximum(scale, EXPLAINED * noise))
+        # No window is centred on the last two rungs, which stand for themselves.
+        inside[..., -2:] &= losses[..., -2:] <= best + np.maximum(scale, ALONE * noise)
     after = rungs - np.where(inside.any(axis=-1), inside[..., ::-1].argmax(axis=-1), rungs)
     return np.where(after < rungs, after, -1)
 
@@ -58,8 +58,8 @@ def counted(losses: Array, ends: Array) -> Array:
 
 
 def _running_median(losses: Array) -> Array:
-    """Of five rungs. The last value repeats, so that a rise is seen at the last rung too; the
-    first two rungs have the median of the first five, where no single batch sets the level."""
+    """Of five rungs. The first two and the last two have that of their neighbours, where no
+    single batch sets the level; but before a loss that is not finite the windows are cut by it."""
     half = MEDIAN_WINDOW // 2
     padding = [(0, 0)] * (losses.ndim - 1) + [(half, half)]
     padded = np.pad(losses, padding, mode="edge")
@@ -67,4 +67,6 @@ def _running_median(losses: Array) -> Array:
     median: Array = np.sort(near, axis=-1)[..., half]
     if losses.shape[-1] >= MEDIAN_WINDOW:
         median[..., :half] = median[..., half : half + 1]
+        whole = np.isfinite(losses).all(axis=-1, keepdims=True)
+        median[..., -half:] = np.where(whole, median[..., -half - 1 : -half], median[..., -half:])
     return median

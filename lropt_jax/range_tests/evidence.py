@@ -71,5 +71,7 @@ def _lower(losses: Array, mask: Array, place: int, rungs: int, rising: bool = Fa
 def _rises_after(losses: Array, mask: Array, pooled: Profile) -> bool:
     """Whether what comes after the bottom is higher."""
     chosen = mask[:, -1]
-    found = contrast(losses[chosen], pooled.bottom, backward=True)
+    # Above the level a rise is a rise, however high: spikes would only add noise.
+    capped = np.minimum(losses[chosen], pooled.level + pooled.fall)
+    found = contrast(capped, pooled.bottom, backward=True)
     return found.errors > needed(int(chosen.sum()))
