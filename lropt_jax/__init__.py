@@ -7,6 +7,7 @@ from lropt_jax.comparisons.protocol import compare as compare
 from lropt_jax.hyperparameters.access import hyperparams as hyperparams
 from lropt_jax.hyperparameters.access import observe as observe
 from lropt_jax.hyperparameters.access import set_hyperparams as set_hyperparams
+from lropt_jax.hyperparameters.access import starting_now as starting_now
 from lropt_jax.hyperparameters.building import tunable as tunable
 from lropt_jax.hyperparameters.evaluation import evaluation_params as evaluation_params
 from lropt_jax.hyperparameters.evaluation import register_evaluation as register_evaluation

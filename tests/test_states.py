@@ -16,11 +16,15 @@ from lropt_jax import (
     cosine_decay,
     hyperparams,
     linear,
+    natural_exp_decay,
     observe,
+    one_cycle,
     one_cycle_momentum,
     reduce_on_plateau,
     set_hyperparams,
     sgd,
+    starting_now,
+    time_decay,
     tunable,
 )
 
@@ -198,3 +202,67 @@ def test_a_plateau_under_vmap_follows_each_its_number():
     states = observe(observe(states, 1.0), jnp.array([1.0, 0.5]))
     updates, _ = jax.vmap(tx.update, in_axes=(None, 0, None))(P, states, P)
     np.testing.assert_array_equal(updates[:, 0], [-0.5, -4.0])
+
+
+def test_a_schedule_set_under_way_is_in_its_middle_unless_it_starts_now():
+    tx = sgd(0.5)
+    state = tx.init(P)
+    for _ in range(3):
+        _, state = tx.update(P, state, P)
+    decay = linear(1.0, 0.0, 4)
+    there = set_hyperparams(state, learning_rate=decay)
+    assert float(hyperparams(there)["learning_rate"]) == 0.25
+    anew = set_hyperparams(state, learning_rate=starting_now(decay, state))
+    rates = []
+    update = jax.jit(tx.update)
+    for _ in range(5):
+        rates.append(float(hyperparams(anew)["learning_rate"]))
+        _, anew = update(P, anew, P)
+    assert rates == [1.0, 0.75, 0.5, 0.25, 0.0]
+    many = jax.vmap(lambda r: set_hyperparams(state, learning_rate=r))(jnp.ones(2))
+    many = set_hyperparams(many, learning_rate=starting_now(decay, many))
+    assert hyperparams(many)["learning_rate"].tolist() == [1.0, 1.0]
+
+
+# Taken over from elsewhere.
+
+
+@pytest.mark.parametrize("factory", [adam, adamw])
+def test_moments_without_their_corrections_are_refused(factory):
+    theirs = optax.adam(0.1)
+    state = theirs.init(P)
+    for _ in range(3):
+        _, state = theirs.update(P, state, P)
+    tx = factory(0.1)
+    half = optax.tree.set(tx.init(P), count=state[0].count, mu=state[0].mu, nu=state[0].nu)
+    with pytest.raises(ValueError, match=r"by half: 3 updates and moments.*b1_product is 1"):
+        tx.update(P, half, P)
+    whole = optax.tree.set(half, b1_product=jnp.float32(0.9**3), b2_product=jnp.float32(0.999**3))
+    if factory is adam:
+        expected, _ = theirs.update(P, state, P)
+        np.testing.assert_allclose(tx.update(P, whole, P)[0], expected, rtol=1e-4)
+    # New moments in the middle of a schedule are whole.
+    _, after = tx.update(P, tx.init(P), P)
+    tx.update(P, after._replace(inner_state=tx.init(P).inner_state), P)
+
+
+@pytest.mark.parametrize(
+    ("saved", "here", "words"),
+    [
+        (cosine_decay(0.1, 100), 0.3, "learning_rate.*cosine_decay.*a number"),
+        (0.3, cosine_decay(0.1, 100), "learning_rate.*a number.*cosine_decay"),
+        (cosine_decay(0.1, 100), linear(0.1, 0.0, 9), "learning_rate.*cosine_decay.*linear"),
+        (natural_exp_decay(0.1, 0.5), time_decay(0.1, 0.5), "natural_exp_decay.*time_decay"),
+        (one_cycle(0.1, 9), one_cycle(0.1, 9, anneal="linear"), "anneal='cosine'.*'linear'"),
+    ],
+)
+def test_restoring_into_another_schedule_names_both(saved, here, words):
+    serialization = pytest.importorskip("flax.serialization")
+    data = serialization.to_bytes(adam(saved).init(P))
+    with pytest.raises(ValueError, match=words):
+        serialization.from_bytes(adam(here).init(P), data)
+    serialization.from_bytes(adam(saved).init(P), data)
+    with pytest.raises(ValueError, match=r"momentum.*were saved, but this adam has"):
+        serialization.from_bytes(
+            adam(0.1).init(P), serialization.to_bytes(sgd(0.1, momentum=0.9).init(P))
+        )

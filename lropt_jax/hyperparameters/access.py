@@ -19,6 +19,7 @@ from lropt_jax.hyperparameters.groups import (
 from lropt_jax.hyperparameters.numbers import Numbers, replaced
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes
 from lropt_jax.schedules.base import Schedule, float_type, from_callable, value_at
+from lropt_jax.schedules.composition import delayed
 from lropt_jax.validation import is_number
 
 
@@ -132,6 +133,32 @@ def _with_numbers(state: TunableState, new: Mapping[str, Any], label: str) -> Tu
         values[name] = replaced(f"{label}{name}", values[name], value, state.count)
     factory.check_together({**values, **new})
     return state._replace(hyperparams=values)
+
+
+def starting_now(schedule: Any, state: optax.OptState) -> Schedule:
+    """A schedule that begins at its own 0 with the next update, to be set in the middle of a run.
+
+    Args:
+      schedule: a schedule, or a plain callable of count.
+      state: the optimizer's state; of several optimizers in it, the count of the first holds.
+
+    Raises:
+      ValueError: when the state holds no tunable optimizer.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import hyperparams, linear, set_hyperparams, sgd, starting_now
+      >>> tx = sgd(0.5)
+      >>> state = tx.init(jnp.ones(2))
+      >>> for _ in range(3):
+      ...     _, state = tx.update(jnp.ones(2), state)
+      >>> anew = starting_now(linear(1.0, 0.0, 4), state)
+      >>> state = set_hyperparams(state, learning_rate=anew)
+      >>> float(hyperparams(state)["learning_rate"])
+      1.0
+    """
+    labelled(state)  # refuses a state without any
+    return delayed(schedule, tunables(state)[0].count)
 
 
 def observe(state: optax.OptState, value: Any) -> Any:

@@ -177,6 +177,7 @@ def _tunable_transformation(
         updates: optax.Updates, state: TunableState, params: Any = None, **extra: Any
     ) -> tuple[optax.Updates, TunableState]:
         _check_precision(state.hyperparams, "cast the moments alone: optax.tree.map_params")
+        _check_whole(state)
         kept, inner = None, state.inner_state
         if isinstance(inner, FeedbackState):
             kept, inner = inner
@@ -240,6 +241,22 @@ def _check_precision(numbers: Mapping[str, Any], instead: str) -> None:
                     f"{name} is kept in {dtype.name}, which rounds 0.999 to 1: numbers need "
                     f"float32 or more; {instead}"
                 )
+
+
+def _check_whole(state: TunableState) -> None:
+    """Refuses moments from elsewhere without their bias corrections, where values are known."""
+    for path, product in jax.tree_util.tree_leaves_with_path(state.inner_state):
+        name = getattr(path[-1], "name", "") if path else ""
+        known = not isinstance(product, jax.core.Tracer) and product.ndim == 0
+        if not (str(name).endswith("_product") and known) or float(product) != 1.0:
+            continue
+        moments = [x for x in jax.tree.leaves(state.inner_state) if x.ndim]
+        traced = any(isinstance(x, jax.core.Tracer) for x in (state.count, *moments))
+        if not traced and int(state.count) > 0 and any(bool((x != 0).any()) for x in moments):
+            raise ValueError(
+                f"this state was taken over by half: {int(state.count)} updates and moments, but "
+                f"{name} is 1, as before the first; set it to its beta to the power of the count"
+            )
 
 
 def _owned(state: Any, others: Any) -> Any:

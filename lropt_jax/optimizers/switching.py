@@ -182,6 +182,10 @@ def swats(
     The switch happens on the device. The state says `switched`, `switch_step` and
     `sgd_learning_rate` ($\Lambda$); see `optax.tree.get`.
 
+    Adam may be left early, within its first steps: where the two estimates agree by chance, or
+    on a problem of few dimensions, as the algorithm has it (on the variably dimensioned function
+    at step 2). Set `min_steps` to an epoch or more where that is not wanted.
+
     The paper's tolerance (1e-9, its $\epsilon$) hardly ever fires on minibatches, and is below
     float32's rounding of $\gamma$; `switch_rtol=1e-4` or so is of practical use. There is one
     $\gamma$ for all parameters: ports that have one for each tensor, and switch all when any

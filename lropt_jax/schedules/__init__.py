@@ -4,6 +4,7 @@ from lropt_jax.schedules.base import Schedule as Schedule
 from lropt_jax.schedules.batch_size import batch_size_from as batch_size_from
 from lropt_jax.schedules.catalogue import SCHEDULES as SCHEDULES
 from lropt_jax.schedules.composition import as_schedule as as_schedule
+from lropt_jax.schedules.composition import delayed as delayed
 from lropt_jax.schedules.composition import per_epoch as per_epoch
 from lropt_jax.schedules.composition import product as product
 from lropt_jax.schedules.composition import sequence as sequence

@@ -110,6 +110,27 @@ def sequence(count: Any, schedules: tuple[Any, ...], boundaries: tuple[Finite, .
 
 
 @_schedule
+def delayed(count: Any, schedule: Any, steps: NonNegative) -> Any:
+    r"""A schedule from its own 0 at a later step: $\eta_t = s(\max(t - T, 0))$.
+
+    Args:
+      schedule: $s$, a schedule, a number or a plain callable of count.
+      steps: $T$, in steps.
+
+    Raises:
+      ValueError: for a concrete number out of range.
+
+    Example:
+      >>> from lropt_jax import linear
+      >>> from lropt_jax.schedules import delayed
+      >>> s = delayed(linear(1.0, 0.0, 4), steps=10)
+      >>> [float(s(t)) for t in (0, 10, 12)]
+      [1.0, 1.0, 0.5]
+    """
+    return value_at(schedule, jnp.maximum(count - steps, 0))
+
+
+@_schedule
 def per_epoch(count: Any, schedule: Any, steps_per_epoch: Positive) -> Any:
     r"""A schedule of epochs in an optimizer that counts steps: $\eta_t = s(\lfloor t/T \rfloor)$.
 
