@@ -36,8 +36,8 @@ from flax import linen as nn  # noqa: E402
 from lropt_jax import Task, adam, classification_task, sweep  # noqa: E402
 from lropt_jax.sweeps import strategy as strategies  # noqa: E402
 from lropt_jax.tasks.models import cnn, mlp  # noqa: E402
+from lropt_jax.training.lanes import BatchOrder  # noqa: E402
 from lropt_jax.training.layout import Layout  # noqa: E402
-from lropt_jax.training.segment import BatchOrder  # noqa: E402
 from lropt_jax.training.visits import itinerary  # noqa: E402
 
 strategies.WORTH_A_TRIAL = 0.0  # "auto" tries all strategies, however short the run

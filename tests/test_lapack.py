@@ -26,7 +26,7 @@ import jax, jax.numpy as jnp, numpy as np
 from lropt_jax import Task, adam, classification_task
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.population import Population
-from lropt_jax.training.segment import Feed
+from lropt_jax.training.lanes import Feed
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 def population(task, strategy):
     return Population(task, adam, {"learning_rate": 1e-3}, Layout(strategy, tuple(jax.devices())))

@@ -14,7 +14,7 @@ import pytest
 import lropt_jax
 from lropt_jax import Task, adam, cosine_decay, lr_range_test, sgd
 from lropt_jax.training.fitting import as_key
-from lropt_jax.training.segment import BatchOrder
+from lropt_jax.training.lanes import BatchOrder
 from lropt_jax.training.visits import LONGEST_SEGMENT
 from tests.compilations import counted
 

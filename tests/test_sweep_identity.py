@@ -21,9 +21,9 @@ from lropt_jax import (
     sweep,
 )  # fmt: skip
 from lropt_jax.training import visits as itineraries
+from lropt_jax.training.lanes import BatchOrder
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.population import Population, on_host
-from lropt_jax.training.segment import BatchOrder
 from tests import sweep_problems
 from tests.compilations import counted
 from tests.sweep_problems import DIVERGES, assert_same, fragile, run, task

@@ -70,7 +70,7 @@ def no_training(monkeypatch):
 
 def by_hand(rate, seed, steps=20, key=0, make=optax.adam):
     """The parameters that a plain loop trains."""
-    from lropt_jax.training.segment import BatchOrder
+    from lropt_jax.training.lanes import BatchOrder
 
     problem = task()
     init_key, lane_key = jax.random.split(jax.random.fold_in(jax.random.key(key), seed))

@@ -10,7 +10,8 @@ import pytest
 
 from lropt_jax import constant, fit, hyperparams, linear, reduce_on_plateau, sgd, tunable
 from lropt_jax.training.fitting import as_key, itinerary
-from lropt_jax.training.segment import BatchOrder, Feed, evaluation
+from lropt_jax.training.lanes import BatchOrder, Feed
+from lropt_jax.training.segment import evaluation
 from tests.problems import BATCH, EXAMPLES, noisy_regression, regression
 
 SGD = tunable(optax.sgd)
@@ -167,7 +168,8 @@ def test_evaluation_averages_every_example_once(examples):
 
 
 def test_settings_are_set_before_their_update():
-    from lropt_jax.training.segment import Lane, segment
+    from lropt_jax.training.lanes import Lane
+    from lropt_jax.training.segment import segment
 
     task, tx = regression(), SGD(1.0)
     params, state = task.init(jax.random.key(0))

@@ -18,8 +18,8 @@ from lropt_jax.range_tests.width import lanes_at_once, strategy_of
 from lropt_jax.sweeps.planning.groups import chunks, padded
 from lropt_jax.sweeps.planning.plan import Plan, planned
 from lropt_jax.tasks.task import Task
+from lropt_jax.training.lanes import BatchOrder, Feed
 from lropt_jax.training.layout import Layout
-from lropt_jax.training.segment import BatchOrder, Feed
 from lropt_jax.training.visits import itinerary
 from lropt_jax.validation import whole_number
 

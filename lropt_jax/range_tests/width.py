@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from lropt_jax.sweeps.running.strategy import check_strategy, lane_bytes
 from lropt_jax.tasks.task import Task
-from lropt_jax.training.segment import Lane
+from lropt_jax.training.lanes import Lane
 
 # Bytes of the states that train together on a CPU. Beyond them they leave its cache: on two cores
 # 8 lanes of a 784-100-10 net were 2.5 times as fast as 32, 128 of a 64-32-10 net 1.4 times.

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lropt_jax.training.lanes import Lane
 from lropt_jax.training.moments import Moment
 from lropt_jax.training.population import is_key
-from lropt_jax.training.segment import Lane
 from lropt_jax.validation import require
 
 FORMAT = "lropt_jax training 1"

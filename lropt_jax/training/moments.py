@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.tasks.task import Task
-from lropt_jax.training.segment import Lane
+from lropt_jax.training.lanes import Lane
 
 
 @dataclasses.dataclass

@@ -20,8 +20,9 @@ from lropt_jax.hyperparameters.access import observe
 from lropt_jax.hyperparameters.evaluation import evaluation_params, has_evaluation
 from lropt_jax.schedules.fingerprint import Fingerprint, handing
 from lropt_jax.tasks.task import Task
+from lropt_jax.training.lanes import BatchOrder, Feed, Lane
 from lropt_jax.training.layout import Layout
-from lropt_jax.training.segment import BatchOrder, Feed, Lane, evaluation, segment
+from lropt_jax.training.segment import evaluation, segment
 
 CACHED = 128  # compiled programs that are kept
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.schedules.base import float_type
+from lropt_jax.training.lanes import BatchOrder, Feed, Lane
 from lropt_jax.training.population import Population
-from lropt_jax.training.segment import BatchOrder, Feed, Lane
 from lropt_jax.training.visits import Itinerary
 
 

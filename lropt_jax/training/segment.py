@@ -1,58 +1,24 @@
 """The one training segment: what happens in a lane between two visits of the host.
 
-A lane is one model in training. A segment takes it through a number of updates with the data on
-the device; the number is data, so one compilation serves segments of every length.
+The number of updates is data, so one compilation serves segments of every length.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from lropt_jax.hyperparameters.access import set_hyperparams, wants_observation
 from lropt_jax.schedules.base import float_type
 from lropt_jax.tasks.task import summarized
+from lropt_jax.training.lanes import Feed, Lane
 
 EVALUATION_CHUNK = 1000  # examples that one evaluation step holds at once
-
-
-class Lane(NamedTuple):
-    """One model in training.
-
-    Attributes:
-      params: the parameters.
-      model_state: what else the model carries (batch statistics), or an empty tree.
-      opt_state: the optimizer's state.
-      key: the lane's random key; step t draws from it folded with t.
-      step: updates taken so far, int32.
-    """
-
-    params: Any
-    model_state: Any
-    opt_state: Any
-    key: jax.Array
-    step: jax.Array
-
-
-class Feed(NamedTuple):
-    """What a segment is fed, for at most `capacity` updates.
-
-    Attributes:
-      order: the examples of each microbatch, int32 (microbatches, batch size).
-      starts: the first microbatch of each update, int32 (capacity + 1,), or None when every
-        update takes one; update i takes microbatches `starts[i]` to `starts[i + 1] - 1`.
-      settings: hyperparameters to set before each update, by name, (capacity,).
-    """
-
-    order: Any
-    starts: Any = None
-    settings: Mapping[str, Any] = {}  # a NamedTuple default, never mutated
 
 
 def segment(
@@ -154,37 +120,3 @@ def evaluation(
         return {name: jnp.asarray(value, float_type()) for name, value in metrics.items()}
 
     return run
-
-
-class BatchOrder:
-    """In which order a lane sees its training examples.
-
-    A fresh permutation each epoch, the last partial batch dropped, drawn on the host from the
-    lane's key: on a CPU NumPy permutes thirty times faster than JAX.
-
-    Args:
-      words: the key's words (`jax.random.key_data`).
-      examples: in the training split.
-      batch_size: of a microbatch.
-    """
-
-    def __init__(self, words: np.ndarray, examples: int, batch_size: int):
-        self.words = tuple(int(w) for w in words)
-        self.batch_size, self._examples = batch_size, examples
-        self._per_epoch = examples // batch_size
-        self._epoch = functools.lru_cache(maxsize=4)(self._draw)
-
-    def _draw(self, epoch: int) -> np.ndarray:
-        order = np.random.default_rng([*self.words, epoch]).permutation(self._examples)
-        whole = order[: self._per_epoch * self.batch_size]
-        return whole.reshape(self._per_epoch, self.batch_size).astype(np.int32)
-
-    def __call__(self, start: int, stop: int) -> np.ndarray:
-        """The examples of microbatches `start` to `stop - 1`, (stop - start, batch size)."""
-        parts = []
-        while start < stop:
-            epoch, first = divmod(start, self._per_epoch)
-            last = min(self._per_epoch, first + stop - start)
-            parts.append(self._epoch(epoch)[first:last])
-            start += last - first
-        return np.concatenate(parts) if parts else np.zeros((0, self.batch_size), np.int32)

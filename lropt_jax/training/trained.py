@@ -16,10 +16,11 @@ import optax
 from lropt_jax.hyperparameters.evaluation import evaluation_params
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.checkpoints import Checkpoints
+from lropt_jax.training.lanes import Lane
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.moments import Moment
 from lropt_jax.training.population import Population
-from lropt_jax.training.segment import EVALUATION_CHUNK, Lane
+from lropt_jax.training.segment import EVALUATION_CHUNK
 from lropt_jax.validation import require, unknown
 
 SAVED = {"what": "a trained model"}

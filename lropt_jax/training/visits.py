@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.schedules import as_schedule
-from lropt_jax.training.segment import BatchOrder, Feed
+from lropt_jax.training.lanes import BatchOrder, Feed
 from lropt_jax.validation import is_number, whole_number
 
 LONGEST_SEGMENT = 1024  # updates: bounds how long a visit waits

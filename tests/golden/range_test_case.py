@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from lropt_jax import Task
-from lropt_jax.training.segment import BatchOrder
+from lropt_jax.training.lanes import BatchOrder
 
 START, END, STEPS = 1e-5, 10.0, 100
 SEED, BATCH_SIZE, EXAMPLES, WIDTHS = 3, 16, 240, (12, 10, 4)

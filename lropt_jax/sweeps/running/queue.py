@@ -15,9 +15,9 @@ from lropt_jax.schedules.base import float_type
 from lropt_jax.sweeps.planning.groups import placed
 from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.sweeps.running.pieces import NOBODY, Arrays, Piece, Rows, Snapshot, Watch
+from lropt_jax.training.lanes import Lane
 from lropt_jax.training.population import Population, on_host
 from lropt_jax.training.run import Run
-from lropt_jax.training.segment import Lane
 
 EMPTY = -1
 

@@ -16,9 +16,10 @@ from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.tasks.arrays import batch_of
 from lropt_jax.tasks.task import Task
+from lropt_jax.training.lanes import Lane
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.population import is_key
-from lropt_jax.training.segment import EVALUATION_CHUNK, Lane
+from lropt_jax.training.segment import EVALUATION_CHUNK
 
 WIDEST = {"cpu": 32}  # lanes; more bring nothing on a CPU, whose cache they leave
 WIDEST_ACCELERATOR = 256  # lanes on each device
