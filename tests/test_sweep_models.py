@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 from lropt_jax import (
     adam,
     choice,
+    fit,
     grid,
     load_sweep,
     log_grid,
@@ -349,3 +350,13 @@ def test_the_best_makes_the_optimizer():
     assert best.configuration == {**best, "batch_size": best["batch_size"]}
     with pytest.raises(KeyError, match=r"'trial' is no hyperparameter.*attribute: \.trial"):
         best["trial"]
+
+
+def test_a_trained_model_is_evaluated_and_goes_on(no_training):
+    result = run(SPACE, keep=1, final_splits=("test",))
+    model, best = result.trained(), result.best()
+    found = model.evaluate("test")
+    np.testing.assert_allclose(found["loss"], result.final["test_loss"][best.trial, 0], rtol=1e-5)
+    assert model.step == 20
+    further = fit(task(), adam(**best), 40, start=model)
+    assert further.step == 40
