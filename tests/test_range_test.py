@@ -260,7 +260,7 @@ def test_a_test_is_a_few_lines_to_look_at():
     plain = test.at(momentum=0.0)
     assert f"momentum=0.0: suggestion {plain.suggestion:.2g}" in repr(test)
     assert "configurations" not in repr(plain)
-    assert plain._repr_html_().startswith("<pre>RangeTest of 3 seeds")
+    assert plain._repr_html_().startswith("<p>RangeTest of 3 seeds")
     flat = lr_range_test(TASK, sgd, 1e-9, 1e-8, seeds=2)
     assert "no suggestion: the loss is flat" in repr(flat)
 

@@ -109,3 +109,23 @@ def test_a_table_is_escaped():
     assert repr(Thing()) == "a <b>title</b>\n  <lambda>: 1 & 2"
     assert "<b>" not in Thing()._repr_html_()
     assert table_of(Thing()) == ["a <b>title</b>", "<lambda>", "1 & 2"]
+
+
+def test_results_say_what_ran_what_came_out_and_how_to_go_on():
+    task = regression()
+    moment = next(iter(lr.train(task, lr.sgd(0.1), 10, eval_every=5)))
+    fit = lr.fit(task, lr.sgd(0.1), 10)
+    sweep = lr.sweep(task, lr.sgd, {"learning_rate": [0.1, 0.2]}, steps=10, progress=False)
+    test = lr.lr_range_test(task, lr.sgd, steps=10, seeds=2)
+    for thing, words in (
+        (moment, ("Moment after 5 updates, 4 parameters", "valid_loss")),
+        (fit, ("Fit after 10 updates, 4 parameters", "valid_loss", "train_loss")),
+        (sweep, ("SweepResult of 2 configurations x 1 seeds: 2 finished", "Best valid_loss")),
+        (test, ("RangeTest of 2 seeds, 10 rungs", "Go on with")),
+    ):
+        lines = repr(thing).splitlines()
+        assert 2 <= len(lines) <= 8
+        assert max(map(len, lines)) < 200
+        cells = table_of(thing)
+        assert cells[0] == lines[0]
+        assert all(word in repr(thing) and word in " ".join(cells) for word in words)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import html
 import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from lropt_jax.progress import shown
 from lropt_jax.range_tests import divergence, smoothing
 from lropt_jax.range_tests.reading import Suggestion, pool, read
 from lropt_jax.range_tests.rules import BOUNDS, RULES
@@ -23,6 +23,7 @@ RECOMMENDED = "knee"  # by docs/range_test.md
 SHOWN = 4  # configurations, in a repr
 
 
+@shown
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class RangeTest:
     r"""The result of `lr_range_test`; plain NumPy, computed from `losses` when asked.
@@ -201,28 +202,26 @@ class RangeTest:
     def __str__(self) -> str:
         return self.summary()
 
-    def __repr__(self) -> str:
+    def _about(self) -> tuple[str, dict[str, str]]:
         rates = self.learning_rates
         count = f"{len(self.configurations)} configurations x " if self.over else ""
-        lines = [
+        title = (
             f"RangeTest of {count}{len(self.seeds)} seeds, "
             f"{len(rates)} rungs from {rates[0]:.2g} to {rates[-1]:.2g}"
-        ]
+        )
+        rows: dict[str, str] = {}
         for values, part in itertools.islice(self.parts(), SHOWN):
             found = part.suggestions[RECOMMENDED]
-            what = (
-                f"no suggestion: {part.reasons[RECOMMENDED]}"
-                if found is None
-                else f"suggestion {found.value:.2g} [{found.low:.2g}, {found.high:.2g}]"
-            )
-            lines.append(f"  {named(values)}: {what}" if values else f"  {what}")
+            if found is None:
+                what, words = "no suggestion", str(part.reasons[RECOMMENDED])
+            else:
+                what = "suggestion"
+                words = f"{found.value:.2g} [{found.low:.2g}, {found.high:.2g}]"
+            rows |= {named(values): f"{what} {words}"} if values else {what: words}
         if len(self.configurations) > SHOWN:
-            lines.append("  ...")
-        lines.append("Go on with print(test), .suggestions, .bounds, .plot(), .to_pandas().")
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(repr(self))}</pre>"
+            rows["..."] = f"{len(self.configurations) - SHOWN} more"
+        go_on = "print(test), .suggestions, .bounds, .plot(), .to_pandas()"
+        return title, {**rows, "Go on with": go_on}
 
     @functools.cached_property
     def _counted(self) -> Array:

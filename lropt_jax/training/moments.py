@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lropt_jax.progress import shown
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.lanes import Lane
 
 
-@dataclasses.dataclass
+@shown
+@dataclasses.dataclass(repr=False)
 class Moment:
     """A training at one of its evaluations.
 
@@ -41,10 +43,10 @@ class Moment:
     key: jax.Array
     task: Task
 
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
+    def _about(self) -> tuple[str, dict[str, str]]:
         size = sum(np.size(x) for x in jax.tree.leaves(self.params))
-        return f"{type(self).__name__} after {self.step:,} updates: {shown}; {size:,} parameters"
+        title = f"{type(self).__name__} after {self.step:,} updates, {size:,} parameters"
+        return title, {name: f"{value:.4g}" for name, value in self.metrics.items()}
 
     @property
     def lane(self) -> Lane:

@@ -118,10 +118,6 @@ class Fit(Moment):
         require("a figure", "report", "matplotlib")
         return history_figure(self.history, self.best_step)
 
-    def _repr_html_(self) -> str:
-        cells = "".join(f"<tr><td>{k}</td><td>{v:.4g}</td></tr>" for k, v in self.metrics.items())
-        return f"<p>Fit after {self.step:,} updates</p><table>{cells}</table>"
-
 
 def load_fit(
     directory: str | os.PathLike[str], task: Task, tx: optax.GradientTransformation

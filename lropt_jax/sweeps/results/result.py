@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from lropt_jax.progress import shown
 from lropt_jax.sweeps.results import frames, saving
 from lropt_jax.sweeps.results.drawings import Drawings
 from lropt_jax.sweeps.results.saving import Event
@@ -26,6 +26,7 @@ class Models(Protocol):
         """A trial's model of the seed with this number: kept, or trained again, which it says."""
 
 
+@shown
 @dataclasses.dataclass(repr=False)
 class SweepResult(Drawings):
     """The result of `sweep`.
@@ -72,26 +73,20 @@ class SweepResult(Drawings):
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "models": None}  # a task need not be such that it can be pickled
 
-    def __repr__(self) -> str:
+    def _about(self) -> tuple[str, dict[str, str]]:
         kinds, counts = np.unique(self.status.astype(str), return_counts=True)
         how = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
-        return (
-            f"SweepResult of {len(self.trials)} configurations x {len(self.seeds)} seeds: {how}. "
-            f"{self._best_in_words()}\n"
-            "Go on with .best(metric), .to_pandas(), .sensitivity(name), .plot_curves()."
-        )
-
-    def _repr_html_(self) -> str:
-        return f"<p>{escape(repr(self)).replace(chr(10), '<br>')}</p>"
-
-    def _best_in_words(self) -> str:
+        title = f"SweepResult of {len(self.trials)} configurations x {len(self.seeds)} seeds: {how}"
         try:
             best = self.best()
         except ValueError:  # none finished, or there is no metric that goes without saying
-            return f"Metrics: {', '.join(self.values)}."
-        named = best.configuration.items()
-        values = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in named)
-        return f"Best {best.metric}: {best.value:.4g} at {values}."
+            rows = {"Metrics": ", ".join(self.values)}
+        else:
+            named = best.configuration.items()
+            values = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in named)
+            rows = {f"Best {best.metric}": f"{best.value:.4g} at {values}"}
+        go_on = ".best(metric), .to_pandas(), .sensitivity(name), .plot_curves()"
+        return title, {**rows, "Go on with": go_on}
 
     def to_pandas(self) -> Any:
         """A tidy frame: trial, seed, the configuration's names, step, metric, value, status,
