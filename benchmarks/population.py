@@ -40,7 +40,7 @@ from lropt_jax.training.lanes import BatchOrder  # noqa: E402
 from lropt_jax.training.layout import Layout  # noqa: E402
 from lropt_jax.training.visits import itinerary  # noqa: E402
 
-strategies.WORTH_A_TRIAL = 0.0  # "auto" tries all strategies, however short the run
+strategies.TRIALS_SHARE = 1e9  # "auto" tries all strategies, however short the run
 
 
 class Plain(nn.Module):

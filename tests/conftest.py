@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 
 # The command keeps compiled programs in the user's cache folder; the tests', and theirs, do not.
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lropt-tests-")
 jax.config.update("jax_enable_compilation_cache", False)
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")

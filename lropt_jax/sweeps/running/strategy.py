@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import hashlib
 import os
+import platform
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,20 +14,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.sweeps.planning.jobs import Job
+from lropt_jax.sweeps.running.guessing import backward_bytes, bytes_of, guess
 from lropt_jax.tasks.arrays import batch_of
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.lanes import Lane
 from lropt_jax.training.layout import Layout
-from lropt_jax.training.population import is_key
+from lropt_jax.training.remembered import recall, remember
 from lropt_jax.training.segment import EVALUATION_CHUNK
 
 WIDEST = {"cpu": 32}  # lanes; more bring nothing on a CPU, whose cache they leave
 WIDEST_ACCELERATOR = 256  # lanes on each device
 MEMORY_SHARE = 0.5  # of a device's memory, for lanes
-BLOCK = 8  # lanes of a block between "vmap" and "map"
-WORTH_A_TRIAL = 6.0  # a sweep shorter than so many compilations is not worth trying strategies
+TRIALS_SHARE = 0.1  # of the time that training takes, for trying other strategies than the guess
 TIMING = 0.1  # seconds of a timed run, about
 ROUNDS = 3
 
@@ -97,35 +98,19 @@ def lane_bytes(task: Task, lane: Lane) -> int:
       lane: its shapes.
     """
 
-    def kept(lane: Lane, batch: Any) -> Any:
-        def loss(params: Any) -> Any:
-            return task.loss(params, lane.model_state, batch, lane.key)[0]
-
-        return jax.vjp(loss, lane.params)[1]
-
     size = task.batch_size
-    backward = _bytes(jax.eval_shape(kept, lane, batch_of(task.train, size)))
+    backward = backward_bytes(task, lane)
     examples = max([min(EVALUATION_CHUNK, n) for n in task.num_examples.values()])
     return (
-        2 * _bytes(lane)
-        + _bytes(lane.params)
-        + max(backward + _bytes(batch_of(task.train, size)), backward * examples // size)
+        2 * bytes_of(lane)
+        + bytes_of(lane.params)
+        + max(backward + bytes_of(batch_of(task.train, size)), backward * examples // size)
     )
-
-
-def _bytes(tree: Any) -> int:
-    def size(x: Any) -> int:
-        itemsize = 8 if is_key(x) else int(x.dtype.itemsize)
-        return int(math.prod(x.shape)) * itemsize
-
-    return sum(size(x) for x in jax.tree.leaves(tree))
 
 
 def _most_lanes(job: Job, numbers: Mapping[str, np.ndarray], devices: Sequence[Any]) -> int:
     """As many lanes as are useful and fit."""
-    population = job.population(Layout("vmap", tuple(devices[:1])), numbers)
-    shapes = population.shapes(dict(_first(numbers, 1)), 1, job.key_type)
-    lane = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), shapes)  # type: ignore[no-untyped-call]
+    lane = _lane(job, numbers, devices)
     fits = len(devices) * int(_device_memory(devices) * MEMORY_SHARE // lane_bytes(job.task, lane))
     useful = WIDEST.get(devices[0].platform, WIDEST_ACCELERATOR * len(devices))
     return max(len(devices), min(useful, fits))
@@ -142,8 +127,12 @@ def _device_memory(devices: Sequence[Any]) -> float:
         return 4e9 / len(devices)
 
 
-# What was found in this process, so that a second sweep of the same programs runs alike.
-_FOUND: dict[Any, str] = {}
+def _lane(job: Job, numbers: Mapping[str, np.ndarray], devices: Sequence[Any]) -> Lane:
+    """The shapes of a lane."""
+    population = job.population(Layout("vmap", tuple(devices[:1])), numbers)
+    shapes = population.shapes(dict(_first(numbers, 1)), 1, job.key_type)
+    lane: Lane = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), shapes)  # type: ignore[no-untyped-call]
+    return lane
 
 
 def _fastest(
@@ -154,23 +143,46 @@ def _fastest(
     width: int,
     devices: tuple[Any, ...],
 ) -> str:
+    """What was found before; else the guess, and others where training takes far longer."""
     local = width // len(devices)
     if local == 1:
         return "vmap"  # one lane alone on a device runs as it is
-    shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(job.task.train))
-    functions = Fingerprint(job.task.loss), Fingerprint(job.optimizer)
-    problem = (*functions, job.names, shapes, job.task.batch_size, one_seed, width, devices)
-    updates = job.itinerary.steps * -(-lanes // width)
-    if problem not in _FOUND and (problem, updates) not in _FOUND:
-        names = ["vmap", "map", *([f"map:{BLOCK}"] if local > BLOCK else [])]
-        names += ["shared"] if one_seed else []
-        candidates = {c: Timed(job, numbers, width, Layout(c, devices)) for c in names}
-        first = candidates[names[0]]
-        if first.seconds() * updates < WORTH_A_TRIAL * first.compiling:
-            _FOUND[problem, updates] = names[0]  # a longer sweep may still try the others
-        else:
-            _FOUND[problem] = _try(candidates)
-    return _FOUND.get(problem) or _FOUND[problem, updates]
+    lane = _lane(job, numbers, devices)
+    guessed = guess(job.task, lane, local, one_seed, devices)
+    about = _about(job, lane, one_seed, width, devices)
+    found = recall(about)
+    if found is not None:
+        return found
+    first = Timed(job, numbers, width, Layout(guessed, devices))
+    seconds = first.seconds() * job.itinerary.steps * -(-lanes // width)
+    others = [s for s in _others(local, one_seed) if s != guessed]
+    affordable = int(TRIALS_SHARE * seconds / max(first.compiling, TIMING))
+    if not affordable:
+        return guessed  # a longer sweep may still try the others
+    candidates = {s: Timed(job, numbers, width, Layout(s, devices)) for s in others[:affordable]}
+    found = _try({guessed: first, **candidates})
+    if affordable >= len(others):
+        remember(about, found)
+    return found
+
+
+def _others(local: int, one_seed: bool) -> list[str]:
+    """What may be faster than a guess, the most different first."""
+    blocks = [f"map:{k}" for k in (4, 8) if k < local]
+    return ["map", "shared" if one_seed else "vmap", *blocks, *(["vmap"] if one_seed else [])]
+
+
+def _about(job: Job, lane: Lane, one_seed: bool, width: int, devices: Sequence[Any]) -> str:
+    """What the fastest strategy depends on, as a name that another process gives it too."""
+    batch = batch_of(job.task.train, job.task.batch_size)
+    code = jax.make_jaxpr(
+        lambda lane, batch: job.task.loss(lane.params, lane.model_state, batch, lane.key)
+    )(lane, batch)
+    shapes = [(str(x.dtype), x.shape) for x in jax.tree.leaves(lane)]
+    machine = [platform.machine(), platform.processor(), os.cpu_count(), devices[0].device_kind]
+    words = [code, shapes, one_seed, width, len(devices), machine, jax.__version__]
+    # A function is printed with its address.
+    return hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", repr(words)).encode()).hexdigest()
 
 
 def _try(candidates: dict[str, Timed]) -> str:
