@@ -75,8 +75,9 @@ def sweep(
       key: an int seed or a JAX key; everything random comes from it.
       strategy: "vmap" (a device's lanes at once), "map" (one after another), "map:8" (blocks of
         8), "shared" (as "vmap", a chunk of one seed, whose batches are gathered once for all its
-        lanes), or "auto", which tries these briefly and takes the fastest ("shared" with one
-        seed only).
+        lanes), or "auto": guessed from what a lane's arrays and the processor's cache hold
+        ("shared" with one seed only); where training takes far longer than compiling, others are
+        timed too, and what was found is remembered in the user's cache folder.
       width: lanes of the program; None takes what is useful and fits into the memory. Rounded up
         to a multiple of the devices.
       devices: to spread the lanes over, a sequence or how many; all local ones by default. With

@@ -7,6 +7,7 @@ leaves its neighbours bit-identical. The compiled programs are kept by what they
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import weakref
 from collections.abc import Callable, Sequence
@@ -43,8 +44,10 @@ class Population:
     def __init__(self, task: Task, optimizer: OptimizerOf, numbers: dict[str, Any], layout: Layout):
         self.task, self.layout = task, layout
         loss, make = Fingerprint(task.loss), Fingerprint(optimizer)
-        self._init = _init_program(Fingerprint(task.init), layout)
-        self._start = _start_program(make, layout)
+        # Lanes begin alike by every strategy.
+        anyhow = dataclasses.replace(layout, strategy="vmap")
+        self._init = _init_program(Fingerprint(task.init), anyhow)
+        self._start = _start_program(make, anyhow)
         self._carried = [carried.arrays for carried in make.carried]
         self._run = _run_program(loss, make, _Numbers(numbers), layout)
         self._evaluate = _evaluate_program(
