@@ -53,6 +53,8 @@ from lropt_jax.optimizers.accumulation import AccumulateState as AccumulateState
 from lropt_jax.optimizers.accumulation import accumulate as accumulate
 from lropt_jax.optimizers.citations import citation as citation
 from lropt_jax.plotting import plot_schedules as plot_schedules
+from lropt_jax.problems import PROBLEMS as PROBLEMS
+from lropt_jax.problems import problem as problem
 from lropt_jax.range_tests import RangeTest as RangeTest
 from lropt_jax.range_tests import Suggestion as Suggestion
 from lropt_jax.range_tests import lr_range_test as lr_range_test

@@ -42,7 +42,9 @@ def add_parsers(subparsers: Any) -> None:
     parser.set_defaults(run=draw)
 
     parser = subparsers.add_parser("list", help="list the optimizers, the schedules and the claims")
-    parser.add_argument("what", nargs="?", choices=("optimizers", "schedules", "claims"))
+    parser.add_argument(
+        "what", nargs="?", choices=("optimizers", "schedules", "claims", "problems")
+    )
     parser.set_defaults(run=show)
 
 
@@ -80,12 +82,14 @@ def draw(options: argparse.Namespace) -> None:
 def show(options: argparse.Namespace) -> None:
     """Prints what there is, a line each."""
     from lropt_jax.optimizers import OPTIMIZERS
+    from lropt_jax.problems import PROBLEMS
     from lropt_jax.reproductions.catalogue import CLAIMS, claim_named
     from lropt_jax.schedules import SCHEDULES
 
     parts: dict[str, dict[str, str]] = {
         "optimizers": {name: first_line(make) for name, make in OPTIMIZERS.items()},
         "schedules": {name: first_line(make) for name, make in SCHEDULES.items()},
+        "problems": {name: first_line(make) for name, make in PROBLEMS.items()},
         "claims": {name: claim_named(name).title for name in CLAIMS},
     }
     wanted = [options.what] if options.what else list(parts)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import writable
-from lropt_jax.commands.problem import add_arguments, imported, problem
+from lropt_jax.commands.problem import add_arguments, arguments, folder, imported, problem, title
 
 if TYPE_CHECKING:
     from lropt_jax.comparisons.recipes import Recipe
 
 EPOCHS, SEEDS, TUNING_SEEDS, TRIALS = 60, 10, 3, 24
+UPDATES = {False: 1500, True: 200}  # of a named problem; quick or not
 QUICK = {"epochs": 8, "seeds": 4, "tuning_seeds": 1}
 
 
@@ -116,6 +117,8 @@ def run(options: argparse.Namespace) -> None:
 
     given = problem(options)
     per_epoch = given.task.steps_per_epoch
+    if options.problem and options.epochs is None:  # epochs of these differ a thousandfold
+        chosen["epochs"] = max(1, round(UPDATES[options.quick] / per_epoch))
     steps = chosen["epochs"] * per_epoch
     strategy = options.strategy or given.strategy
     # Kept by the command, so that the same one goes on where it was interrupted.
@@ -131,7 +134,7 @@ def run(options: argparse.Namespace) -> None:
         entries,
         steps=steps,
         trials=trials,
-        select=options.select,
+        select=options.select or given.select,
         mode=options.mode,
         splits=options.splits,
         smallest_difference=options.smallest_difference,
@@ -150,8 +153,8 @@ def run(options: argparse.Namespace) -> None:
         **({"splits": str(options.splits)} if options.splits > 1 else {}),
     }
     command = _command(options, names, chosen, comparison.protocol.strategy)
-    title = f"Optimizers compared on {options.task or options.data}"
-    page = write_report(comparison, output, title, setting, command, per_epoch)
+    heading = f"Optimizers compared on {title(options)}"
+    page = write_report(comparison, output, heading, setting, command, per_epoch)
     shutil.rmtree(unfinished)
     _print(comparison, setting)
     print(f"\nReport: {page}   ({time.monotonic() - began:.0f} s)")
@@ -189,20 +192,13 @@ def _plan(
 
 
 def _folder_name(options: argparse.Namespace) -> str:
-    what = options.task.replace(":", ".") if options.task else options.data
-    model = "" if options.task or options.model == "mlp" else f"-{options.model}"
-    return f"compare-{what}{model}{'-quick' if options.quick else ''}"
+    return f"compare-{folder(options)}{'-quick' if options.quick else ''}"
 
 
 def _command(
     options: argparse.Namespace, names: list[str], chosen: dict[str, int], strategy: str
 ) -> str:
-    where = (
-        ["--task", options.task]
-        if options.task
-        else ["--data", options.data, "--model", options.model]
-    )
-    words = ["lropt", "compare", *where]
+    words = ["lropt", "compare", *arguments(options)]
     if options.batch_size is not None:
         words += ["--batch-size", str(options.batch_size)]
     words += ["--optimizers", ",".join(names), "--schedule", options.schedule]

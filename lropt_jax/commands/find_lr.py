@@ -10,7 +10,7 @@ from typing import Any
 from lropt_jax.commands.expressions import read_value
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import writable
-from lropt_jax.commands.problem import add_arguments, problem
+from lropt_jax.commands.problem import add_arguments, problem, title
 from lropt_jax.validation import require
 
 
@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> None:
     over = dict(_named("--over", words) for words in options.over)
     fixed = {name: _single(name, v) for name, v in (_named("--set", w) for w in options.set)}
     fixed = {k: v for k, v in {**found.fixed, **fixed}.items() if k not in over}
-    what = options.task.replace(":", ".") if options.task else options.data
-    output = writable(options.output or Path("runs") / f"find-lr-{what}-{options.optimizer}")
+    where = f"find-lr-{title(options).replace(':', '.')}-{options.optimizer}"
+    output = writable(options.output or Path("runs") / where)
 
     given = problem(options)
     began = time.monotonic()

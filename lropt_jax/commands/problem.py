@@ -25,11 +25,12 @@ MODELS = ("mlp", "cnn", "vgg11", "resnet18")
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A task, the words that say what it is, and how its lanes run best."""
+    """A task, the words that say what it is, how its lanes run best, and what to choose by."""
 
     task: Task
     words: dict[str, str]
     strategy: str = "auto"
+    select: str | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task",
         metavar="MODULE:FUNCTION",
         help="your own: a function that returns a Task, in a module or a file (mine.py:task)",
+    )
+    parser.add_argument(
+        "--problem", metavar="NAME", help="a named problem (lropt list problems), data and net"
     )
     parser.add_argument("--data", default="mnist1d", help="mnist1d, digits or mnist5k")
     parser.add_argument("--model", default="mlp", help=", ".join(MODELS))
@@ -59,6 +63,8 @@ def problem(options: argparse.Namespace, what: str = "--task") -> Problem:
         if options.batch_size is not None:
             task = dataclasses.replace(task, batch_size=options.batch_size)
         return Problem(task, {"task": options.task, **_sizes(task)})
+    if _named(options):
+        return _of_name(options)
     from lropt_jax.tasks.adapters import classification_task
     from lropt_jax.tasks.data import load_data
 
@@ -74,6 +80,42 @@ def problem(options: argparse.Namespace, what: str = "--task") -> Problem:
     # Said, not timed: the same command gives the same figures.
     strategy = "vmap" if options.model == "mlp" else "map"
     return Problem(task, {"data": options.data, "model": words, **_sizes(task)}, strategy)
+
+
+def _named(options: argparse.Namespace) -> str | None:
+    name: str | None = getattr(options, "problem", None)
+    return name
+
+
+def _of_name(options: argparse.Namespace) -> Problem:
+    from lropt_jax.problems import problem as made
+    from lropt_jax.problems.catalogue import IN_TURN, METRICS
+
+    name = options.problem
+    task = made(name)
+    if options.batch_size is not None:
+        task = dataclasses.replace(task, batch_size=options.batch_size)
+    strategy = "map" if name in IN_TURN else "vmap"
+    return Problem(task, {"problem": name, **_sizes(task)}, strategy, f"valid_{METRICS[name]}")
+
+
+def title(options: argparse.Namespace) -> str:
+    """What the arguments name, in a word or two."""
+    return str(options.task or _named(options) or options.data)
+
+
+def folder(options: argparse.Namespace) -> str:
+    """The same as a part of a folder's name."""
+    plain = options.task or _named(options) or options.model == "mlp"
+    return title(options).replace(":", ".") + ("" if plain else f"-{options.model}")
+
+
+def arguments(options: argparse.Namespace) -> list[str]:
+    """The arguments that name it again."""
+    for name in ("task", "problem"):
+        if getattr(options, name, None):
+            return [f"--{name}", getattr(options, name)]
+    return ["--data", options.data, "--model", options.model]
 
 
 def _model(options: argparse.Namespace, classes: int) -> tuple[Any, str]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.comparisons.inference import log_slope
 from lropt_jax.optimizers import adam, sgd
 from lropt_jax.plotting.style import style
+from lropt_jax.problems.generated import imbalanced
 from lropt_jax.reproductions.bench import Bench
 from lropt_jax.reproductions.claim import Claim, Data, Judgement
-from lropt_jax.tasks.task import Task
 
 M, DATA_SEEDS = 7, (1, 2, 3)  # the pilot had M = 6 and another seed
 STEPS = 500
@@ -24,48 +22,6 @@ RATES: dict[str, tuple[Any, list[float]]] = {
 TARGET = 1.5  # mean loss
 RARE_GD, RARE_ADAM, SLOWER, SLOPE = 2.5, 1.3, 4.0, (-1.05, -0.95)
 ONE_HOT_CLASSES, ONE_HOT_STEPS, LATE = 64, 2**18, 200.0  # late: share x time
-
-
-def labels(m: int) -> np.ndarray:
-    """For i < m: 2^i classes of 2^(m-i) examples each."""
-    sizes = np.repeat(2 ** (m - np.arange(m)), 2 ** np.arange(m))
-    return np.repeat(np.arange(len(sizes)), sizes)
-
-
-def imbalanced(m: int, seed: int, balanced: bool) -> Task:
-    """The data of the paper: inputs that say nothing, but are enough to tell examples apart.
-
-    Args:
-      m: groups of classes, each with as many examples as the others.
-      seed: of the inputs.
-      balanced: whether the same inputs have labels that are all equally frequent instead.
-    """
-    y = labels(m)
-    if balanced:
-        y = np.arange(len(y)) % (y.max() + 1)
-    groups = np.repeat(np.arange(m), 2**m)
-    x = np.random.default_rng(seed).random((len(y), (m + 1) * 2**m), np.float32)
-    classes = int(y.max()) + 1
-
-    def losses(w: Any, batch: Any) -> Any:
-        scores = jax.nn.log_softmax(batch["x"] @ w)
-        return -jnp.take_along_axis(scores, batch["y"][:, None], 1)[:, 0]
-
-    def loss(w: Any, state: Any, batch: Any, key: Any) -> Any:
-        each = losses(w, batch)
-        of_group = {
-            name: jnp.sum(jnp.where(batch["group"] == g, each, 0.0)) / 2**m
-            for name, g in (("commonest", 0), ("rarest", m - 1))
-        }
-        return each.mean(), (state, of_group)
-
-    return Task(
-        init=lambda key: (jnp.zeros((x.shape[1], classes)), {}),
-        loss=loss,
-        evaluate=lambda w, state, batch: {"loss": losses(w, batch)},
-        train={"x": x, "y": y.astype(np.int32), "group": groups.astype(np.int32)},
-        batch_size=len(y),
-    )
 
 
 def _one_hot() -> dict[str, Any]:
