@@ -28,7 +28,7 @@ def test_list_has_a_line_for_everything(capsys):
     run("list")
     lines = capsys.readouterr().out.splitlines()
     words = [line.split()[0] for line in lines if line.startswith("  ")]
-    assert words == [*lj.OPTIMIZERS, *lj.SCHEDULES, *CLAIMS]
+    assert words == [*lj.OPTIMIZERS, *lj.SCHEDULES, *lj.PROBLEMS, *CLAIMS]
     assert all(len(line.split()) > 2 and "$" not in line for line in lines if line[:2] == "  ")
     run("list", "schedules")
     assert "adam" not in capsys.readouterr().out.split()
