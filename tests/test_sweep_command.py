@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import re
 import signal
@@ -303,3 +304,26 @@ def read_mode(path, metric, further=""):
     described = read(path)
     assert described.metric == metric
     return described.mode
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, RuntimeError])
+def test_what_ends_before_anything_is_kept_leaves_nothing(written, capsys, monkeypatch, ends):
+    from lropt_jax.sweeps.running.conductor import Conductor
+
+    def compiling(self):
+        raise ends("while it compiles")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Conductor, "conduct", compiling)
+        if ends is KeyboardInterrupt:
+            assert main(["sweep", "small.toml", "--directory", "a/b/c"]) == 130
+            assert capsys.readouterr().err == "\nlropt: interrupted\n"  # nothing was saved
+        else:
+            with contextlib.suppress(RuntimeError):  # it is told with the traceback of this file
+                main(["sweep", "small.toml", "--directory", "a/b/c"])
+        assert [p.name for p in written.parent.iterdir()] == ["small.toml"]
+        pathlib.Path("there").mkdir()
+        with contextlib.suppress(RuntimeError):
+            main(["sweep", "small.toml", "--directory", "there"])
+        assert list(pathlib.Path("there").iterdir()) == []  # the folder is its owner's
+    assert main(["sweep", "small.toml", "--directory", "there"]) == 0

@@ -88,14 +88,24 @@ class Directory:
         self._written: dict[str, int] = {}  # how many of a piece's kept lanes lie there
         self._numbers: dict[str, list[int]] = {}
         self._lock: Lock | None = None
+        self._made: list[Path] = []  # folders that were not there
         self._look()
+        self._begun_here = self._told is None
         if not self._manifest.finished:
             self._hold()
 
     def close(self) -> None:
-        """Lets others work on the directory."""
-        if self._lock is not None:
-            self._lock.release()
+        """Lets others work on the directory. One that was made for nothing is taken away."""
+        if self._lock is None:
+            return
+        if self._begun_here and not self.saved:
+            with contextlib.suppress(OSError):
+                (self.path / "sweep.json").unlink(missing_ok=True)
+                self._pieces.rmdir()
+                (self.path / "lock").unlink()
+                for folder in self._made:  # the innermost first
+                    folder.rmdir()
+        self._lock.release()
 
     @property
     def lots(self) -> list[list[Lane]]:
@@ -170,6 +180,7 @@ class Directory:
         """Lets nobody else work on the directory from here on."""
         if self._lock is not None:
             return
+        self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(self.path / "lock")
         try:
