@@ -178,6 +178,20 @@ def test_what_was_trained_is_written_before_it_is_shown(tmp_path):
     }  # fmt: skip
 
 
+def test_a_full_disk_is_named(tmp_path):
+    """A file may grow to a thousand bytes only, which fails as on a full disk."""
+    pytest.importorskip("resource")
+    code = (
+        "import resource, sys, matplotlib.font_manager\nfrom lropt_jax.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\nsys.exit(main(sys.argv[1:]))"
+    )
+    words = ["schedules", "one_cycle", "--output", str(tmp_path / "one.png")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.endswith(f"File too large: '{tmp_path / 'one.png'}'\n")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("size", ["0", "-3"])
 @pytest.mark.parametrize("which", [["--data", "digits"], ["--task", "own.py:task"]])
 def test_a_batch_of_nothing_is_refused(own, capsys, which, size):

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.commands.output import naming
 from lropt_jax.validation import require
 
 
@@ -75,7 +76,8 @@ def draw(options: argparse.Namespace) -> None:
     output = options.output or Path("runs") / "schedules.png"
     figure = plot_schedules(named, options.steps, log=options.log)
     output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output)
+    with naming(output):
+        figure.savefig(output)
     print(f"saved {output}")
 
 

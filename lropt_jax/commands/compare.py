@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lropt_jax.commands.formatting import Defaults
-from lropt_jax.commands.output import writable
+from lropt_jax.commands.output import naming, writable
 from lropt_jax.commands.problem import add_arguments, arguments, folder, imported, problem, title
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def run(options: argparse.Namespace) -> None:
     }
     command = _command(options, names, chosen, comparison.protocol.strategy)
     heading = f"Optimizers compared on {title(options)}"
-    page = write_report(comparison, output, heading, setting, command, per_epoch)
+    with naming(output):
+        page = write_report(comparison, output, heading, setting, command, per_epoch)
     shutil.rmtree(unfinished)
     _print(comparison, setting)
     print(f"\nReport: {page}   ({time.monotonic() - began:.0f} s)")

@@ -9,7 +9,7 @@ from typing import Any
 
 from lropt_jax.commands.expressions import read_value
 from lropt_jax.commands.formatting import Defaults
-from lropt_jax.commands.output import writable
+from lropt_jax.commands.output import naming, writable
 from lropt_jax.commands.problem import add_arguments, problem, title
 from lropt_jax.validation import require
 
@@ -85,9 +85,10 @@ def run(options: argparse.Namespace) -> None:
     summary = ", ".join(f"{k}: {v}" for k, v in words.items()) + f"\n\n{test.summary()}\n"
     # Written before it is shown: a terminal may be closed.
     output.mkdir(parents=True, exist_ok=True)
-    (output / "summary.txt").write_text(summary, encoding="utf-8")
-    test.to_pandas().to_csv(output / "rows.csv", index=False)
-    test.plot().savefig(output / "range_test.png")
+    with naming(output):
+        (output / "summary.txt").write_text(summary, encoding="utf-8")
+        test.to_pandas().to_csv(output / "rows.csv", index=False)
+        test.plot().savefig(output / "range_test.png")
     print(summary)
     print(f"Figure and rows: {output}   ({seconds:.0f} s)")
 
