@@ -157,7 +157,9 @@ def test_gradients_are_finite_everywhere_joints_and_ends_included(name):
 
 @every_schedule
 def test_gradients_are_those_of_finite_differences(name, x64):
-    leaves, tree = jax.tree.flatten(jax.tree.map(jnp.float64, make(name)))
+    s = jax.tree.map(jnp.float64, make(name))
+    leaves, tree = jax.tree.flatten(s)
+    names = [path[0].name for path, _ in jax.tree_util.tree_leaves_with_path(s)]
     counts = jnp.array([4.5, 5.5, 10.5])  # away from the joints, where a step may jump
 
     def values(leaves):
@@ -166,7 +168,8 @@ def test_gradients_are_those_of_finite_differences(name, x64):
     gradients = jax.jit(jax.jacfwd(values))(leaves)
     values = jax.jit(values)
     for i, gradient in enumerate(gradients):
-        if not jnp.isfinite(leaves[i]):
+        # What was seen is no number: before the first cut it stands at a joint.
+        if not jnp.isfinite(leaves[i]) or names[i] in s.state:
             continue
         step = 1e-6 * max(1.0, abs(float(leaves[i])))
         up = values([*leaves[:i], leaves[i] + step, *leaves[i + 1 :]])

@@ -92,7 +92,7 @@ def test_a_diverged_lane_is_reported_and_touches_nothing_else(strategy):
 def test_divergence_is_dated_by_the_updates_before_it():
     # The loss is fine before the first update and not after it.
     result = run(
-        {"learning_rate": [DIVERGES, 0.1]}, lambda learning_rate: sgd(learning_rate * 1e19)
+        {"learning_rate": [DIVERGES, 0.1]}, lambda learning_rate: sgd(learning_rate * 1e18)
     )
     assert result.diverged_at.tolist()[0] == [1]
 
