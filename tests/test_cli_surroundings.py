@@ -75,7 +75,7 @@ def own(tmp_path, monkeypatch):
         ("in_loss", "sgd", "KeyError: 'in loss'", "<lambda>"),
         ("in_evaluate", "sgd", "ZeroDivisionError: in evaluate", "<lambda>"),
         ("in_shapes", "sgd", "TypeError: dot_general requires", "<lambda>"),
-        ("in_ours", "sgd", "ValueError: data must have a train split", "in_ours"),
+        ("in_ours", "sgd", "TypeError: model must be a Flax", "in_ours"),
         ("chained", "sgd", "own.Mine: second", "chained"),
         ("task", "own.py:optimizer", "own.Mine: in the optimizer", "optimizer"),
         ("task", "own.py:updates", "own.Mine: updating", "<lambda>"),
