@@ -28,12 +28,14 @@ class Constraint:
       allowed: the words.
       low, high: the ends.
       ends: "[]", "[)", "(]" or "()": whether it holds them.
+      counts: whether the number counts updates: a whole one stays an int, exact beyond 2^24.
     """
 
     allowed: str
     low: float = -math.inf
     high: float = math.inf
     ends: str = "[]"
+    counts: bool = False
 
     def check(self, name: str, value: Any) -> None:
         """Raises `ValueError` naming `name`, its value and what is allowed; tracers pass."""
@@ -54,6 +56,9 @@ at_least_one = Constraint("a finite number >= 1", 1, ends="[)")
 unit_interval = Constraint("in [0, 1]", 0, 1)
 averaging = Constraint("in [0, 1)", 0, 1, "[)")
 
+Steps = Annotated[Number, Constraint("a finite number", ends="()", counts=True)]
+PositiveSteps = Annotated[Number, Constraint("a finite number > 0", 0, ends="()", counts=True)]
+NonNegativeSteps = Annotated[Number, Constraint("a finite number >= 0", 0, ends="[)", counts=True)]
 Finite = Annotated[Number, finite]
 Positive = Annotated[Number, positive]
 NonNegative = Annotated[Number, non_negative]
@@ -136,7 +141,7 @@ def ascending(name: str, boundaries: Any, one_less_than: tuple[str, Any]) -> Non
     for before, after in itertools.pairwise(boundaries):
         traced = any(isinstance(x, jax.core.Tracer) for x in (before, after))
         if not traced and np.any(np.asarray(after) < np.asarray(before)):
-            raise ValueError(f"{name} must be ascending, got {after} after {before}")
+            raise ValueError(f"{name} must be ascending, got {float(after)} after {float(before)}")
 
 
 def whole_number(name: str, value: Any, least: int = 1, allowed: str = "") -> int:

@@ -124,7 +124,7 @@ def test_every_number_may_be_traced_and_a_change_compiles_nothing(name):
         return jax.tree.unflatten(tree, leaves)(COUNTS)
 
     value(leaves)
-    value([x * 1.1 for x in leaves])
+    value([x + 1 if isinstance(x, int) else x * 1.1 for x in leaves])
     assert len(traces) == 1
     # Constructed from tracers, in the constructor itself, for numbers that are plain arguments.
     numbers = {k: v for k, v in EXAMPLES[name].items() if type(v) in (int, float)}
@@ -395,3 +395,54 @@ def test_nothing_is_promoted_by_accident(name):
         if s.observes:
             s.observe(1.0)
         (2.0 * s)(5)
+
+
+# Counts that float32 does not hold.
+
+FAR = 2**24 + 1
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: lj.piecewise_constant([FAR], [1.0, 0.5]), {FAR - 1: 1.0, FAR: 0.5, FAR + 1: 0.5}),
+        (lambda: lj.cyclic(0.0, 1.0, 5), {FAR - 1 + i: abs(i - 4) / 5 for i in range(10)}),
+        (lambda: lj.cyclic(0.0, 1.0, 1), {FAR - 1: 0.0, FAR: 1.0, FAR + 1: 0.0}),
+        (lambda: lj.step_decay(1.0, every=FAR), {FAR - 1: 1.0, FAR: 0.5}),
+        (lambda: lj.per_epoch(lambda e: e % 2, 1), {FAR - 1: 0.0, FAR: 1.0, FAR + 2: 1.0}),
+        (lambda: lj.sequence([0.0, lambda c: c % 2], [FAR]), {FAR - 1: 0.0, FAR + 1: 1.0}),
+        (lambda: lj.warmup(lambda c: c + 1.0, FAR - 1), {FAR: 2.0}),
+        (lambda: lj.exponential_decay(1.0, 0.5, FAR, staircase=True), {FAR - 1: 1.0, FAR: 0.5}),
+        (lambda: lj.linear(0.0, 4.0, 4, transition_begin=FAR), {FAR + 1: 1.0, FAR + 3: 3.0}),
+        (lambda: 2.0 * lj.schedules.as_schedule(lambda c: c % 2), {FAR: 2.0, FAR + 1: 0.0}),
+    ],
+)
+def test_far_counts_are_exact(make, expected):
+    """By itself, in an optimizer's state, under jit and under vmap."""
+    counts, values = list(expected), list(expected.values())
+    s = make()
+    np.testing.assert_allclose([s(c) for c in counts], values, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(lambda s, c: s(c))(s, jnp.array(counts)), values, rtol=1e-6)
+    start = lj.sgd(s).init(jnp.ones(1))
+    state = jax.vmap(lambda c: start._replace(count=c))(jnp.array(counts, jnp.int32))
+    np.testing.assert_allclose(lj.hyperparams(state)["learning_rate"], values, rtol=1e-6)
+
+
+def test_whole_steps_stay_ints_and_nothing_is_truncated():
+    def steps(state):
+        return state.hyperparams["learning_rate"].arguments["transition_steps"]
+
+    tx = lj.sgd(lj.linear(1.0, 0.0, 4))
+    state = tx.init(jnp.ones(1))
+    assert steps(state).dtype == jnp.int32
+    assert steps(lj.sgd(lj.linear(1.0, 0.0, 4.0)).init(jnp.ones(1))).dtype == jnp.float32
+    whole = lj.set_hyperparams(state, learning_rate=lj.linear(1.0, 0.0, 9.0))
+    assert steps(whole).dtype == jnp.int32
+    half = lj.set_hyperparams(state, learning_rate=lj.linear(1.0, 0.0, 4.5))
+    assert float(steps(half)) == 4.5
+    real = lj.sgd(lj.linear(1.0, 0.0, 4.0)).init(jnp.ones(1))
+    far = lj.set_hyperparams(real, learning_rate=lj.linear(1.0, 0.0, FAR))
+    assert int(steps(far)) == FAR
+    traced = jax.jit(lambda t: lj.set_hyperparams(state, learning_rate=lj.linear(1.0, 0.0, t)))
+    assert float(steps(traced(2.5))) == 2.5
+    assert float(lj.linear(1.0, 0.0, 2**40)(2**39)) == 0.5

@@ -175,7 +175,7 @@ def replaced(name: str, old: Any, new: Any, like: jax.Array) -> Any:
 
     def replace(o: jax.Array, n: Any) -> jax.Array:
         try:
-            return beside(cast(n, o.dtype, o.shape), o)
+            return beside(cast(n, _able(o.dtype, n), o.shape), o)
         except ValueError:
             raise ValueError(
                 f"{name} must be a scalar or have the population's shape {o.shape}, "
@@ -183,6 +183,18 @@ def replaced(name: str, old: Any, new: Any, like: jax.Array) -> Any:
             ) from None
 
     return jax.tree.map(replace, old, new)
+
+
+def _able(dtype: Any, number: Any) -> Any:
+    """This dtype, if it can hold the number as it is; else the one that can."""
+    whole = jnp.issubdtype(jnp.result_type(number), jnp.integer)
+    if jnp.issubdtype(dtype, jnp.integer) == whole:
+        return dtype
+    if isinstance(number, jax.core.Tracer):
+        return dtype if whole else float_type()
+    held = np.asarray(number).astype(dtype)
+    same = np.all(held.astype(np.float64) == np.asarray(number, np.float64))
+    return dtype if same else jnp.int32 if whole else float_type()
 
 
 def cast(value: Any, dtype: Any, shape: tuple[int, ...] = ()) -> jax.Array:

@@ -123,7 +123,10 @@ class Allowed:
             return value
         if is_number(value):
             self.constraint.check(name, value)
-            return float(value) if isinstance(value, (int, np.integer)) else value
+            if not isinstance(value, (int, np.integer)):
+                return value
+            number = int(value)
+            return number if self.constraint.counts and abs(number) < 2**31 else float(number)
         if isinstance(value, (list, tuple)):
             item = dataclasses.replace(self, kind="number" if self.kind == "numbers" else "any")
             return tuple(item.accept(f"{name}[{i}]", x) for i, x in enumerate(value))

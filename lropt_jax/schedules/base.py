@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -29,12 +30,16 @@ class Recipe(typing.NamedTuple):
     Attributes:
       formula: `f(count, **arguments)`, or `f(count, state, **arguments)` of one that observes.
       names: the arguments' names in the order of the signature.
+      counting: those that count updates: where they are whole, they arrive as ints.
+      exact: whether the count arrives as an int where it is one.
       start: the state before any observation, where there is one.
       observe: the state after an observation.
     """
 
     formula: Callable[..., Any]
     names: tuple[str, ...] = ()
+    counting: frozenset[str] = frozenset()
+    exact: bool = False
     start: Callable[..., Mapping[str, Any]] | None = None
     observe: Callable[..., Mapping[str, Any]] | None = None
 
@@ -106,12 +111,13 @@ class Schedule:
                 "lropt_jax's optimizers are data already, so leave it out (tunable(factory) makes "
                 "any other such)"
             )
-        count = jnp.asarray(count, float_type())
+        count = _as_count(count, self._recipe.exact)
         if count.ndim:
             curve: jax.Array = jax.vmap(self)(count.reshape(-1))
             return curve.reshape(count.shape + curve.shape[1:])
         seen = () if self._recipe.observe is None else (_cast(self._state),)
-        value = self._recipe.formula(count, *seen, **_cast(self._data), **dict(self._static))
+        data = _cast(self._data, self._recipe.counting if self._recipe.exact else ())
+        value = self._recipe.formula(count, *seen, **data, **dict(self._static))
         return jnp.asarray(value, float_type())
 
     @property
@@ -223,11 +229,12 @@ class _Call:
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(self._formula)
+        return Recipe(self._formula, exact=True)
 
     def _formula(self, count: Any) -> Any:
         # Optax's schedules index and compare with an integer count.
-        return self.function(count.astype(jnp.result_type(int)))
+        whole = jnp.issubdtype(count.dtype, jnp.integer)
+        return self.function(count if whole else count.astype(jnp.result_type(int)))
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k != "fingerprint"}
@@ -265,14 +272,32 @@ def _map(function: Callable[[Any], Any], values: Mapping[str, Any]) -> dict[str,
     return {k: jax.tree.map(function, v, is_leaf=_is_schedule) for k, v in values.items()}
 
 
-def _cast(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers as arrays of the default float type; schedules and truth values as they are."""
+def _cast(values: Mapping[str, Any], counting: Collection[str] = ()) -> dict[str, Any]:
+    """Numbers as arrays of the default float type, whole ones that count updates as int32.
 
-    def cast(x: Any) -> Any:
-        keep = isinstance(x, Schedule) or jnp.result_type(x) == jnp.bool_
-        return x if keep else jnp.asarray(x, float_type())
+    Schedules and truth values stay as they are.
+    """
 
-    return _map(cast, values)
+    def cast(x: Any, counts: bool) -> Any:
+        if isinstance(x, Schedule) or jnp.result_type(x) == jnp.bool_:
+            return x
+        whole = counts and jnp.issubdtype(jnp.result_type(x), jnp.integer)
+        return jnp.asarray(x, jnp.int32 if whole else float_type())
+
+    return {
+        k: jax.tree.map(functools.partial(cast, counts=k in counting), v, is_leaf=_is_schedule)
+        for k, v in values.items()
+    }
+
+
+def _as_count(count: Any, exact: bool) -> jax.Array:
+    """A count as it arrives at a formula: where it is one and may be, an int of 32 bits."""
+    if isinstance(count, (int, np.integer)):
+        whole = exact and abs(int(count)) < 2**31
+        return jnp.asarray(int(count), jnp.int32) if whole else jnp.asarray(float(count))
+    array = jnp.asarray(count) if exact else jnp.asarray(count, float_type())
+    narrow = jnp.issubdtype(array.dtype, jnp.integer) and array.dtype.itemsize <= 4
+    return array.astype(jnp.int32) if narrow else array.astype(float_type())
 
 
 def _schedules_in(tree: Any) -> list[Schedule]:

@@ -12,7 +12,7 @@ import numpy as np
 from lropt_jax.schedules.base import Schedule, value_at
 from lropt_jax.schedules.composition import as_schedule
 from lropt_jax.schedules.constructor import schedule
-from lropt_jax.validation import AtLeastOne, Number, at_least_one, positive
+from lropt_jax.validation import AtLeastOne, Number, Steps, at_least_one, positive
 
 _schedule = schedule  # the formulas have an argument of this name
 
@@ -76,7 +76,7 @@ def batch_size_from(
 
 @_schedule
 def grown_batch_size(
-    count: Any, schedule: Any, batch_size: AtLeastOne, max_batch_size: AtLeastOne
+    count: Steps, schedule: Any, batch_size: AtLeastOne, max_batch_size: AtLeastOne
 ) -> Any:
     """The batch size of `batch_size_from`."""
     return batch_size * _growth(count, schedule, batch_size, max_batch_size)
@@ -84,7 +84,7 @@ def grown_batch_size(
 
 @_schedule
 def grown_batch_learning_rate(
-    count: Any, schedule: Any, batch_size: AtLeastOne, max_batch_size: AtLeastOne
+    count: Steps, schedule: Any, batch_size: AtLeastOne, max_batch_size: AtLeastOne
 ) -> Any:
     """The learning rate of `batch_size_from`."""
     return value_at(schedule, count) * _growth(count, schedule, batch_size, max_batch_size)

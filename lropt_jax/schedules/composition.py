@@ -10,8 +10,22 @@ import jax.numpy as jnp
 from lropt_jax.schedules.base import Schedule, from_callable, value_at
 from lropt_jax.schedules.constructor import schedule
 from lropt_jax.schedules.ramps import constant
-from lropt_jax.schedules.shapes import between, progress, segment_of, whole_parts
-from lropt_jax.validation import Finite, NonNegative, Positive, ascending, requires
+from lropt_jax.schedules.shapes import (
+    between,
+    earlier,
+    progress,
+    segment_of,
+    since,
+    whole_parts,
+)
+from lropt_jax.validation import (
+    Finite,
+    NonNegativeSteps,
+    PositiveSteps,
+    Steps,
+    ascending,
+    requires,
+)
 
 _schedule = schedule  # some formulas have an argument of this name
 
@@ -22,7 +36,7 @@ def as_schedule(value: Any) -> Schedule:
 
 
 @_schedule
-def product(count: Any, first: Any, second: Any) -> Any:
+def product(count: Steps, first: Any, second: Any) -> Any:
     r"""The product of two schedules (or numbers): what `a * b` makes.
 
     Equal to PyTorch's `ChainedScheduler` of factors.
@@ -45,7 +59,7 @@ Schedule.times = product
 
 
 @_schedule
-def warmup(count: Any, schedule: Any, steps: NonNegative, init_value: Finite = 0.0) -> Any:
+def warmup(count: Steps, schedule: Any, steps: NonNegativeSteps, init_value: Finite = 0.0) -> Any:
     r"""A linear warm-up into any schedule, which then starts at its own 0.
 
     .. math::
@@ -68,7 +82,8 @@ def warmup(count: Any, schedule: Any, steps: NonNegative, init_value: Finite = 0
       [0.0, 0.5, 1.0, 0.5]
     """
     rising = between(value_at(schedule, 0), init_value, progress(count, steps))
-    return jnp.where(count < steps, rising, value_at(schedule, jnp.maximum(count - steps, 0)))
+    after = since(count, steps)
+    return jnp.where(after < 0, rising, value_at(schedule, jnp.maximum(after, 0)))
 
 
 def _check_sequence(schedules: Any, boundaries: Any) -> None:
@@ -77,7 +92,7 @@ def _check_sequence(schedules: Any, boundaries: Any) -> None:
 
 @_schedule
 @requires(_check_sequence)
-def sequence(count: Any, schedules: tuple[Any, ...], boundaries: tuple[Finite, ...]) -> Any:
+def sequence(count: Steps, schedules: tuple[Any, ...], boundaries: tuple[Steps, ...]) -> Any:
     r"""One schedule after another, each from its own 0.
 
     .. math::
@@ -102,15 +117,15 @@ def sequence(count: Any, schedules: tuple[Any, ...], boundaries: tuple[Finite, .
       [0.5, 1.0, 0.5]
     """
     starts = [0, *boundaries]
-    lengths = [end - start for start, end in itertools.pairwise(starts)]
-    own = [jnp.maximum(count - start, 0) for start in starts]
-    own = [jnp.minimum(t, n) for t, n in zip(own, [*lengths, jnp.inf], strict=True)]
+    own = [jnp.maximum(since(count, start), 0) for start in starts]
+    lengths = [since(end, start) for start, end in itertools.pairwise(starts)]
+    own[:-1] = [earlier(t, n) for t, n in zip(own[:-1], lengths, strict=True)]
     values = [jnp.asarray(value_at(s, t)) for s, t in zip(schedules, own, strict=True)]
     return jnp.stack(jnp.broadcast_arrays(*values))[segment_of(count, boundaries)]
 
 
 @_schedule
-def delayed(count: Any, schedule: Any, steps: NonNegative) -> Any:
+def delayed(count: Steps, schedule: Any, steps: NonNegativeSteps) -> Any:
     r"""A schedule from its own 0 at a later step: $\eta_t = s(\max(t - T, 0))$.
 
     Args:
@@ -127,11 +142,11 @@ def delayed(count: Any, schedule: Any, steps: NonNegative) -> Any:
       >>> [float(s(t)) for t in (0, 10, 12)]
       [1.0, 1.0, 0.5]
     """
-    return value_at(schedule, jnp.maximum(count - steps, 0))
+    return value_at(schedule, jnp.maximum(since(count, steps), 0))
 
 
 @_schedule
-def per_epoch(count: Any, schedule: Any, steps_per_epoch: Positive) -> Any:
+def per_epoch(count: Steps, schedule: Any, steps_per_epoch: PositiveSteps) -> Any:
     r"""A schedule of epochs in an optimizer that counts steps: $\eta_t = s(\lfloor t/T \rfloor)$.
 
     Args:

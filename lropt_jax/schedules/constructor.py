@@ -29,7 +29,8 @@ def schedule(formula):
     r"""Turns a formula `f(count, **numbers)` into a constructor of `Schedule`s.
 
     The formula's first argument is the count of updates taken so far, already cast to the
-    default float type, as are the numbers: write the equation, with `jnp.where` in place of
+    default float type, as are the numbers (annotated as `Steps`, the count and whole numbers of
+    steps are ints, exact beyond 2^24): write the equation, with `jnp.where` in place of
     `if`. Strings and bools are static; everything else is data and may be a tracer. An argument
     that is itself a schedule arrives as one, a sequence as a tuple.
 
@@ -114,7 +115,12 @@ def _constructor(
         return Schedule(construct, data, static, {} if start is None else start(**arguments))
 
     construct.__signature__ = signature  # type: ignore[attr-defined]
-    construct.recipe = Recipe(formula, tuple(signature.parameters), start, observe)  # type: ignore[attr-defined]
+    counting = frozenset(k for k, kind in allowed.items() if kind.constraint.counts)
+    first = allowed_arguments(formula, list(inspect.signature(formula).parameters.values())[:1])
+    exact = any(kind.constraint.counts for kind in first.values())
+    construct.recipe = Recipe(  # type: ignore[attr-defined]
+        formula, tuple(signature.parameters), counting, exact, start, observe
+    )
     construct.uid = uuid.uuid4().hex  # type: ignore[attr-defined]
     del construct.__wrapped__  # the signature above is the public one
     return construct

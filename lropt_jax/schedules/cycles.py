@@ -7,17 +7,25 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from lropt_jax.schedules.constructor import schedule
-from lropt_jax.schedules.shapes import between, progress, remaining, whole_parts
-from lropt_jax.validation import Finite, NonNegative, Positive, UnitInterval, requires
+from lropt_jax.schedules.shapes import between, progress, real, remaining, since, whole_parts
+from lropt_jax.validation import (
+    Finite,
+    NonNegativeSteps,
+    Positive,
+    PositiveSteps,
+    Steps,
+    UnitInterval,
+    requires,
+)
 
 
 @schedule
 def cyclic(
-    count: Any,
+    count: Steps,
     base_value: Finite,
     peak_value: Finite,
-    steps_up: Positive,
-    steps_down: NonNegative | None = None,
+    steps_up: PositiveSteps,
+    steps_down: NonNegativeSteps | None = None,
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
     gamma: Positive = 1.0,
 ) -> Any:
@@ -54,19 +62,24 @@ def cyclic(
       [0.0, 0.5, 1.0, 0.0, 0.5]
     """
     down = steps_up if steps_down is None else steps_down
-    cycle = whole_parts(count, steps_up + down)
-    time = count - cycle * (steps_up + down)
-    rising = progress(time, steps_up)
-    height = jnp.where(time <= steps_up, rising, 1 - progress(time - steps_up, down))
-    amplitude = {"triangular": 1, "triangular2": 0.5**cycle, "exp_range": gamma**count}[mode]
-    return base_value + (peak_value - base_value) * height * amplitude
+    period = since(steps_up, -down)
+    cycle = whole_parts(count, period)
+    time = since(count, cycle * period)
+    falling = since(time, steps_up)
+    height = jnp.where(falling <= 0, progress(time, steps_up), 1 - progress(falling, down))
+    amplitudes = {
+        "triangular": 1,
+        "triangular2": 0.5 ** real(cycle),
+        "exp_range": gamma ** real(count),
+    }
+    return base_value + (peak_value - base_value) * height * amplitudes[mode]
 
 
 @schedule
 def one_cycle(
     count: Any,
     peak_value: Finite,
-    total_steps: Positive,
+    total_steps: PositiveSteps,
     warmup_fraction: UnitInterval = 0.3,
     div_factor: Positive = 25.0,
     final_div_factor: Positive = 1e4,
@@ -126,7 +139,7 @@ def one_cycle_momentum(
     count: Any,
     base_value: Finite = 0.85,
     peak_value: Finite = 0.95,
-    total_steps: Positive | None = None,
+    total_steps: PositiveSteps | None = None,
     warmup_fraction: UnitInterval = 0.3,
     anneal: Literal["cosine", "linear"] = "cosine",
     three_phase: bool = False,

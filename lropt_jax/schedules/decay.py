@@ -7,17 +7,26 @@ from typing import Any
 import jax.numpy as jnp
 
 from lropt_jax.schedules.constructor import schedule
-from lropt_jax.schedules.shapes import segment_of, whole_parts
-from lropt_jax.validation import Finite, NonNegative, Positive, ascending, requires
+from lropt_jax.schedules.shapes import real, segment_of, since, whole_parts
+from lropt_jax.validation import (
+    Finite,
+    NonNegative,
+    NonNegativeSteps,
+    Positive,
+    PositiveSteps,
+    Steps,
+    ascending,
+    requires,
+)
 
 
 @schedule
 def exponential_decay(
-    count: Any,
+    count: Steps,
     init_value: Finite,
     decay_rate: Positive,
-    transition_steps: Positive = 1,
-    transition_begin: NonNegative = 0,
+    transition_steps: PositiveSteps = 1,
+    transition_begin: NonNegativeSteps = 0,
     staircase: bool = False,
     end_value: Finite | None = None,
 ) -> Any:
@@ -45,7 +54,7 @@ def exponential_decay(
       >>> float(exponential_decay(1.0, 0.5, transition_steps=10)(20))
       0.25
     """
-    elapsed = jnp.maximum(count - transition_begin, 0)
+    elapsed = jnp.maximum(since(count, transition_begin), 0)
     value = init_value * decay_rate ** _exponent(elapsed, transition_steps, staircase)
     if end_value is None:
         return value
@@ -73,10 +82,10 @@ def natural_exp_decay(count: Any, init_value: Finite, decay_rate: NonNegative) -
 
 @schedule
 def inverse_time_decay(
-    count: Any,
+    count: Steps,
     init_value: Finite,
     decay_rate: NonNegative,
-    transition_steps: Positive = 1,
+    transition_steps: PositiveSteps = 1,
     staircase: bool = False,
 ) -> Any:
     r"""A hyperbola, smooth or in steps.
@@ -106,11 +115,11 @@ def inverse_time_decay(
 
 @schedule
 def step_decay(
-    count: Any,
+    count: Steps,
     init_value: Finite,
     drop: Positive = 0.5,
-    every: Positive = 15,
-    offset: Finite = 0,
+    every: PositiveSteps = 15,
+    offset: Steps = 0,
 ) -> Any:
     r"""A drop by a constant factor every so many steps.
 
@@ -133,7 +142,7 @@ def step_decay(
       >>> float(step_decay(0.8, drop=0.5, every=10)(25))
       0.2...
     """
-    return init_value * drop ** whole_parts(count + offset, every)
+    return init_value * drop ** real(whole_parts(since(count, -offset), every))
 
 
 def _check_pieces(boundaries: Any, values: Any) -> None:
@@ -143,7 +152,7 @@ def _check_pieces(boundaries: Any, values: Any) -> None:
 @schedule
 @requires(_check_pieces)
 def piecewise_constant(
-    count: Any, boundaries: tuple[Finite, ...], values: tuple[Finite, ...]
+    count: Steps, boundaries: tuple[Steps, ...], values: tuple[Finite, ...]
 ) -> Any:
     r"""One value after another, from boundary to boundary.
 
@@ -173,4 +182,4 @@ def piecewise_constant(
 
 def _exponent(elapsed: Any, steps: Any, staircase: Any) -> Any:
     """elapsed / steps, rounded down in a staircase."""
-    return jnp.where(staircase, whole_parts(elapsed, steps), elapsed / steps)
+    return jnp.where(staircase, real(whole_parts(elapsed, steps)), real(elapsed) / real(steps))

@@ -18,7 +18,8 @@ def _start(mode: str, **others: Any) -> dict[str, Any]:
 
 def _after(cuts: Any, init_value: Any, min_value: Any) -> Any:
     """The value after cuts: as their product, so that it follows an `init_value` that is set."""
-    return jnp.where(cuts < 1, jnp.maximum(init_value * cuts, min_value), init_value)
+    value = init_value * cuts
+    return jnp.where(cuts < 1, jnp.maximum(value, min_value), value)
 
 
 def _observe(

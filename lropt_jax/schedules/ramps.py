@@ -6,8 +6,15 @@ from typing import Any
 
 from lropt_jax.schedules import shapes
 from lropt_jax.schedules.constructor import schedule
-from lropt_jax.schedules.shapes import between, progress, remaining
-from lropt_jax.validation import Finite, NonNegative, Positive
+from lropt_jax.schedules.shapes import between, progress, remaining, since
+from lropt_jax.validation import (
+    Finite,
+    NonNegative,
+    NonNegativeSteps,
+    Positive,
+    PositiveSteps,
+    Steps,
+)
 
 
 @schedule
@@ -30,11 +37,11 @@ def constant(count: Any, value: Finite) -> Any:
 
 @schedule
 def linear(
-    count: Any,
+    count: Steps,
     init_value: Finite,
     end_value: Finite,
-    transition_steps: Positive,
-    transition_begin: NonNegative = 0,
+    transition_steps: PositiveSteps,
+    transition_begin: NonNegativeSteps = 0,
 ) -> Any:
     r"""A straight line between two values, constant before and after it.
 
@@ -58,18 +65,18 @@ def linear(
       >>> float(linear(1.0, 0.0, transition_steps=4)(1))
       0.75
     """
-    part = progress(count - transition_begin, transition_steps)
+    part = progress(since(count, transition_begin), transition_steps)
     return between(init_value, end_value, remaining("linear", part))
 
 
 @schedule
 def polynomial(
-    count: Any,
+    count: Steps,
     init_value: Finite,
     end_value: Finite,
     power: NonNegative,
-    transition_steps: Positive,
-    transition_begin: NonNegative = 0,
+    transition_steps: PositiveSteps,
+    transition_begin: NonNegativeSteps = 0,
 ) -> Any:
     r"""A power of the straight line between two values, constant before and after it.
 
@@ -93,15 +100,15 @@ def polynomial(
       >>> float(polynomial(1.0, 0.0, power=2, transition_steps=4)(2))
       0.25
     """
-    part = progress(count - transition_begin, transition_steps)
+    part = progress(since(count, transition_begin), transition_steps)
     return between(init_value, end_value, shapes.power(remaining("linear", part), power))
 
 
 @schedule
 def cosine_decay(
-    count: Any,
+    count: Steps,
     init_value: Finite,
-    decay_steps: Positive,
+    decay_steps: PositiveSteps,
     alpha: Finite = 0.0,
     exponent: Positive = 1.0,
 ) -> Any:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from lropt_jax.schedules.constructor import schedule
 from lropt_jax.schedules.shapes import between, progress, remaining
-from lropt_jax.validation import AtLeastOne, Finite, Positive
+from lropt_jax.validation import AtLeastOne, Finite, Positive, PositiveSteps
 
 _DIGITS = 6  # binary digits of a cycle's number: 63 cycles, more than 2^31 steps hold of doubling
 
@@ -18,7 +18,7 @@ _DIGITS = 6  # binary digits of a cycle's number: 63 cycles, more than 2^31 step
 def warm_restarts(
     count: Any,
     init_value: Finite,
-    first_cycle_steps: Positive,
+    first_cycle_steps: PositiveSteps,
     cycle_mult: AtLeastOne = 1.0,
     cycle_decay: Positive = 1.0,
     end_value: Finite = 0.0,

@@ -6,9 +6,32 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from lropt_jax.schedules.base import float_type
+
+
+def real(x: Any) -> Any:
+    """A number in the default float type."""
+    return jnp.asarray(x, float_type())
+
+
+def since(count: Any, start: Any) -> Any:
+    """How long ago `start` was: in whole numbers, which are exact, where both are whole."""
+    return count - start if _whole(count, start) else real(count) - real(start)
+
+
+def earlier(count: Any, end: Any) -> Any:
+    """The lesser of the two, as a whole number where both are."""
+    whole = _whole(count, end)
+    return jnp.minimum(*(x if whole else real(x) for x in (count, end)))
+
+
+def _whole(*numbers: Any) -> bool:
+    return all(jnp.issubdtype(jnp.result_type(x), jnp.integer) for x in numbers)
+
 
 def progress(elapsed: Any, steps: Any) -> Any:
     """How much of a phase is over, within [0, 1]; one without length is over at its start."""
+    elapsed, steps = real(elapsed), real(steps)
     some = steps > 0
     part = jnp.clip(elapsed / jnp.where(some, steps, 1), 0, 1)
     return jnp.where(some, part, jnp.where(elapsed >= 0, 1.0, 0.0))
@@ -34,7 +57,8 @@ def whole_parts(elapsed: Any, steps: Any) -> Any:
     Not floor(elapsed / steps): compiled with a constant divisor that becomes a product with its
     rounded inverse, and 41 / 41 falls below 1.
     """
-    return jnp.floor_divide(elapsed, steps)
+    whole = _whole(elapsed, steps)
+    return jnp.floor_divide(*(x if whole else real(x) for x in (elapsed, steps)))
 
 
 def power(base: Any, exponent: Any) -> Any:
@@ -47,4 +71,6 @@ def segment_of(count: Any, boundaries: Any) -> Any:
     """The number of boundaries (a tuple or one array) that `count` has reached."""
     if len(boundaries) == 0:
         return jnp.zeros((), int)
-    return jnp.sum(count >= jnp.stack(list(boundaries)), axis=0)
+    whole = _whole(count, *boundaries)
+    ends = [b if whole else real(b) for b in boundaries]
+    return jnp.sum((count if whole else real(count)) >= jnp.stack(ends), axis=0)

@@ -7,12 +7,12 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from lropt_jax.schedules.constructor import schedule
-from lropt_jax.schedules.shapes import between, progress, remaining
-from lropt_jax.validation import Finite, NonNegative
+from lropt_jax.schedules.shapes import between, progress, real, remaining, since
+from lropt_jax.validation import Finite, NonNegativeSteps, Steps
 
 
 @schedule
-def inverse_sqrt(count: Any, peak_value: Finite, warmup_steps: NonNegative) -> Any:
+def inverse_sqrt(count: Steps, peak_value: Finite, warmup_steps: NonNegativeSteps) -> Any:
     r"""A linear warm-up, then the inverse square root of the count.
 
     .. math::
@@ -34,18 +34,18 @@ def inverse_sqrt(count: Any, peak_value: Finite, warmup_steps: NonNegative) -> A
       >>> [float(s(t)) for t in (0, 50, 100, 400)]
       [0.0, 0.5, 1.0, 0.5]
     """
-    begin = jnp.maximum(warmup_steps, 1)
-    falling = jnp.sqrt(begin / jnp.maximum(count, begin))
+    begin = jnp.maximum(real(warmup_steps), 1)
+    falling = jnp.sqrt(begin / jnp.maximum(real(count), begin))
     return peak_value * progress(count, warmup_steps) * falling
 
 
 @schedule
 def warmup_stable_decay(
-    count: Any,
+    count: Steps,
     peak_value: Finite,
-    warmup_steps: NonNegative,
-    stable_steps: NonNegative,
-    decay_steps: NonNegative,
+    warmup_steps: NonNegativeSteps,
+    stable_steps: NonNegativeSteps,
+    decay_steps: NonNegativeSteps,
     end_value: Finite = 0.0,
     anneal: Literal["linear", "cosine", "sqrt"] = "linear",
 ) -> Any:
@@ -77,6 +77,6 @@ def warmup_stable_decay(
       >>> [float(s(t)) for t in (0, 5, 50, 95, 100)]
       [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    elapsed = count - warmup_steps - stable_steps
+    elapsed = since(since(count, warmup_steps), stable_steps)
     falling = between(peak_value, end_value, remaining(anneal, progress(elapsed, decay_steps)))
     return jnp.where(elapsed < 0, peak_value * progress(count, warmup_steps), falling)
