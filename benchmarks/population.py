@@ -34,7 +34,7 @@ import optax  # noqa: E402
 from flax import linen as nn  # noqa: E402
 
 from lropt_jax import Task, adam, classification_task, sweep  # noqa: E402
-from lropt_jax.sweeps import strategy as strategies  # noqa: E402
+from lropt_jax.sweeps.running import strategy as strategies  # noqa: E402
 from lropt_jax.tasks.models import cnn, mlp  # noqa: E402
 from lropt_jax.training.lanes import BatchOrder  # noqa: E402
 from lropt_jax.training.layout import Layout  # noqa: E402
