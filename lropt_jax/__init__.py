@@ -11,6 +11,7 @@ from lropt_jax.hyperparameters.access import starting_now as starting_now
 from lropt_jax.hyperparameters.building import tunable as tunable
 from lropt_jax.hyperparameters.evaluation import evaluation_params as evaluation_params
 from lropt_jax.hyperparameters.evaluation import register_evaluation as register_evaluation
+from lropt_jax.hyperparameters.layered import by_layer as by_layer
 from lropt_jax.hyperparameters.state import TunableState as TunableState
 from lropt_jax.optimizers import OPTIMIZERS as OPTIMIZERS
 from lropt_jax.optimizers import adabelief as adabelief

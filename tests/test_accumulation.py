@@ -242,3 +242,19 @@ def test_strict_promotion():
         _, state = tx.update(w, tx.init(w), w, value=1.0)
         updates, _ = tx.update(w, state, w, value=2.0)
     assert updates.dtype == jnp.bfloat16
+
+
+def test_a_whole_number_stays_whole_and_its_users():
+    number = jnp.float32(2.0)
+    state = lj.accumulate(lj.sgd(1.0), number).init(PARAMS)
+    assert state.every.dtype == jnp.float32
+    jax.jit(lambda s: jax.tree.map(jnp.negative, s), donate_argnums=0)(state)
+    assert not number.is_deleted()
+    assert lj.accumulate(lj.sgd(1.0), 2).init(PARAMS).every.dtype == jnp.int32
+    # Sums in float32 stand still at 2^24 = 16777216.
+    tx = lj.accumulate(lj.sgd(1.0), 2**24 + 2)
+    state = tx.init(PARAMS)._replace(microbatch=jnp.int32(2**24))
+    first, state = tx.update(PARAMS, state, PARAMS)
+    second, state = tx.update(PARAMS, state, PARAMS)
+    assert not any(x.any() for x in jax.tree.leaves(first))
+    assert all(x.any() for x in jax.tree.leaves(second))

@@ -12,11 +12,13 @@ from lropt_jax import (
     Task,
     adam,
     adamw,
+    by_layer,
     fit,
     hyperparams,
     linear,
     observe,
     reduce_on_plateau,
+    rmsprop,
     set_hyperparams,
     sgd,
     tunable,
@@ -176,3 +178,53 @@ def test_nnx_optimizers_have_groups():
     before = jnp.copy(model.bias[...])
     optimizer.update(model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
     np.testing.assert_allclose(model.bias[...], before - 0.5)
+
+
+# Rates by layer.
+
+DEEP = {f"Dense_{i}": {"w": jnp.full(2, 1.0 + i), "b": jnp.ones(1)} for i in (0, 2, 10)}
+
+
+@pytest.mark.parametrize("optimizer", [sgd, adamw, optax.lion, optax.adamw])
+def test_by_layer_equals_an_optimizer_for_each(optimizer):
+    """In the order of the numbers: 0, 2, 10."""
+    tx = by_layer(optimizer, linear(0.4, 0.0, 8), decay=0.5)
+    state = tx.init(DEEP)
+    update = jax.jit(tx.update)
+    apart = {
+        name: (factory := optimizer(linear(rate, 0.0, 8)), factory.init(DEEP[name]))
+        for name, rate in (("Dense_0", 0.1), ("Dense_2", 0.2), ("Dense_10", 0.4))
+    }
+    for _ in range(3):
+        updates, state = update(DEEP, state, DEEP)
+        for name, (plain, its) in apart.items():
+            expected, its = plain.update(DEEP[name], its, DEEP[name])
+            apart[name] = (plain, its)
+            for x, y in zip(jax.tree.leaves(updates[name]), jax.tree.leaves(expected), strict=True):
+                np.testing.assert_allclose(x, y, rtol=2e-4, atol=1e-6)
+    assert update._cache_size() == 1
+
+
+def test_by_layers_numbers_are_data_in_one_state():
+    tx = by_layer(sgd, 1.0, decay=0.5, order=["Dense_10", "Dense_2", "Dense_0"], momentum=0.5)
+    state = tx.init(DEEP)
+    assert set(hyperparams(state)) == {"learning_rate", "decay", "momentum", "dampening"}
+    many = jax.vmap(lambda d: set_hyperparams(state, decay=d))(jnp.array([0.5, 0.1]))
+    updates, _ = jax.vmap(tx.update, in_axes=(None, 0, None))(DEEP, many, DEEP)
+    np.testing.assert_allclose(updates["Dense_10"]["b"][:, 0], [-0.25, -0.01], rtol=1e-6)
+    np.testing.assert_allclose(updates["Dense_0"]["b"][:, 0], [-1.0, -1.0], rtol=1e-6)
+    state = observe(by_layer(sgd, reduce_on_plateau(1.0, patience=0)).init(DEEP), 1.0)
+    assert float(hyperparams(observe(state, 1.0))["learning_rate"]) == np.float32(0.1)
+
+
+def test_by_layer_refuses_what_it_cannot_order():
+    with pytest.raises(ValueError, match="'Dense_10/b' is in none of Dense_0, Dense_2"):
+        by_layer(sgd, 0.1, order=["Dense_0", "Dense_2"]).init(DEEP)
+    with pytest.raises(ValueError, match="decay must be a finite number > 0, got 0"):
+        by_layer(sgd, 0.1, decay=0)
+    with pytest.raises(ValueError, match="rmsprop must have an argument learning_rate, and none"):
+        by_layer(rmsprop, 0.1)
+    with pytest.raises(ValueError, match="learning_rate must be"):
+        by_layer(sgd, -0.1)
+    with pytest.raises(TypeError, match="did you mean 'momentum'"):
+        by_layer(sgd, 0.1, momentun=0.9)

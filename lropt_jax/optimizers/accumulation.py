@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lropt_jax.hyperparameters.numbers import stored
 from lropt_jax.schedules.base import Schedule, float_type, from_callable, value_at
 from lropt_jax.schedules.fingerprint import Carried
 from lropt_jax.validation import at_least_one, is_number
@@ -86,7 +87,7 @@ def accumulate(
         return AccumulateState(
             updates=jnp.zeros((), jnp.int32),
             microbatch=jnp.zeros((), jnp.int32),
-            every=jax.tree.map(lambda x: _as(x, float_type()), carried.data),
+            every=stored(carried.data),
             gradients=jax.tree.map(lambda p: jnp.zeros_like(p, dtype=_sum_type(p)), params),
             extra={name: _nothing(0.0) for name in extra_args},
             inner_state=jax.tree.map(lambda x: _as(x, jnp.result_type(x)), inner.init(params)),
