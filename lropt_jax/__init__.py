@@ -105,6 +105,7 @@ from lropt_jax.tasks.adapters import regression_task as regression_task
 from lropt_jax.tasks.data import Dataset as Dataset
 from lropt_jax.tasks.data import load_data as load_data
 from lropt_jax.tasks.task import Task as Task
+from lropt_jax.training.config import config as config
 from lropt_jax.training.fitting import Fit as Fit
 from lropt_jax.training.fitting import fit as fit
 from lropt_jax.training.fitting import train as train

@@ -177,7 +177,9 @@ def test_settings_are_set_before_their_update():
     order = jnp.tile(jnp.arange(BATCH), (4, 1))
     rates = jnp.array([0.0, 0.0, 0.1, 0.0])
     feed = Feed(order, settings={"learning_rate": rates})
-    lane, metrics = segment(task.loss, tx)(lane, feed, jax.tree.map(jnp.asarray, task.train), 4)
+    lane, metrics = segment(jax.value_and_grad(task.loss, has_aux=True), tx)(
+        lane, feed, jax.tree.map(jnp.asarray, task.train), 4
+    )
     a, b, c, d = metrics["loss"]
     assert a == b == c  # the third update is the first to move
     assert d < c

@@ -1,6 +1,6 @@
-"""Poolings in the form that XLA:CPU is fast with: axis by axis, and each place of the window at once.
+"""Poolings in a form that XLA:CPU is fast with: axis by axis, all windows at once.
 
-XLA:CPU goes through windows number by number, and back by a search in each.
+XLA:CPU itself goes through windows number by number, and back by a search in each.
 """
 
 from __future__ import annotations
@@ -78,5 +78,5 @@ def _neutral(combine: Any, dtype: Any) -> Any:
         return 0
     if jnp.issubdtype(dtype, jnp.floating):
         return -np.inf if combine is _larger else np.inf
-    limits = jnp.iinfo(dtype)
+    limits: Any = np.iinfo(dtype)
     return limits.min if combine is _larger else limits.max

@@ -21,6 +21,7 @@ from lropt_jax.hyperparameters.access import observe
 from lropt_jax.hyperparameters.evaluation import evaluation_params, has_evaluation
 from lropt_jax.schedules.fingerprint import Fingerprint, handing
 from lropt_jax.tasks.task import Task
+from lropt_jax.training.fast_forms import rewrites, value_and_grad, without_gradient
 from lropt_jax.training.lanes import BatchOrder, Feed, Lane
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.segment import evaluation, segment
@@ -49,9 +50,10 @@ class Population:
         self._init = _init_program(Fingerprint(task.init), anyhow)
         self._start = _start_program(make, anyhow)
         self._carried = [carried.arrays for carried in make.carried]
-        self._run = _run_program(loss, make, _Numbers(numbers), layout)
+        fast = rewrites(layout.devices)
+        self._run = _run_program(loss, make, _Numbers(numbers), layout, fast)
         self._evaluate = _evaluate_program(
-            Fingerprint(task.evaluate), Fingerprint(task.summarize or _nothing_more), layout
+            Fingerprint(task.evaluate), Fingerprint(task.summarize or _nothing_more), layout, fast
         )
         self._splits: dict[str, _Placed] = {}
 
@@ -243,19 +245,26 @@ def _start_program(optimizer: Fingerprint[OptimizerOf], layout: Layout) -> Any:
 
 @functools.lru_cache(CACHED)
 def _run_program(
-    loss: Fingerprint[Any], optimizer: Fingerprint[OptimizerOf], numbers: _Numbers, layout: Layout
+    loss: Fingerprint[Any],
+    optimizer: Fingerprint[OptimizerOf],
+    numbers: _Numbers,
+    layout: Layout,
+    fast: bool,
 ) -> Any:
     axes = (True, not layout.shares_batches, False, True)
-    train = segment(loss.function, optimizer.function(**numbers))
+    plain = functools.partial(jax.value_and_grad, has_aux=True)
+    gradient = (value_and_grad if fast else plain)(loss.function)
+    train = segment(gradient, optimizer.function(**numbers))
     return layout.compiled(layout.over_lanes(train, axes), axes, donate=(0,))
 
 
 @functools.lru_cache(CACHED)
 def _evaluate_program(
-    evaluate: Fingerprint[Any], summarize: Fingerprint[Any], layout: Layout
+    evaluate: Fingerprint[Any], summarize: Fingerprint[Any], layout: Layout, fast: bool
 ) -> Any:
     axes = (True, True, False, True)
-    run = evaluation(evaluate.function, summarize.function)
+    each = without_gradient(evaluate.function) if fast else evaluate.function
+    run = evaluation(each, summarize.function)
 
     def lane(at: tuple[Any, Any], model_state: Any, split: Any) -> dict[str, jax.Array]:
         params, opt_state = at

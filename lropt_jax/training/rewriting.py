@@ -1,8 +1,7 @@
 """A function with some of the operations that it is traced to replaced by others of equal value.
 
-What is traced is walked through, down into what it nests: `jit`, `checkpoint`, `scan`, `while_loop`,
-`cond` and every other operation that carries a program along. Operations that nothing replaces are
-bound as they were, and so are functions with a derivative of their own, rule and all.
+What is traced is walked through, down into the programs that its operations carry along: `jit`,
+`checkpoint`, `scan`, `while_loop`, `cond`. What nothing replaces is bound as it was.
 """
 
 from __future__ import annotations
@@ -21,34 +20,55 @@ NESTING = {
     "cond", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr",
 }  # fmt: skip
 
-# For an operation (an equation of a jaxpr): what gives its result from its operands; None leaves it.
+# Of an operation, an equation of a jaxpr: what gives its result from its operands, or None.
 Replacement = Callable[[Any], Callable[..., Any] | None]
 
 
 def rewritten(function: Callable[..., Any], replacement: Replacement) -> Callable[..., Any]:
-    """`function` with what it is traced to rewritten; itself where there is nothing to rewrite.
+    """`function` with what it is traced to rewritten.
 
     Args:
       function: a pure function of pytrees of arrays.
       replacement: see `Replacement`.
     """
-    nothing: set[Any] = set()  # signatures of arguments for which nothing is to be replaced
 
     def run(*args: Any) -> Any:
-        leaves, structure = jax.tree.flatten(args)
-        signature = structure, tuple(map(jax.typeof, leaves))
-        if signature in nothing:
-            return function(*args)
-        # A function of its own each time: JAX remembers what it has traced.
-        closed, shapes = jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args)
+        closed, shapes = _traced(function, args)
         walk = _Walk(replacement)
-        if not walk.finds(closed.jaxpr):
-            nothing.add(signature)
-            return function(*args)
-        results = walk.evaluate(closed.jaxpr, closed.consts, leaves)
+        results = walk.evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(args))
         return jax.tree.unflatten(jax.tree.structure(shapes), results)
 
     return run
+
+
+def found(
+    function: Callable[..., Any],
+    replacement: Replacement,
+    then: Callable[..., Any],
+    otherwise: Callable[..., Any],
+) -> Callable[..., Any]:
+    """`then` for arguments with which `function` has something to replace, else `otherwise`.
+
+    Args:
+      function: a pure function of pytrees of arrays.
+      replacement: see `Replacement`.
+      then, otherwise: functions of the same arguments.
+    """
+    known: dict[Any, bool] = {}  # by the types of the arguments
+
+    def run(*args: Any) -> Any:
+        leaves, structure = jax.tree.flatten(args)
+        types = structure, tuple(map(jax.typeof, leaves))
+        if types not in known:
+            known[types] = _Walk(replacement).finds(_traced(function, args)[0].jaxpr)
+        return (then if known[types] else otherwise)(*args)
+
+    return run
+
+
+def _traced(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Any, Any]:
+    # A function of its own each time: JAX remembers what it has traced.
+    return jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args)
 
 
 class _Walk:

@@ -22,7 +22,7 @@ EVALUATION_CHUNK = 1000  # examples that one evaluation step holds at once
 
 
 def segment(
-    loss: Callable[[Any, Any, Any, Any], Any], tx: optax.GradientTransformation
+    loss_and_grad: Callable[[Any, Any, Any, Any], Any], tx: optax.GradientTransformation
 ) -> Callable[[Lane, Feed, Any, Any], tuple[Lane, dict[str, jax.Array]]]:
     """The function that trains a lane: `(lane, feed, data, updates) -> (lane, metrics)`.
 
@@ -30,11 +30,10 @@ def segment(
     recorded for each update, (capacity,); entries from `updates` on are 0 and mean nothing.
 
     Args:
-      loss: as in `Task`.
+      loss_and_grad: gives the value and the gradient of a loss as in `Task`.
       tx: the transformation that updates the parameters.
     """
     tx = optax.with_extra_args_support(tx)
-    loss_and_grad = jax.value_and_grad(loss, has_aux=True)
 
     def gradient(lane: Lane, data: Any, indices: Any, key: Any, model_state: Any) -> Any:
         batch = jax.tree.map(lambda a: a.at[indices].get(mode="promise_in_bounds"), data)

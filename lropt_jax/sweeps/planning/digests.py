@@ -24,11 +24,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from lropt_jax.training.config import config
 from lropt_jax.training.population import is_key
 
 LIBRARIES = ("lropt_jax", "jax", "jaxlib", "optax", "flax", "chex", "numpy", "scipy")
 PLAIN = (int, float, complex, str, bytes, type(None), type(Ellipsis))
-SETTINGS = (
+SETTINGS = (  # of JAX
     "jax_enable_x64",
     "jax_default_prng_impl",
     "jax_threefry_partitionable",
@@ -54,8 +55,17 @@ def versions() -> str:
 
 
 def settings() -> dict[str, Any]:
-    """JAX's settings that results depend on."""
-    return {name: getattr(jax.config, name) for name in SETTINGS}
+    """The settings that results depend on: JAX's, and this package's."""
+    return {name: getattr(jax.config, name) for name in SETTINGS} | dataclasses.asdict(config)
+
+
+def set_settings(wanted: Mapping[str, Any]) -> None:
+    """Sets settings, by the names that `settings` gives them."""
+    for name, value in wanted.items():
+        if name in SETTINGS:
+            jax.config.update(name, value)  # type: ignore[no-untyped-call]
+        else:
+            setattr(config, name, value)
 
 
 class _Digest:

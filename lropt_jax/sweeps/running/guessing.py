@@ -12,6 +12,7 @@ import numpy as np
 
 from lropt_jax.tasks.arrays import batch_of
 from lropt_jax.tasks.task import Task
+from lropt_jax.training.fast_forms import for_gradient, rewrites
 from lropt_jax.training.lanes import Lane
 from lropt_jax.training.population import is_key
 
@@ -37,26 +38,37 @@ def guess(task: Task, lane: Lane, local: int, one_seed: bool, devices: tuple[Any
         return "vmap"  # one lane alone on a device runs as it is
     block = local
     if devices[0].platform == "cpu":
-        fit = CACHE_SHARE * _last_cache() / (len(devices) * trained_bytes(task, lane))
+        fit = (
+            CACHE_SHARE
+            * _last_cache()
+            / (len(devices) * trained_bytes(task, lane, rewrites(devices)))
+        )
         block = 2 ** round(math.log2(max(fit, 1)))
     if block >= local:
         return "shared" if one_seed else "vmap"
     return "map" if block == 1 else f"map:{block}"
 
 
-def trained_bytes(task: Task, lane: Lane) -> int:
+def trained_bytes(task: Task, lane: Lane, fast: bool) -> int:
     """About the bytes that an update of a lane goes through."""
-    return bytes_of(lane) + bytes_of(lane.params) + backward_bytes(task, lane)
+    return bytes_of(lane) + bytes_of(lane.params) + backward_bytes(task, lane, fast)
 
 
-def backward_bytes(task: Task, lane: Lane) -> int:
-    """What the backward pass keeps of a batch."""
+def backward_bytes(task: Task, lane: Lane, fast: bool) -> int:
+    """What the backward pass keeps of a batch.
+
+    Args:
+      task: what is trained.
+      lane: its shapes.
+      fast: whether convolutions and poolings are rewritten.
+    """
+    loss = for_gradient(task.loss) if fast else task.loss
 
     def kept(lane: Lane, batch: Any) -> Any:
-        def loss(params: Any) -> Any:
-            return task.loss(params, lane.model_state, batch, lane.key)[0]
+        def of_params(params: Any) -> Any:
+            return loss(params, lane.model_state, batch, lane.key)[0]
 
-        return jax.vjp(loss, lane.params)[1]
+        return jax.vjp(of_params, lane.params)[1]
 
     return bytes_of(jax.eval_shape(kept, lane, batch_of(task.train, task.batch_size)))
 

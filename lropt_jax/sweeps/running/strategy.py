@@ -18,6 +18,7 @@ from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.sweeps.running.guessing import backward_bytes, bytes_of, guess
 from lropt_jax.tasks.arrays import batch_of
 from lropt_jax.tasks.task import Task
+from lropt_jax.training.fast_forms import rewrites
 from lropt_jax.training.lanes import Lane
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.remembered import recall, remember
@@ -87,7 +88,7 @@ def resolve(
     return Resolved(strategy, width)
 
 
-def lane_bytes(task: Task, lane: Lane) -> int:
+def lane_bytes(task: Task, lane: Lane, fast: bool = False) -> int:
     """About the bytes that a lane needs while it trains or is evaluated.
 
     Its arrays twice (old and new), a gradient, and what the backward pass keeps of the batch; in
@@ -96,10 +97,11 @@ def lane_bytes(task: Task, lane: Lane) -> int:
     Args:
       task: what it trains.
       lane: its shapes.
+      fast: whether convolutions and poolings are rewritten.
     """
 
     size = task.batch_size
-    backward = backward_bytes(task, lane)
+    backward = backward_bytes(task, lane, fast)
     examples = max([min(EVALUATION_CHUNK, n) for n in task.num_examples.values()])
     return (
         2 * bytes_of(lane)
@@ -111,7 +113,8 @@ def lane_bytes(task: Task, lane: Lane) -> int:
 def _most_lanes(job: Job, numbers: Mapping[str, np.ndarray], devices: Sequence[Any]) -> int:
     """As many lanes as are useful and fit."""
     lane = _lane(job, numbers, devices)
-    fits = len(devices) * int(_device_memory(devices) * MEMORY_SHARE // lane_bytes(job.task, lane))
+    needed = lane_bytes(job.task, lane, rewrites(devices))
+    fits = len(devices) * int(_device_memory(devices) * MEMORY_SHARE // needed)
     useful = WIDEST.get(devices[0].platform, WIDEST_ACCELERATOR * len(devices))
     return max(len(devices), min(useful, fits))
 
@@ -180,7 +183,9 @@ def _about(job: Job, lane: Lane, one_seed: bool, width: int, devices: Sequence[A
     )(lane, batch)
     shapes = [(str(x.dtype), x.shape) for x in jax.tree.leaves(lane)]
     machine = [platform.machine(), platform.processor(), os.cpu_count(), devices[0].device_kind]
-    words = [code, shapes, one_seed, width, len(devices), machine, jax.__version__]
+    words = [
+        code, shapes, one_seed, width, len(devices), rewrites(devices), machine, jax.__version__,
+    ]  # fmt: skip
     # A function is printed with its address.
     return hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", repr(words)).encode()).hexdigest()
 

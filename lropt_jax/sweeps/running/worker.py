@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from lropt_jax.sweeps.planning.digests import settings
+from lropt_jax.sweeps.planning.digests import set_settings, settings
 from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.sweeps.running.best import Holding
 from lropt_jax.sweeps.running.pieces import Piece, Snapshot
@@ -85,9 +85,7 @@ def _with_settings(wanted: dict[str, Any], function: Callable[[], Any]) -> Any:
     before = settings()
     changed = {k: v for k, v in wanted.items() if before[k] != v}
     try:
-        for name, value in changed.items():
-            jax.config.update(name, value)  # type: ignore[no-untyped-call]
+        set_settings(changed)
         return function()
     finally:
-        for name in changed:
-            jax.config.update(name, before[name])  # type: ignore[no-untyped-call]
+        set_settings({name: before[name] for name in changed})

@@ -1,0 +1,394 @@
+"""Convolutions and poolings rewritten: the same numbers and gradients, whatever they stand in."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax import lax
+
+from lropt_jax.training import fast_forms
+
+TOLERANCE = {jnp.float64: 1e-10, jnp.float32: 2e-4, jnp.bfloat16: 0.1}
+
+
+def primitives(jaxpr: Any) -> list[Any]:
+    """All operations of a traced function, those that it nests included."""
+    found = []
+    for eqn in jaxpr.eqns:
+        found.append(eqn)
+        for inner in jax.tree.leaves(
+            list(eqn.params.values()), is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")
+        ):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                found += primitives(inner)
+    return found
+
+
+def names(function: Any, *args: Any) -> list[str]:
+    return [eqn.primitive.name for eqn in primitives(jax.make_jaxpr(function)(*args).jaxpr)]
+
+
+def with_aux(function: Any) -> Any:
+    """A loss whose outputs are its auxiliary value."""
+
+    def loss(*args: Any) -> Any:
+        y = function(*args)
+        return jnp.sum(jnp.sin(jnp.float32(y) if y.dtype == jnp.bfloat16 else y)), y
+
+    return loss
+
+
+def agree(function: Any, *args: Any, dtype: Any = jnp.float32, lanes: bool = True) -> None:
+    """Outputs and gradient of the first argument, alone and vmapped, rewritten and not."""
+    loss = with_aux(function)
+    ours, theirs = fast_forms.value_and_grad(loss), jax.value_and_grad(loss, has_aux=True)
+    runs = [(ours, theirs)]
+    if lanes:
+        args_of_lanes = jax.tree.map(lambda a: jnp.stack([a, a[::-1]]), args)
+        runs.append((jax.vmap(ours), jax.vmap(theirs)))
+    for (one, other), given in zip(runs, [args, *([args_of_lanes] if lanes else [])], strict=True):
+        (_, y), gradient = jax.jit(one)(*given)
+        (_, expected), expected_gradient = jax.jit(other)(*given)
+        close((y, gradient), (expected, expected_gradient), dtype)
+    close(jax.jit(fast_forms.without_gradient(function))(*args), jax.jit(function)(*args), dtype)
+
+
+def close(ours: Any, theirs: Any, dtype: Any = jnp.float32) -> None:
+    chex.assert_trees_all_equal_shapes_and_dtypes(ours, theirs)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE[dtype] * (1 + np.abs(b).max()))
+
+
+def draw(*shape: int, seed: int = 0, dtype: Any = None) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), shape).astype(dtype or jnp.float32)
+
+
+LAYERS = {
+    "same": ((4, 9, 8, 3), nn.Conv(5, (3, 3))),
+    "many channels": ((4, 9, 8, 8), nn.Conv(5, (3, 3))),
+    "strided": ((4, 9, 8, 8), nn.Conv(5, (3, 3), (2, 1))),
+    "valid": ((4, 9, 8, 8), nn.Conv(5, (3, 2), (2, 2), padding="VALID")),
+    "dilated": ((4, 11, 12, 8), nn.Conv(5, (3, 3), kernel_dilation=(2, 1))),
+    "few, dilated": ((4, 11, 12, 2), nn.Conv(5, (3, 3), kernel_dilation=(2, 3))),
+    "grouped": ((4, 9, 8, 6), nn.Conv(9, (3, 3), feature_group_count=3)),
+    "many groups": ((2, 5, 4, 40), nn.Conv(20, (3, 3), feature_group_count=20)),
+    "depthwise": ((4, 9, 8, 6), nn.Conv(6, (5, 3), (1, 2), feature_group_count=6)),
+    "depthwise, more out": ((4, 9, 8, 3), nn.Conv(6, (3, 3), feature_group_count=3)),
+    "one pixel": ((4, 9, 8, 6), nn.Conv(5, (1, 1), (2, 2))),
+    "tiles": ((4, 9, 8, 6), nn.Conv(5, (4, 2), (4, 2), padding="VALID")),
+    "circular": ((4, 9, 8, 6), nn.Conv(5, (3, 3), padding="CIRCULAR")),
+    "reflected": ((4, 9, 8, 3), nn.Conv(5, (3, 3), padding="REFLECT")),
+    "a sequence": ((4, 20, 3), nn.Conv(5, (5,), (2,))),
+    "causal": ((4, 20, 3), nn.Conv(5, (3,), padding="CAUSAL")),
+    "a long sequence": ((4, 20, 80), nn.Conv(5, (5,), (2,))),
+    "a volume": ((2, 5, 6, 4, 3), nn.Conv(4, (3, 2, 3), (1, 2, 1))),
+    "four axes": ((1, 3, 3, 4, 3, 2), nn.Conv(3, (2, 2, 2, 2))),
+    "transposed": ((4, 5, 4, 6), nn.ConvTranspose(5, (4, 4), (2, 2))),
+    "transposed, odd": ((4, 5, 4, 6), nn.ConvTranspose(5, (3, 2), (2, 3), padding="VALID")),
+    "transposed, gaps": ((4, 5, 4, 6), nn.ConvTranspose(5, (2, 2), (3, 3), padding="VALID")),
+    "transposed sequence": ((4, 9, 6), nn.ConvTranspose(5, (4,), (2,))),
+    "local": ((2, 6, 5, 3), nn.ConvLocal(4, (3, 3))),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_keeps_its_numbers_and_gradients(name: str) -> None:
+    shape, layer = LAYERS[name]
+    x = draw(*shape)
+    variables = layer.init(jax.random.key(1), x)
+    agree(lambda args: layer.apply(args[0], args[1]), (variables, x))
+
+
+@pytest.mark.parametrize("name", ["same", "many channels", "depthwise", "a sequence", "tiles"])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float64], ids=["bfloat16", "float64"])
+def test_in_other_types(name: str, dtype: Any, x64: None) -> None:
+    shape, layer = LAYERS[name]
+    layer = layer.clone(dtype=dtype, param_dtype=dtype)
+    x = draw(*shape, dtype=dtype)
+    variables = layer.init(jax.random.key(1), x)
+    agree(lambda args: layer.apply(args[0], args[1]), (variables, x), dtype=dtype)
+
+
+LAX: list[tuple[Any, Any, Any, dict[str, Any]]] = [
+    ((4, 6, 9, 8), (5, 6, 3, 3), ("NCHW", "OIHW", "NCHW"), {}),
+    ((6, 9, 8, 4), (3, 3, 6, 5), ("CWHN", "WHIO", "NHWC"), {}),
+    ((4, 9, 8, 6), (3, 3, 6, 5), ("NHWC", "HWIO", "NHWC"), {"padding": ((-1, 2), (0, -2))}),
+    ((4, 9, 8, 6), (3, 3, 6, 5), ("NHWC", "HWIO", "NHWC"), {"lhs_dilation": (2, 1)}),
+    (
+        (4, 5, 6, 6),
+        (3, 3, 6, 5),
+        ("NHWC", "HWIO", "NHWC"),
+        {"lhs_dilation": (2, 3), "window_strides": (2, 1), "padding": ((2, 1), (1, 3))},
+    ),
+    (
+        (4, 5, 6, 6),
+        (3, 3, 2, 6),
+        ("NHWC", "HWIO", "NHWC"),
+        {"lhs_dilation": (2, 2), "padding": ((2, 1), (1, 3)), "feature_group_count": 3},
+    ),
+    ((6, 9, 8, 4), (3, 3, 4, 6), ("NHWC", "HWIO", "NHWC"), {"batch_group_count": 3}),
+    ((2, 3, 3, 2), (5, 5, 2, 4), ("NHWC", "HWIO", "NHWC"), {"padding": "VALID"}),  # empty
+]
+
+
+@pytest.mark.parametrize(("x", "w", "numbers", "options"), LAX)
+def test_a_plain_convolution(x: Any, w: Any, numbers: Any, options: dict[str, Any]) -> None:
+    options = {"window_strides": (1, 1), "padding": "SAME", **options}
+    if "lhs_dilation" in options and options["padding"] == "SAME":
+        options["padding"] = ((1, 2), (1, 1))
+
+    def convolve(args: Any) -> Any:
+        return lax.conv_general_dilated(*args, dimension_numbers=numbers, **options)
+
+    agree(convolve, (draw(*x), draw(*w, seed=1)))
+
+
+def test_integers_and_a_wider_result() -> None:
+    x = jax.random.randint(jax.random.key(0), (2, 7, 6, 3), -9, 9).astype(jnp.int8)
+    w = jax.random.randint(jax.random.key(1), (3, 3, 3, 4), -9, 9).astype(jnp.int8)
+
+    def convolve(x: Any, w: Any) -> Any:
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(
+            x, w, (1, 1), "SAME", dimension_numbers=numbers, preferred_element_type=jnp.int32
+        )
+
+    ours = fast_forms.without_gradient(convolve)
+    assert "conv_general_dilated" not in names(ours, x, w)
+    np.testing.assert_array_equal(ours(x, w), convolve(x, w))
+
+
+POOLINGS = {
+    "max": functools.partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2)),
+    "max, a row left": functools.partial(nn.max_pool, window_shape=(2, 3), strides=(2, 3)),
+    "max, overlapping": functools.partial(nn.max_pool, window_shape=(3, 3), strides=(2, 2)),
+    "max, padded": functools.partial(
+        nn.max_pool, window_shape=(3, 2), strides=(2, 1), padding="SAME"
+    ),
+    "min": functools.partial(nn.min_pool, window_shape=(3, 3), strides=(2, 1)),
+    "average": functools.partial(nn.avg_pool, window_shape=(2, 2), strides=(2, 2)),
+    "average, padded": functools.partial(
+        nn.avg_pool, window_shape=(3, 3), padding="SAME", count_include_pad=False
+    ),
+    "the whole": functools.partial(nn.avg_pool, window_shape=(7, 9)),
+    "dilated": lambda x: lax.reduce_window(
+        x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 1, 2, 1), "VALID", window_dilation=(1, 2, 3, 1)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_pooling_keeps_its_numbers_and_gradients(name: str, ties: bool) -> None:
+    """Of equal numbers, too, the gradient goes to the one that XLA chooses."""
+    x = draw(3, 7, 9, 4)
+    agree(POOLINGS[name], jnp.round(x) if ties else x)
+    gradient = jax.grad(fast_forms.for_gradient(lambda x: POOLINGS[name](x).sum()))
+    assert "select_and_scatter_add" not in names(gradient, x)
+
+
+def test_a_pooling_of_nan_and_of_integers() -> None:
+    x = draw(1, 6, 6, 2).at[0, 1, 1].set(jnp.nan).at[0, 2, 4].set(jnp.nan)
+    pool = functools.partial(nn.max_pool, window_shape=(3, 3), padding="SAME")
+    np.testing.assert_array_equal(fast_forms.without_gradient(pool)(x), pool(x))
+
+    def whole(x: Any) -> Any:
+        lowest = jnp.iinfo(x.dtype).min
+        return lax.reduce_window(x, lowest, lax.max, (2, 2), (1, 1), "SAME")
+
+    numbers = jnp.arange(20, dtype=jnp.int32).reshape(4, 5) % 7
+    ours = fast_forms.without_gradient(whole)
+    assert not any("window" in name for name in names(ours, numbers))
+    np.testing.assert_array_equal(ours(numbers), whole(numbers))
+
+
+def convolve(w: Any, x: Any) -> Any:
+    return nn.max_pool(
+        lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")),
+        (2, 2),
+        (1, 1),
+        "SAME",
+    )
+
+
+def _scanned(w: Any, x: Any) -> Any:
+    return lax.scan(lambda x, _: (jnp.tanh(convolve(w, x)), None), x, length=3)[0]
+
+
+def _while(w: Any, x: Any) -> Any:
+    w, x = lax.stop_gradient((w, x))  # XLA has no gradient of such a loop
+    return lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, convolve(w, c[1])), (0, x))[1]
+
+
+def _cond(w: Any, x: Any) -> Any:
+    return lax.cond(x.sum() > 1e9, lambda w, x: x, convolve, w, x)
+
+
+NESTS = {
+    "jit": jax.jit(convolve),
+    "jit in jit": jax.jit(lambda w, x: jax.jit(convolve)(w, x) * 2),
+    "checkpoint": jax.checkpoint(convolve),
+    "checkpoint, some kept": jax.checkpoint(
+        convolve, policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+    ),
+    "scan": _scanned,
+    "checkpointed scan": jax.checkpoint(_scanned),
+    "while": _while,
+    "cond": _cond,
+    "vmap": lambda w, x: jax.vmap(lambda image: convolve(w, image[None])[0])(x),
+    "vmap of kernels": lambda w, x: jax.vmap(convolve, (0, None))(jnp.stack([w, 2 * w]), x),
+    "map": lambda w, x: lax.map(lambda image: convolve(w, image[None])[0], x),
+    "a gradient inside": lambda w, x: jax.grad(lambda x: jnp.sin(convolve(w, x)).sum())(x),
+}
+
+
+@pytest.mark.parametrize("channels", [3, 8])
+@pytest.mark.parametrize("nest", NESTS)
+def test_what_it_stands_in_is_looked_into(nest: str, channels: int) -> None:
+    w, x = draw(3, 3, channels, channels) / 5, draw(4, 6, 5, channels, seed=1)
+    agree(lambda args: NESTS[nest](*args), (w, x))
+    loss = with_aux(NESTS[nest])
+    found = primitives(jax.make_jaxpr(fast_forms.value_and_grad(loss))(w, x).jaxpr)
+    if nest != "a gradient inside":
+        assert not any("window" in e.primitive.name for e in found if e.primitive.name != "x")
+    left = [e for e in found if e.primitive.name == "conv_general_dilated"]
+    assert bool(left) == (channels == 8 or nest == "a gradient inside") or not left
+    for eqn in left:
+        assert in_order(eqn)
+
+
+def in_order(eqn: Any) -> bool:
+    """Whether XLA's library takes a convolution: channels last, nothing grouped or spread."""
+    last = eqn.invars[0].aval.ndim - 1
+    images, kernels = (0, last, *range(1, last)), (last, last - 1, *range(last - 1))
+    params = eqn.params
+    return (
+        tuple(params["dimension_numbers"]) == (images, kernels, images)
+        and params["feature_group_count"] == params["batch_group_count"] == 1
+        and min(min(pair) for pair in params["padding"]) >= 0
+    )
+
+
+@pytest.mark.parametrize("name", [n for n in LAYERS if n != "four axes"])
+def test_what_is_left_to_xla_lies_as_its_library_takes_it(name: str) -> None:
+    """In the loss, its gradient, and under vmap over weights and inputs."""
+    shape, layer = LAYERS[name]
+    x = draw(*shape)
+    variables = layer.init(jax.random.key(1), x)
+    gradient = fast_forms.value_and_grad(with_aux(layer.apply))
+    lanes = jax.tree.map(lambda a: jnp.stack([a, a]), (variables, x))
+    for traced in (
+        jax.make_jaxpr(gradient)(variables, x),
+        jax.make_jaxpr(jax.vmap(gradient))(*lanes),
+    ):
+        for eqn in primitives(traced.jaxpr):
+            if eqn.primitive.name == "conv_general_dilated":
+                assert in_order(eqn), eqn
+
+
+def test_a_derivative_of_ones_own_is_kept() -> None:
+    """Rules that are deliberately not the derivative, in custom_vjp and custom_jvp."""
+
+    @jax.custom_vjp
+    def reverse(w: Any, x: Any) -> Any:
+        return convolve(w, x)
+
+    def forward(w: Any, x: Any) -> Any:
+        return convolve(w, x), (w, x)
+
+    def backward(kept: Any, g: Any) -> Any:
+        w, x = kept
+        return jnp.full_like(w, 7.0), 3 * jax.vjp(convolve, w, x)[1](g)[1]
+
+    reverse.defvjp(forward, backward)
+
+    @jax.custom_jvp
+    def tangents(w: Any, x: Any) -> Any:
+        return convolve(w, x)
+
+    @tangents.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        return convolve(*primals), 5 * jax.jvp(convolve, primals, tangents)[1]
+
+    for channels in (3, 8):
+        w, x = draw(3, 3, channels, channels), draw(2, 5, 5, channels, seed=1)
+        for own in (reverse, tangents, jax.jit(reverse), jax.checkpoint(tangents)):
+            agree(lambda args, own=own: own(*args), (w, x))
+        loss = with_aux(reverse)
+        _, gradient = fast_forms.value_and_grad(loss)(w, x)
+        assert np.all(np.asarray(gradient) == 7)
+
+
+def test_the_gradient_can_be_differentiated_again() -> None:
+    """A product with the Hessian, forwards over reverse."""
+    for channels in (3, 8):
+        w, x = draw(3, 3, channels, channels) / 5, draw(2, 5, 5, channels, seed=1)
+
+        def loss(w: Any, x: Any = x) -> Any:
+            return jnp.sum(jnp.tanh(convolve(w, x)) ** 2)
+
+        direction = draw(*w.shape, seed=2)
+        ours = jax.jvp(jax.grad(fast_forms.for_gradient(loss)), (w,), (direction,))
+        close(ours, jax.jvp(jax.grad(loss), (w,), (direction,)))
+
+
+def test_all_that_a_loss_may_hold_goes_on_working(capfd: Any) -> None:
+    """Constants around it, None in trees, random keys, prints, whole numbers, no arguments used."""
+    constant, table = draw(3, 3, 3, 3, seed=3), np.arange(3)
+
+    def loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
+        y = convolve(params["w"] + constant, batch["x"])
+        y = y * jax.random.bernoulli(key, 0.5, y.shape)
+        jax.debug.print("seen {}", y.shape[0])
+        return y.mean(), ({"none": None, "count": state["count"] + 1}, {"table": table[0] + y[0]})
+
+    w, x = draw(3, 3, 3, 3), draw(2, 5, 5, 3, seed=1)
+    args = ({"w": w, "none": None}, {"none": None, "count": jnp.int32(2)}, {"x": x})
+    key = jax.random.key(4)
+    ours = jax.jit(fast_forms.value_and_grad(loss))(*args, key)
+    theirs = jax.jit(jax.value_and_grad(loss, has_aux=True))(*args, key)
+    jax.effects_barrier()
+    assert capfd.readouterr().out.count("seen 2") == 2
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    close(ours, theirs)
+
+
+def test_a_large_image_is_taken_in_pieces(monkeypatch: Any) -> None:
+    """Patches never exceed the bound; numbers are the same."""
+    layer, x = nn.Conv(4, (3, 3)), draw(7, 9, 8, 3)
+    variables = layer.init(jax.random.key(0), x)
+    monkeypatch.setattr("lropt_jax.training.convolution_forms.PATCHES", 2 * 9 * 8 * 27 * 4)
+    agree(lambda args: layer.apply(*args), (variables, x))
+    gradient = fast_forms.value_and_grad(with_aux(layer.apply))
+    largest = max(
+        variable.aval.size
+        for eqn in primitives(jax.make_jaxpr(gradient)(variables, x).jaxpr)
+        if eqn.primitive.name == "concatenate"
+        for variable in eqn.outvars
+    )
+    assert largest <= 2 * 9 * 8 * 27
+    # An image that exceeds it alone is left to XLA's library.
+    monkeypatch.setattr("lropt_jax.training.convolution_forms.PATCHES", 1)
+    assert "concatenate" not in names(gradient, variables, x)
+    agree(lambda args: layer.apply(*args), (variables, x))
+
+
+def test_a_function_without_any_is_traced_to_the_very_same() -> None:
+    def loss(w: Any, x: Any) -> Any:
+        y = jax.jit(jax.nn.relu)(x @ w)
+        return jnp.cumsum(y).sum(), lax.scan(lambda c, v: (c + v, c), jnp.zeros(3), y)
+
+    w, x = draw(4, 3), draw(5, 4)
+    ours, theirs = fast_forms.value_and_grad(loss), jax.value_and_grad(loss, has_aux=True)
+    assert str(jax.make_jaxpr(ours)(w, x)) == str(jax.make_jaxpr(theirs)(w, x))
+    ours = fast_forms.without_gradient(loss)
+    assert str(jax.make_jaxpr(ours)(w, x)) == str(jax.make_jaxpr(loss)(w, x))
