@@ -34,6 +34,7 @@ def test_every_public_name_has_its_place_in_the_documentation():
         "OPTIMIZERS",
         "PROBLEMS",
         "SCHEDULES",
+        "config",
         "models",
     }  # the tables and a module, on their pages
     assert set(lropt_jax.__all__) - named - documented == set()
