@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters.access import wants_observation
+from lropt_jax.hyperparameters.trials import NotData
 from lropt_jax.sweeps.planning.jobs import Job, Optimizer, compiled_in
 from lropt_jax.tasks.metrics import known_metric, names_of_metrics
 from lropt_jax.tasks.task import SPLITS, Task, check_task
@@ -103,6 +104,8 @@ def check_job(job: Job, trials: Sequence[Mapping[str, Any]]) -> None:
     for trial in trials:
         try:
             job.optimizer(**trial)
+        except NotData:
+            break  # said below, with what a sweep can do about it
         except (TypeError, ValueError) as error:
             words = ", ".join(f"{k}={v!r}" for k, v in trial.items())
             refuses = f"refuses {words}" if words else "refuses what is fixed"
