@@ -14,8 +14,14 @@ from flax import linen as nn
 from jax import lax
 
 from lropt_jax.training import fast_forms
+from lropt_jax.training.config import config
 
 TOLERANCE = {jnp.float64: 1e-10, jnp.float32: 2e-4, jnp.bfloat16: 0.1}
+
+
+pytestmark = pytest.mark.skipif(
+    not config.rewrite_convolutions, reason="off by default: LROPT_REWRITE_CONVOLUTIONS=1 runs it"
+)
 
 
 def primitives(jaxpr: Any) -> list[Any]:
