@@ -262,20 +262,26 @@ def test_set_and_read_as_any_other():
     assert float(hyperparams(state)["beta"]) == 0.5
 
 
-def test_fit_and_sweep_evaluate_where_the_optimizer_wants_to_be_judged():
-    data = {"x": jnp.eye(4), "y": jnp.arange(4.0)}
+DATA = {"x": jnp.eye(4), "y": jnp.arange(4.0)}
 
-    def errors(params, batch):
-        return (batch["x"] @ params - batch["y"]) ** 2
 
-    task = Task(
+def errors(params, batch):
+    return (batch["x"] @ params - batch["y"]) ** 2
+
+
+def least_squares():
+    return Task(
         init=lambda key: (jnp.zeros(4), ()),
         loss=lambda p, s, batch, key: (errors(p, batch).mean(), (s, {})),
         evaluate=lambda p, s, batch: {"loss": errors(p, batch)},
-        train=data,
-        valid=data,
+        train=DATA,
+        valid=DATA,
         batch_size=4,
     )
+
+
+def test_fit_and_sweep_evaluate_where_the_optimizer_wants_to_be_judged():
+    data, task = DATA, least_squares()
     factory = optax.contrib.schedule_free_sgd
     params, state = jnp.zeros(4), factory(0.9).init(jnp.zeros(4))
     for _ in range(5):
@@ -291,3 +297,12 @@ def test_fit_and_sweep_evaluate_where_the_optimizer_wants_to_be_judged():
         np.testing.assert_allclose(result.params, params, rtol=1e-4)
     swept = sweep(task, factory, {"learning_rate": grid(0.9, 0.1)}, steps=5, progress=False)
     np.testing.assert_allclose(swept.best().value, expected, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Specifying a key")
+def test_an_optimizer_with_a_random_key_is_swept_and_read_back(tmp_path):
+    arguments = {"steps": 6, "eval_every": 3, "progress": False, "directory": tmp_path / "kept"}
+    space = {"learning_rate": grid(0.1, 0.2)}
+    first = sweep(least_squares(), optax.noisy_sgd, space, **arguments)
+    again = sweep(least_squares(), optax.noisy_sgd, space, **arguments)
+    assert first.best().value == again.best().value < 1.5

@@ -173,9 +173,12 @@ def is_key(x: Any) -> bool:
 
 
 def on_host(lanes: Lane) -> list[np.ndarray]:
-    """The arrays of lanes, each (width, ...), on the host; random keys as their words."""
-    plain = lanes._replace(key=jax.random.key_data(lanes.key))
-    return [np.asarray(x) for x in jax.device_get(jax.tree.leaves(plain))]
+    """The arrays of lanes, each (width, ...), on the host; random keys as their words.
+
+    Also those that an optimizer has, as `optax.noisy_sgd` does.
+    """
+    plain = [jax.random.key_data(x) if is_key(x) else x for x in jax.tree.leaves(lanes)]
+    return [np.asarray(x) for x in jax.device_get(plain)]
 
 
 def _like(array: np.ndarray, shape: Any, key_type: str) -> Any:
