@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lropt_jax.tasks.sources import Source
 from lropt_jax.tasks.task import SPLITS, Task
 
 DEVIATION = "_deviation"
@@ -26,6 +27,8 @@ def redrawn(task: Task, number: int, key: np.ndarray) -> Task:
     """
     if number == 0:
         return task
+    if any(isinstance(split, Source) for split in task.splits.values()):
+        raise ValueError("splits must be 1 for data that stay on the host: they are not dealt anew")
     sizes = [task.num_examples[name] for name in SPLITS]
     order = np.random.default_rng([*map(int, key.ravel()), number]).permutation(sum(sizes))
     dealt = np.split(order, np.cumsum(sizes)[:-1])

@@ -100,6 +100,9 @@ class _Poisson:
         z = outputs[:, 0]
         return {"loss": jnp.exp(z) - targets * z + jax.scipy.special.gammaln(targets + 1)}
 
+    def check(self, name: str, targets: Any, outputs: tuple[int, ...]) -> None:
+        """All counts are taken."""
+
     @property
     def summarize(self) -> Callable[[dict[str, Any]], Any] | None:
         """Nothing more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -139,49 +138,9 @@ def _shortened(name: str, array: Any) -> Any:
         ) from None
 
 
-def in_words(splits: Mapping[str, Any]) -> str:
-    """How many examples each split has."""
-    sizes = ", ".join(f"{number_of_examples(split):,} {name}" for name, split in splits.items())
-    return f"{sizes} examples"
-
-
-def examples_of(split: Any) -> str:
-    """What an example of a split is, its leaves by their names."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(split)
-    words = []
-    for path, leaf in leaves:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        words.append(f"{name} {leaf.dtype}[{','.join(map(str, leaf.shape[1:]))}]".strip())
-    return ", ".join(words)
-
-
-def number_of_examples(split: Any) -> int:
-    """The length of a split's arrays."""
-    return len(jax.tree.leaves(split)[0])
-
-
-def check_same_examples(name: str, split: Any, train: Any) -> None:
-    """Raises `ValueError` unless an example of a split looks like one of the training set."""
-
-    def example(x: Any) -> str:
-        return f"{_jax_dtype(x.dtype)}[{','.join(map(str, x.shape[1:]))}]"
-
-    ours, theirs = jax.tree.map(example, split), jax.tree.map(example, train)
-    if ours != theirs:
-        raise ValueError(
-            f"an example of {name} must have the structure, shapes and dtypes of one of train: "
-            f"{ours} against {theirs}"
-        )
-
-
 def shape_of(shape: tuple[int, ...], dtype: Any) -> Any:
     """An abstract array, of the dtype that JAX gives to data of `dtype`."""
     return jax.ShapeDtypeStruct(shape, _jax_dtype(dtype))  # type: ignore[no-untyped-call]
-
-
-def batch_of(split: Any, size: int) -> Any:
-    """The shapes and dtypes of a batch of a split."""
-    return jax.tree.map(lambda x: shape_of((size, *x.shape[1:]), x.dtype), split)
 
 
 def shapes(tree: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.tasks.arrays import batch_of
+from lropt_jax.tasks.examples import batch_of
 from lropt_jax.tasks.task import Task
 from lropt_jax.validation import unknown
 

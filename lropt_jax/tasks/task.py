@@ -12,15 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.progress import shown
-from lropt_jax.tasks.arrays import (
-    as_split,
+from lropt_jax.tasks.arrays import shape_of, shapes
+from lropt_jax.tasks.examples import (
     batch_of,
     check_same_examples,
     examples_of,
     in_words,
     number_of_examples,
-    shape_of,
-    shapes,
+    split_of,
 )
 
 SPLITS = ("train", "valid", "test")
@@ -46,7 +45,11 @@ class Task:
         number per example; the loops average them over a split. Under a name that begins with
         "_", which is for `summarize` alone, they may have further axes.
       train: a pytree of arrays with one leading axis of examples. Arrays that are no NumPy's or
-        JAX's (tensors on the host, pandas' frames) are turned into NumPy's.
+        JAX's (tensors on the host, pandas' frames) are turned into NumPy's. What does not fit
+        into memory stays where it is and is read while the devices train: a tree with a
+        `numpy.memmap` in it, or anything with a length that gives examples by their numbers
+        (`source[numpy.array([3, 5])]` or `source[3]`): grain's sources, Hugging Face's data sets,
+        map-style ones of torch. Examples come in the same order as from arrays.
       valid: the same for validation, or None.
       test: the same for testing, or None.
       batch_size: examples in a step's batch; an epoch has `N // batch_size` steps, its last
@@ -59,7 +62,8 @@ class Task:
         where there is no such thing.
 
     Raises:
-      ValueError: for an empty split, arrays that hold no numbers or numbers that 32 bits cannot,
+      ValueError: for an empty split, a loader or an iterator, which decides the order itself,
+        arrays that hold no numbers or numbers that 32 bits cannot,
         arrays that disagree in their number of examples, splits that disagree in structure or
         shape, or a batch size that does not fit.
       TypeError: for functions that are not callable.
@@ -110,7 +114,7 @@ class Task:
         if self.train is None:
             raise ValueError("train must be a pytree of arrays with examples, got None")
         for name, split in self.splits.items():
-            object.__setattr__(self, name, as_split(name, split))
+            object.__setattr__(self, name, split_of(name, split))
         for name, split in self.splits.items():
             check_same_examples(name, split, self.train)
         object.__setattr__(self, "batch_size", _whole_number(self.batch_size))

@@ -24,6 +24,7 @@ whatever trains beside it, and wherever it was interrupted.
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -65,6 +66,18 @@ class Feed(NamedTuple):
     settings: Mapping[str, Any] = {}  # a NamedTuple default, never mutated
 
 
+class Fetched:
+    """What a segment is fed, with the examples that it sees, which are on their way to the host.
+
+    Args:
+      feed: the feed, its examples numbered as they lie in `examples`.
+      examples: a future of a pytree of arrays.
+    """
+
+    def __init__(self, feed: Feed, examples: concurrent.futures.Future[Any]):
+        self.feed, self.examples = feed, examples
+
+
 class BatchOrder:
     """In which order a lane sees its training examples.
 
@@ -75,11 +88,12 @@ class BatchOrder:
       words: the key's words (`jax.random.key_data`).
       examples: in the training split.
       batch_size: of a microbatch.
+      read: bytes of an example that is read on the host; 0 where the data lie on the device.
     """
 
-    def __init__(self, words: np.ndarray, examples: int, batch_size: int):
+    def __init__(self, words: np.ndarray, examples: int, batch_size: int, read: int = 0):
         self.words = tuple(int(w) for w in words)
-        self.batch_size, self._examples = batch_size, examples
+        self.batch_size, self.read, self._examples = batch_size, read, examples
         self._per_epoch = examples // batch_size
         self._epoch = functools.lru_cache(maxsize=4)(self._draw)
 

@@ -20,10 +20,12 @@ import optax
 from lropt_jax.hyperparameters.access import observe
 from lropt_jax.hyperparameters.evaluation import evaluation_params, has_evaluation
 from lropt_jax.schedules.fingerprint import Fingerprint, handing
+from lropt_jax.tasks.sources import Source
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fast_forms import rewrites, value_and_grad, without_gradient
-from lropt_jax.training.lanes import BatchOrder, Feed, Lane
+from lropt_jax.training.lanes import BatchOrder, Feed, Fetched, Lane
 from lropt_jax.training.layout import Layout
+from lropt_jax.training.reading import Reader, evaluated_in_parts, fits
 from lropt_jax.training.segment import evaluation, segment
 
 CACHED = 128  # compiled programs that are kept
@@ -50,12 +52,12 @@ class Population:
         self._init = _init_program(Fingerprint(task.init), anyhow)
         self._start = _start_program(make, anyhow)
         self._carried = [carried.arrays for carried in make.carried]
-        fast = rewrites(layout.devices)
-        self._run = _run_program(loss, make, _Numbers(numbers), layout, fast)
-        self._evaluate = _evaluate_program(
-            Fingerprint(task.evaluate), Fingerprint(task.summarize or _nothing_more), layout, fast
-        )
+        self._fast = rewrites(layout.devices)
+        self._run = _run_program(loss, make, _Numbers(numbers), layout, self._fast)
+        self._measures = Fingerprint(task.evaluate), Fingerprint(task.summarize or _nothing_more)
+        self._evaluate = _evaluate_program(*self._measures, layout, self._fast)
         self._splits: dict[str, _Placed] = {}
+        self._reader = Reader(task.train) if isinstance(task.train, Source) else None
 
     def start(self, keys: jax.Array, numbers: dict[str, Any]) -> Lane:
         """Lanes before their first update: one key, and one of each number, a lane."""
@@ -63,8 +65,15 @@ class Population:
         params, model_state, keys = self._init(keys)
         return self._start(params, model_state, keys, numbers, self._carried)  # type: ignore[no-any-return]
 
+    def fetched(self, feed: Feed) -> Feed | Fetched:
+        """The feed; where the training set is a source, with its examples on their way.
+
+        They are read in a thread, each once however many lanes see it.
+        """
+        return feed if self._reader is None else self._reader.fetched(feed)
+
     def run(
-        self, lanes: Lane, feed: Feed, updates: int | np.ndarray
+        self, lanes: Lane, feed: Feed | Fetched, updates: int | np.ndarray
     ) -> tuple[Lane, dict[str, jax.Array]]:
         """Trains lanes by so many updates. The lanes given are donated: use the new ones.
 
@@ -75,13 +84,19 @@ class Population:
             its block need more may make as many as they.
         """
         updates = np.broadcast_to(np.asarray(updates, np.int32), lanes.step.shape)
+        fetched = self.fetched(feed) if isinstance(feed, Feed) else feed
+        if isinstance(fetched, Fetched):
+            feed = fetched.feed
+            examples = jax.device_put(fetched.examples.result(), self.layout.everywhere)
+        else:
+            feed, examples = fetched, self.split("train")
         if self.layout.shares_batches:
             first = jax.tree.map(lambda x: np.asarray(x)[0], feed)
             feed = jax.device_put(first, self.layout.everywhere)
         else:
             feed = jax.device_put(feed, self.layout.lanes)
         result: tuple[Lane, dict[str, jax.Array]] = self._run(
-            lanes, feed, self.split("train"), jax.device_put(updates, self.layout.lanes)
+            lanes, feed, examples, jax.device_put(updates, self.layout.lanes)
         )
         return result
 
@@ -100,7 +115,13 @@ class Population:
         )
         judged = lanes.opt_state if has_evaluation(lanes.opt_state) else ()
         at = (lanes.params, judged)
-        values = self._evaluate(at, lanes.model_state, self.split(split), rounds)
+        data = getattr(self.task, split)
+        if isinstance(data, Source) and not fits(data):
+            values = evaluated_in_parts(
+                *self._measures, self.layout, self._fast, data, at, lanes.model_state, rounds
+            )
+        else:
+            values = self._evaluate(at, lanes.model_state, self.split(split), rounds)
         return {f"{split}_{name}": value for name, value in values.items()}
 
     def finite(self, lanes: Lane) -> jax.Array:
@@ -122,7 +143,10 @@ class Population:
     def split(self, name: str) -> Any:
         """A split of the data, on every device once."""
         if name not in self._splits:
-            self._splits[name] = _placed(getattr(self.task, name), self.layout)
+            data = getattr(self.task, name)
+            if isinstance(data, Source):
+                data = data.read(np.arange(len(data)))
+            self._splits[name] = _placed(data, self.layout)
         return self._splits[name].arrays
 
     def shapes(self, numbers: dict[str, Any], width: int, key_type: str) -> Lane:
@@ -153,12 +177,13 @@ class Population:
           known: orders that need not be made again.
         """
         examples, size = self.task.num_examples["train"], self.task.batch_size
+        read = self.task.train.bytes if isinstance(self.task.train, Source) else 0
         orders = {order.words: order for order in known}
         found = []
         for words in np.asarray(jax.random.key_data(lanes.key)):
             name = tuple(words.tolist())
             if name not in orders:
-                orders[name] = BatchOrder(words, examples, size)
+                orders[name] = BatchOrder(words, examples, size, read)
             found.append(orders[name])
         return found
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.schedules.base import float_type
-from lropt_jax.training.lanes import BatchOrder, Feed, Lane
+from lropt_jax.tasks.sources import Source
+from lropt_jax.training.lanes import BatchOrder, Feed, Fetched, Lane
 from lropt_jax.training.population import Population
 from lropt_jax.training.visits import Itinerary
 
@@ -48,6 +49,7 @@ class Run:
     working: np.ndarray
     diverged_rest: bool = False
     _orders: list[BatchOrder] = dataclasses.field(default_factory=list)
+    _coming: tuple[Any, tuple[int, Feed | Fetched | None]] | None = None
 
     @classmethod
     def begin(
@@ -144,7 +146,7 @@ class Run:
     def _train(self, plan: Itinerary, advance: Callable[[int, bool], None]) -> np.ndarray:
         """Takes the busy lanes on until some are at their next evaluation; which these are."""
         target = plan.next_evaluation(self.step)
-        updates, feed = self._next(plan, target)
+        updates, feed = self._announced(plan, target)
         while feed is not None:
             busy, before = self.busy, self.step
             self.lanes, recorded = self.population.run(self.lanes, feed, updates * busy)
@@ -159,9 +161,25 @@ class Run:
             advance(updates * int(busy.sum()), feed is None)
             updates = following
         there: np.ndarray = self.busy & (self.step == target)
+        if there.any() and isinstance(self.population.task.train, Source):
+            # Read while the host evaluates; for nothing where the lanes are others by then.
+            then = self._next(plan, plan.next_evaluation(self.step))
+            self._coming = self._standing(plan), then
         return there
 
-    def _next(self, plan: Itinerary, target: np.ndarray) -> tuple[int, Feed | None]:
+    def _announced(self, plan: Itinerary, target: np.ndarray) -> tuple[int, Feed | Fetched | None]:
+        """The next segment, which may be on its way."""
+        coming, self._coming = self._coming, None
+        if coming is not None and coming[0] == self._standing(plan):
+            return coming[1]
+        return self._next(plan, target)
+
+    def _standing(self, plan: Itinerary) -> Any:
+        """What the next segment depends on."""
+        words = [order.words for order in self._orders]
+        return id(plan), self.busy.tolist(), self.step.tolist(), words
+
+    def _next(self, plan: Itinerary, target: np.ndarray) -> tuple[int, Feed | Fetched | None]:
         """The updates of the next segment, and its feed; none where a lane is at its target."""
         busy = self.busy
         if not busy.any():
@@ -170,7 +188,9 @@ class Run:
         source = np.where(busy, np.arange(len(self.step)), busy.argmax())
         orders, first = [self._orders[i] for i in source], self.step[source]
         updates = plan.fitting(plan.room(orders), first, target[source])
-        return updates, plan.feed(orders, first, first + updates) if updates else None
+        if not updates:
+            return 0, None
+        return updates, self.population.fetched(plan.feed(orders, first, first + updates))
 
     def _means(self, which: np.ndarray) -> dict[str, np.ndarray]:
         """The means of the training metrics of some lanes, which begin anew."""

@@ -97,9 +97,7 @@ def evaluation(
       evaluate, summarize: as in `Task`.
     """
 
-    def totals(params: Any, model_state: Any, batch: Any) -> dict[str, jax.Array]:
-        values = evaluate(params, model_state, batch)
-        return {name: jnp.sum(v.astype(float_type()), axis=0) for name, v in values.items()}
+    sums = totals(evaluate)
 
     def run(params: Any, model_state: Any, split: Any) -> dict[str, jax.Array]:
         examples = len(jax.tree.leaves(split)[0])
@@ -109,13 +107,30 @@ def evaluation(
             whole = jax.tree.map(
                 lambda a: a[: chunks * EVALUATION_CHUNK].reshape(chunks, -1, *a.shape[1:]), split
             )
-            mapped = jax.lax.map(functools.partial(totals, params, model_state), whole)
+            mapped = jax.lax.map(functools.partial(sums, params, model_state), whole)
             parts.append({name: jnp.sum(v, axis=0) for name, v in mapped.items()})
             split = jax.tree.map(lambda a: a[chunks * EVALUATION_CHUNK :], split)
         if not parts or rest:
-            parts.append(totals(params, model_state, split))
+            parts.append(sums(params, model_state, split))
         means = jax.tree.map(lambda *x: sum(x) / examples, *parts)
-        metrics = summarized(means, summarize)
-        return {name: jnp.asarray(value, float_type()) for name, value in metrics.items()}
+        return shown_metrics(means, summarize)
 
     return run
+
+
+def totals(
+    evaluate: Callable[[Any, Any, Any], Mapping[str, Any]],
+) -> Callable[[Any, Any, Any], dict[str, jax.Array]]:
+    """The function that sums what `evaluate` says of each example of a batch, by name."""
+
+    def run(params: Any, model_state: Any, batch: Any) -> dict[str, jax.Array]:
+        values = evaluate(params, model_state, batch)
+        return {name: jnp.sum(v.astype(float_type()), axis=0) for name, v in values.items()}
+
+    return run
+
+
+def shown_metrics(means: Mapping[str, Any], summarize: Any) -> dict[str, jax.Array]:
+    """A split's metrics, each of the default float type."""
+    metrics = summarized(means, summarize)
+    return {name: jnp.asarray(value, float_type()) for name, value in metrics.items()}

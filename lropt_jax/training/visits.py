@@ -16,6 +16,7 @@ from lropt_jax.validation import is_number, whole_number
 
 LONGEST_SEGMENT = 1024  # updates: bounds how long a visit waits
 SHORTEST_ROOM = 128  # updates: the host's part of a segment is small beside so many
+READ_BYTES = 2**25  # of examples that are read on the host for a segment
 FEED_BYTES = 2**18  # that a feed should not exceed: all of it goes to the devices each time
 
 
@@ -58,10 +59,12 @@ class Itinerary:
     def room(self, orders: Sequence[BatchOrder]) -> Room:
         """What a segment of lanes with these orders, one a lane, has room for."""
         fit = FEED_BYTES // (4 * len(orders) * orders[0].batch_size)
-        updates = min(LONGEST_SEGMENT, max(SHORTEST_ROOM, _power_of_two(fit + 1) // 2))
+        updates = min(LONGEST_SEGMENT, max(SHORTEST_ROOM, power_of_two(fit + 1) // 2))
+        if read := len({o.words for o in orders}) * orders[0].batch_size * orders[0].read:
+            updates = max(1, min(updates, power_of_two(READ_BYTES // read + 1) // 2))
         if self.microbatches is None:
             return Room(updates, updates)
-        return Room(updates, max(updates, _power_of_two(int(np.diff(self.microbatches).max()))))
+        return Room(updates, max(updates, power_of_two(int(np.diff(self.microbatches).max()))))
 
     def fitting(self, room: Room, first: int | np.ndarray, stop: int | np.ndarray) -> int:
         """How many updates a segment may make that begins at `first`; lanes may be apart."""
@@ -149,7 +152,7 @@ def _curve(number: Any, steps: int) -> np.ndarray:
     return np.concatenate(parts)[:steps]
 
 
-def _power_of_two(least: int) -> int:
+def power_of_two(least: int) -> int:
     """The smallest power of two that is not below."""
     return 1 << max(least - 1, 0).bit_length()
 

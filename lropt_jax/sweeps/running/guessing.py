@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.tasks.arrays import batch_of
+from lropt_jax.tasks.examples import batch_of
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fast_forms import for_gradient, rewrites
 from lropt_jax.training.lanes import Lane

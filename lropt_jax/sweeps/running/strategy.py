@@ -16,7 +16,7 @@ import numpy as np
 
 from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.sweeps.running.guessing import backward_bytes, bytes_of, guess
-from lropt_jax.tasks.arrays import batch_of
+from lropt_jax.tasks.examples import batch_of
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fast_forms import rewrites
 from lropt_jax.training.lanes import Lane

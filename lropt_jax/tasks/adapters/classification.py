@@ -11,6 +11,7 @@ import numpy as np
 
 from lropt_jax.tasks.adapters.objectives import Sigmoid, Softmax
 from lropt_jax.tasks.adapters.supervised import Augment, Splits, supervised_task
+from lropt_jax.tasks.sources import Some
 from lropt_jax.tasks.task import Task
 
 
@@ -112,12 +113,14 @@ def _objective(
     y = splits["train"]["y"]
     labels = (1, *y.shape[1:])
     if multilabel is not True and outputs[:-1] == labels and outputs[-1] > 1:
-        splits = {name: _whole(name, split) for name, split in splits.items()}
-        check_classes(splits, outputs[-1])
-        return Softmax(_weights(class_weights, splits["train"]["y"], outputs[-1])), splits
+        whole = {name: _whole(name, split) for name, split in splits.items()}
+        for name, split in whole.items():
+            Softmax().check(name, split["y"], outputs)
+        return Softmax(_weights(class_weights, splits["train"], outputs[-1])), whole
     if outputs not in (labels, (*labels, 1)):
         raise ValueError(_misfit(outputs, y))
-    splits = {name: _binary(name, split) for name, split in splits.items()}
+    for name, split in splits.items():
+        Sigmoid().check(name, split["y"], outputs)
     rows = {name: _is_one_hot(split["y"]) for name, split in splits.items()}
     if multilabel is None and len(outputs) > 1 and outputs[-1] > 1 and all(rows.values()):
         raise ValueError(
@@ -127,13 +130,17 @@ def _objective(
     if multilabel is False:
         if not all(rows.values()):
             raise ValueError("multilabel=False needs whole-number labels or one 1 in each row of y")
+        if any(isinstance(split, Some) for split in splits.values()):
+            raise ValueError(
+                "y that stays on the host must hold labels, it is not turned into them"
+            )
         splits = {n: {**s, "y": np.asarray(s["y"]).argmax(-1)} for n, s in splits.items()}
-        return Softmax(_weights(class_weights, splits["train"]["y"], outputs[-1])), splits
+        return Softmax(_weights(class_weights, splits["train"], outputs[-1])), splits
     if class_weights is not None:
         raise ValueError(
             "class_weights are for labels of one class each; for labels of 0 and 1 there are none"
         )
-    return Sigmoid(), splits
+    return Sigmoid(), {name: _as_floats(split) for name, split in splits.items()}
 
 
 def _misfit(outputs: tuple[int, ...], y: Any) -> str:
@@ -159,39 +166,24 @@ def _whole(name: str, split: Any) -> Any:
     return split
 
 
-def _binary(name: str, split: Any) -> Any:
-    """A split whose labels are 0 and 1, as floats."""
-    y = split["y"]
-    if not bool(((y == 0) | (y == 1)).all()):
-        raise ValueError(
-            f"y of {name} must be 0 or 1 everywhere, since the model's outputs have its shape; "
-            f"got {y.dtype} from {y.min()} to {y.max()}"
-        )
-    return {**split, "y": y.astype(np.float32)}
+def _as_floats(split: Any) -> Any:
+    """A split with its labels as floats."""
+    return {**split, "y": split["y"].astype(np.float32)}
 
 
 def _is_one_hot(y: Any) -> bool:
     return bool(y.ndim > 1 and (y.sum(axis=-1) == 1).all())
 
 
-def check_classes(splits: Splits, classes: int) -> None:
-    """Raises `ValueError` for labels that the model has no output for."""
-    for name, split in splits.items():
-        low, high = int(split["y"].min()), int(split["y"].max())
-        if low < 0 or high >= classes:
-            raise ValueError(
-                f"labels must be in [0, {classes}), the model's number of classes; those of "
-                f"{name} go from {low} to {high}"
-            )
-
-
-def _weights(given: Any, labels: Any, classes: int) -> tuple[float, ...] | None:
+def _weights(given: Any, split: Any, classes: int) -> tuple[float, ...] | None:
     if given is None:
         return None
     if isinstance(given, str):
         if given != "balanced":
             raise ValueError(f'class_weights must be weights or "balanced", got {given!r}')
-        counts = np.bincount(np.asarray(labels).ravel(), minlength=classes)
+        if isinstance(split, Some):
+            raise ValueError("class_weights must be weights for labels that stay on the host")
+        counts = np.bincount(np.asarray(split["y"]).ravel(), minlength=classes)
         there = np.count_nonzero(counts)
         weights = np.where(counts, counts.sum() / (there * np.maximum(counts, 1)), 0.0)
     elif isinstance(given, Mapping):

@@ -8,10 +8,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.tasks.adapters.classification import check_classes
 from lropt_jax.tasks.adapters.objectives import Softmax
 from lropt_jax.tasks.adapters.supervised import Augment, Splits, supervised_task
 from lropt_jax.tasks.arrays import as_array
+from lropt_jax.tasks.sources import is_hosted
 from lropt_jax.tasks.task import SPLITS, Task
 from lropt_jax.validation import unknown, whole_number
 
@@ -37,7 +37,8 @@ def language_model_task(
         of shape (batch, length, vocabulary). That no position sees later ones is up to it.
       tokens: whole numbers of shape (n,), whose last 10% are the test split and the 10% before
         them the validation split; or a mapping of splits to such arrays, "train" among them.
-        Bytes are tokens: `numpy.frombuffer(text.encode(), numpy.uint8)`.
+        Bytes are tokens: `numpy.frombuffer(text.encode(), numpy.uint8)`. A `numpy.memmap` stays
+        on the disk.
       length: tokens in a window.
       batch_size: windows in a step's batch, so that a step is over `batch_size * length` tokens.
       augment, dtype: as in `classification_task`.
@@ -79,9 +80,11 @@ def _objective(outputs: tuple[int, ...], splits: Splits) -> tuple[Softmax, Split
             "the model must return logits of shape (batch, length, vocabulary); for one window "
             f"of {length} tokens it returned {outputs}"
         )
-    for part in ("x", "y"):
-        check_classes({n: {"y": split[part]} for n, split in splits.items()}, outputs[-1])
-    return Softmax(perplexity=True), splits
+    objective = Softmax(perplexity=True)
+    for name, split in splits.items():
+        for part in ("x", "y"):
+            objective.check(name, split[part], outputs)
+    return objective, splits
 
 
 def _parts(tokens: Any) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def _windows(name: str, tokens: Any, length: int) -> dict[str, Any]:
         raise ValueError(
             f"{name} must hold at least length + 1 = {length + 1} tokens, got {len(tokens)}"
         )
-    if tokens.dtype.itemsize < 4:  # bytes, say
+    if tokens.dtype.itemsize < 4 and not is_hosted(tokens):  # bytes, say
         tokens = tokens.astype(np.int32)
     rows = count * length
     return {

@@ -62,6 +62,15 @@ class Softmax:
             "_weight": _over_positions(weights),
         }
 
+    def check(self, name: str, targets: Any, outputs: tuple[int, ...]) -> None:
+        """Raises `ValueError` for labels that the model has no output for."""
+        low, high, classes = int(targets.min()), int(targets.max()), outputs[-1]
+        if low < 0 or high >= classes:
+            raise ValueError(
+                f"labels must be in [0, {classes}), the model's number of classes; those of "
+                f"{name} go from {low} to {high}"
+            )
+
     @property
     def summarize(self) -> Any:
         """What is made of a split's means."""
@@ -106,6 +115,14 @@ class Sigmoid:
         }
         return {name: _over_positions(x.astype(losses.dtype)) for name, x in parts.items()}
 
+    def check(self, name: str, targets: Any, outputs: tuple[int, ...]) -> None:
+        """Raises `ValueError` for labels other than 0 and 1."""
+        if not bool(((targets == 0) | (targets == 1)).all()):
+            raise ValueError(
+                f"y of {name} must be 0 or 1 everywhere, since the model's outputs have its "
+                f"shape; got {targets.dtype} from {targets.min()} to {targets.max()}"
+            )
+
     @property
     def summarize(self) -> Any:
         """F1 over all labels of all examples."""
@@ -149,6 +166,14 @@ class SquaredError:
             "_deviations": deviations,
             "_squared_deviations": deviations**2,
         }
+
+    def check(self, name: str, targets: Any, outputs: tuple[int, ...]) -> None:
+        """Raises `ValueError` for targets that are not finite."""
+        bad = int((~np.isfinite(np.asarray(targets))).sum())
+        if bad:
+            raise ValueError(
+                f"y of {name} must be finite, {bad} of its {targets.size} values are not"
+            )
 
     @property
     def summarize(self) -> Any:

@@ -64,7 +64,10 @@ def _objective(outputs: tuple[int, ...], splits: Splits) -> tuple[SquaredError, 
     if outputs not in (wanted, (*wanted, 1)) and (*outputs, 1) != wanted:
         raise ValueError(_misfit(outputs, y))
     splits = {name: {**split, "y": _targets(name, split["y"])} for name, split in splits.items()}
-    return SquaredError(center_of(splits["train"]["y"])), splits
+    objective = SquaredError(center_of(splits["train"]["y"]))
+    for name, split in splits.items():
+        objective.check(name, split["y"], outputs)
+    return objective, splits
 
 
 def _misfit(outputs: tuple[int, ...], y: Any) -> str:
@@ -82,7 +85,4 @@ def _targets(name: str, y: Any) -> Any:
         y = y.astype(np.float32)
     if not jnp.issubdtype(y.dtype, jnp.floating):
         raise ValueError(f"y of {name} must hold real numbers, got {y.dtype}")
-    bad = int((~np.isfinite(np.asarray(y))).sum())
-    if bad:
-        raise ValueError(f"y of {name} must be finite, {bad} of its {y.size} values are not")
     return y

@@ -6,6 +6,7 @@ They differ in an `Objective`, which says what is minimised and what is measured
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -15,8 +16,10 @@ import jax.numpy as jnp
 from lropt_jax.tasks.adapters.base import Network
 from lropt_jax.tasks.adapters.precision import in_precision
 from lropt_jax.tasks.adapters.registry import adapt
-from lropt_jax.tasks.arrays import batch_of, shapes
+from lropt_jax.tasks.arrays import shapes
 from lropt_jax.tasks.data.splits import splits_of
+from lropt_jax.tasks.examples import batch_of, split_of
+from lropt_jax.tasks.sources import Source, is_hosted
 from lropt_jax.tasks.task import Task
 
 Splits = dict[str, Any]
@@ -31,6 +34,9 @@ class Objective(Protocol):
 
     def metrics(self, outputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
         """As `evaluate` of a `Task`."""
+
+    def check(self, name: str, targets: Any, outputs: tuple[int, ...]) -> None:
+        """Raises `ValueError` for targets of a split that the outputs do not fit."""
 
     @property
     def summarize(self) -> Callable[[dict[str, Any]], Mapping[str, Any]] | None:
@@ -56,9 +62,16 @@ def supervised_task(
       batch_size, augment, dtype: as in `classification_task`.
     """
     network = in_precision(adapt(model), dtype)
-    splits = {name: split for name, split in splits_of(data).items() if split is not None}
-    example = batch_of(splits["train"]["x"], 1)
-    chosen, splits = objective(_output_shape(network, example), splits)
+    given = {name: split for name, split in splits_of(data).items() if split is not None}
+    splits = {n: split_of(n, s) if is_hosted(s) else s for n, s in given.items()}
+    example = batch_of(splits["train"], 1)["x"]
+    looked = {n: s.some() if isinstance(s, Source) else s for n, s in splits.items()}
+    outputs = _output_shape(network, example)
+    chosen, fitted = objective(outputs, looked)
+    for name, split in splits.items():
+        if isinstance(split, Source):
+            split.check = functools.partial(_check_targets, chosen, name, outputs)
+    splits = {n: s if isinstance(s, Source) else fitted[n] for n, s in splits.items()}
     task = Task(
         init=_Init(network, _Example.of(example)),
         loss=_Loss(network, chosen, augment),
@@ -73,6 +86,12 @@ def supervised_task(
     if augment is not None:
         _check_augment(augment, task)
     return task
+
+
+def _check_targets(
+    objective: Objective, name: str, outputs: tuple[int, ...], examples: Any
+) -> None:
+    objective.check(name, examples["y"], outputs)
 
 
 @dataclasses.dataclass(frozen=True)

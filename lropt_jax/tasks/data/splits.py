@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from lropt_jax.tasks.arrays import as_array
+from lropt_jax.tasks.sources import Source, is_hosted
 from lropt_jax.tasks.task import SPLITS
 from lropt_jax.validation import unknown
 
@@ -17,13 +18,13 @@ FORMS = (
 )
 
 
-def splits_of(data: Any) -> dict[str, dict[str, Any] | None]:
-    """The three splits, each `{"x": ..., "y": ...}` or None.
+def splits_of(data: Any) -> dict[str, Any]:
+    """The three splits, each `{"x": ..., "y": ...}`, a `Source` of such, or None.
 
     Args:
       data: a `Dataset` or another object with these attributes, a mapping of splits, or one split
-        alone, which is for training. A split is `{"x": ..., "y": ...}` or `(x, y)`; x may itself
-        be a mapping of arrays.
+        alone, which is for training. A split is `{"x": ..., "y": ...}` or `(x, y)`, x may itself
+        be a mapping of arrays; or a source on the host whose examples are of either form.
 
     Raises:
       ValueError: for anything else; for values that are no numbers.
@@ -35,7 +36,7 @@ def splits_of(data: Any) -> dict[str, dict[str, Any] | None]:
         given = dict(data)
     elif hasattr(data, "train"):
         given = {name: getattr(data, name, None) for name in SPLITS}
-    elif isinstance(data, Mapping) or _is_pair(data):
+    elif isinstance(data, Mapping) or _is_pair(data) or _is_source(data):
         given = {"train": data}
     else:
         raise ValueError(f"data must be {FORMS}, got {type(data).__name__}")
@@ -44,13 +45,34 @@ def splits_of(data: Any) -> dict[str, dict[str, Any] | None]:
     return {name: _pair(name, given.get(name)) for name in SPLITS}
 
 
+def _is_source(split: Any) -> bool:
+    arrays = isinstance(split, Mapping) or _is_pair(split) or hasattr(split, "dtype")
+    return isinstance(split, Source) or (not arrays and is_hosted(split))
+
+
+def _source(name: str, given: Any) -> Any:
+    """A source whose examples are inputs and targets, by name or in this order."""
+    source = given if isinstance(given, Source) else Source(name, given)
+    example = source.example
+    if isinstance(example, (tuple, list)) and len(example) == 2:
+        return Source(name, given, names=("x", "y"))
+    if not isinstance(example, Mapping) or set(example) != {"x", "y"}:
+        got = sorted(example) if isinstance(example, Mapping) else type(example).__name__
+        raise ValueError(
+            f'an example of {name} must be a dict of "x" and "y", or (x, y), got {got}'
+        )
+    return source
+
+
 def _is_pair(split: Any) -> bool:
     return isinstance(split, (tuple, list)) and len(split) == 2
 
 
-def _pair(name: str, split: Any) -> dict[str, Any] | None:
+def _pair(name: str, split: Any) -> Any:
     if split is None:
         return None
+    if _is_source(split):
+        return _source(name, split)
     if _is_pair(split):
         split = dict(zip("xy", split, strict=True))
     if not isinstance(split, Mapping) or set(split) != {"x", "y"}:

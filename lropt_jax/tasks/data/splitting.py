@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from lropt_jax.progress import shown
-from lropt_jax.tasks.arrays import examples_of, in_words
 from lropt_jax.tasks.data.splits import splits_of
+from lropt_jax.tasks.examples import examples_of, in_words
 
 Split = dict[str, Any]
 
