@@ -257,10 +257,10 @@ def test_ready_tasks_take_sources(tmp_path: Any) -> None:
 
 def test_labels_on_the_host_are_checked_as_they_are_read(tmp_path: Any) -> None:
     labels = np.zeros(N, np.int64)
-    labels[N // 2 + 1] = 7  # not among the few that are looked at beforehand
+    labels[2] = 7  # not among the few that are looked at beforehand
     labels.tofile(tmp_path / "labels")
     mapped = np.memmap(tmp_path / "labels", np.int64, "r")
-    task = classification_task(mlp((2,)), (X, mapped), 16)
+    task = classification_task(mlp((2,)), (X, mapped), 10)
     with pytest.raises(ValueError, match=r"labels must be in \[0, 2\).*0 to 7"):
         fit(task, sgd(0.1), epochs=1)
     with pytest.raises(ValueError, match="class_weights must be weights"):

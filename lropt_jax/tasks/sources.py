@@ -231,7 +231,7 @@ def _forget(given: Any) -> None:
         return
     files = {id(f): f for x in jax.tree.leaves(given) if (f := _file_of(x)) is not None}
     for file in files.values():
-        mapped: Any = file.base
+        mapped: object = file.base
         if isinstance(mapped, mmap.mmap) and file.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
             mapped.madvise(mmap.MADV_DONTNEED)
 
