@@ -17,6 +17,7 @@ import numpy as np
 
 from lropt_jax.tasks.arrays import as_split, shape_of
 
+AT_ONCE = 512  # rows of a file between two times that its pages are given back
 PROBED = 64  # examples whose values stand for all of them where data are compared
 
 RANDOM_ACCESS = (
@@ -75,23 +76,30 @@ class Source:
             read = self._read(numbers)
             if self.names is not None:
                 read = dict(zip(self.names, read, strict=True))
-            arrays = as_split(self.name, jax.tree.map(_in_memory, read))
-            _forget(self.given)
+            arrays = as_split(self.name, read)
         if self.check is not None:
             self.check(arrays)
         return arrays
 
-    def ahead(self, numbers: np.ndarray, rows: int) -> concurrent.futures.Future[Any]:
-        """The same in a thread, in arrays of so many rows, of which the last mean nothing."""
+    def ahead(self, numbers: np.ndarray, rows: int, where: Any) -> concurrent.futures.Future[Any]:
+        """The same in a thread, in arrays of so many rows, of which the last mean nothing.
 
-        def padded() -> Any:
-            return jax.tree.map(lambda x: _with_rows(x, rows), self.read(numbers))
+        Args:
+          numbers: as in `read`.
+          rows: at least as many.
+          where: the devices that the arrays are put on.
+        """
+
+        def placed() -> Any:
+            padded = jax.tree.map(lambda x: _with_rows(x, rows), self.read(numbers))
+            ready: Any = jax.block_until_ready
+            return ready(jax.device_put(padded, where))
 
         process = os.getpid()
         if self._threads is None or self._threads[0] != process:  # a fork has no threads
             pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="lropt-data")
             self._threads = process, pool
-        future: concurrent.futures.Future[Any] = self._threads[1].submit(padded)
+        future: concurrent.futures.Future[Any] = self._threads[1].submit(placed)
         return future
 
     def identity(self) -> list[Any]:
@@ -173,7 +181,7 @@ def _counted(name: str, given: Any) -> int:
 def _reader(name: str, given: Any, length: int) -> Callable[[np.ndarray], Any]:
     """How its examples are read: by an array of numbers, by a list of them, or one by one."""
     if _is_arrays(given):
-        return lambda numbers: jax.tree.map(lambda x: x[numbers], given)
+        return lambda numbers: jax.tree.map(lambda x: _rows_of(x, numbers), given)
     if hasattr(given, "__getitems__"):
         return lambda numbers: _stacked(given.__getitems__(numbers.tolist()))
     if all(_takes(given, np.linspace(0, length - 1, k).astype(int)) for k in (2, 3)):
@@ -218,22 +226,24 @@ def _stacked(examples: Any) -> Any:
     return examples
 
 
-def _in_memory(x: Any) -> Any:
-    return np.array(x) if _file_of(x) is not None else x
+def _rows_of(array: Any, numbers: np.ndarray) -> Any:
+    """Rows of an array; of one that is a file, few at a time, whose pages are given back.
 
-
-def _forget(given: Any) -> None:
-    """Takes the pages of a file that were read out of this process's memory.
-
-    The system keeps them while it has room, but they would count as ours.
+    The system keeps pages while it has room, but those of this process, and the many that it
+    maps beside them, count as this process's memory.
     """
-    if not _is_arrays(given):
-        return
-    files = {id(f): f for x in jax.tree.leaves(given) if (f := _file_of(x)) is not None}
-    for file in files.values():
-        mapped: object = file.base
-        if isinstance(mapped, mmap.mmap) and file.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
+    file = _file_of(array)
+    if file is None or not len(numbers):
+        return array[numbers]
+    mapped: Any = file.base
+    kept = isinstance(mapped, mmap.mmap) and file.mode != "c" and hasattr(mmap, "MADV_DONTNEED")
+    rows = np.empty((len(numbers), *array.shape[1:]), array.dtype)
+    for start in range(0, len(numbers), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        rows[part] = array[numbers[part]]
+        if kept:
             mapped.madvise(mmap.MADV_DONTNEED)
+    return rows
 
 
 def _with_rows(array: np.ndarray, rows: int) -> np.ndarray:

@@ -67,7 +67,7 @@ class Feed(NamedTuple):
 
 
 class Fetched:
-    """What a segment is fed, with the examples that it sees, which are on their way to the host.
+    """What a segment is fed, with the examples that it sees, which are on their way to the devices.
 
     Args:
       feed: the feed, its examples numbered as they lie in `examples`.

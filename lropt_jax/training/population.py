@@ -57,7 +57,7 @@ class Population:
         self._measures = Fingerprint(task.evaluate), Fingerprint(task.summarize or _nothing_more)
         self._evaluate = _evaluate_program(*self._measures, layout, self._fast)
         self._splits: dict[str, _Placed] = {}
-        self._reader = Reader(task.train) if isinstance(task.train, Source) else None
+        self._reader = Reader(task.train, layout) if isinstance(task.train, Source) else None
 
     def start(self, keys: jax.Array, numbers: dict[str, Any]) -> Lane:
         """Lanes before their first update: one key, and one of each number, a lane."""
@@ -86,8 +86,7 @@ class Population:
         updates = np.broadcast_to(np.asarray(updates, np.int32), lanes.step.shape)
         fetched = self.fetched(feed) if isinstance(feed, Feed) else feed
         if isinstance(fetched, Fetched):
-            feed = fetched.feed
-            examples = jax.device_put(fetched.examples.result(), self.layout.everywhere)
+            feed, examples = fetched.feed, fetched.examples.result()
         else:
             feed, examples = fetched, self.split("train")
         if self.layout.shares_batches:

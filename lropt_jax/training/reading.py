@@ -28,17 +28,19 @@ class Reader:
 
     Args:
       source: the training set.
+      layout: on whose devices the examples are put.
     """
 
-    def __init__(self, source: Source):
-        self._source, self._rows = source, 1
+    def __init__(self, source: Source, layout: Layout):
+        self._source, self._where, self._rows = source, layout.everywhere, 1
 
     def fetched(self, feed: Feed) -> Fetched:
         """The feed with its examples on their way, each once however many lanes see it."""
         numbers, order = np.unique(np.asarray(feed.order), return_inverse=True)
         self._rows = max(self._rows, power_of_two(len(numbers)))
         order = order.reshape(feed.order.shape).astype(np.int32)
-        return Fetched(feed._replace(order=order), self._source.ahead(numbers, self._rows))
+        coming = self._source.ahead(numbers, self._rows, self._where)
+        return Fetched(feed._replace(order=order), coming)
 
 
 def fits(source: Source) -> bool:
@@ -71,13 +73,12 @@ def evaluated_in_parts(
     size = max(1, min(EVALUATION_CHUNK, READ_BYTES // max(source.bytes, 1)))
     starts = range(0, len(source), size)
     spans = [np.arange(start, min(start + size, len(source))) for start in starts]
-    coming = source.ahead(spans[0], len(spans[0]))
+    coming = source.ahead(spans[0], len(spans[0]), layout.everywhere)
     sums: dict[str, Any] = {}
     for following in itertools.chain(spans[1:], [None]):
-        part = jax.device_put(coming.result(), layout.everywhere)
-        found = part_of(at, model_state, part, rounds)
+        found = part_of(at, model_state, coming.result(), rounds)
         if following is not None:
-            coming = source.ahead(following, len(following))
+            coming = source.ahead(following, len(following), layout.everywhere)
         sums = {k: sums.get(k, 0) + np.asarray(v, np.float64) for k, v in found.items()}
     means = {k: jnp.asarray(v / len(source), float_type()) for k, v in sums.items()}
     return _summary_program(summarize)(means)  # type: ignore[no-any-return]
