@@ -93,6 +93,20 @@ class Task:
       ... )
       >>> task.metric_names
       ['loss', 'rmse']
+
+      Data of any size, in a file.
+
+      >>> import pathlib, tempfile
+      >>> import numpy as np
+      >>> from lropt_jax import fit, sgd
+      >>> folder = tempfile.TemporaryDirectory()
+      >>> path = pathlib.Path(folder.name) / "inputs"
+      >>> np.ones((10, 3), np.float32).tofile(path)
+      >>> inputs = np.memmap(path, np.float32, mode="r").reshape(-1, 3)
+      >>> task = dataclasses.replace(task, train={"x": inputs, "y": np.ones(10)})
+      >>> bool(fit(task, sgd(0.1), steps=50).history["train_loss"][-1] < 0.1)
+      True
+      >>> folder.cleanup()
     """
 
     init: Callable[[Any], tuple[Any, Any]]

@@ -55,7 +55,9 @@ def classification_task(
           `state` and `key` (or `rng`) where `apply` names them so, as Haiku does.
       data: a `Dataset`, or a mapping or object with `train`, `valid` and `test`, each None, a dict
         of "x" and "y", or `(x, y)`; or one `(x, y)`, which is all for training
-        (`Dataset.of(x, y)` splits it). x has shape (N, ...), or is a mapping of such arrays.
+        (`Dataset.of(x, y)` splits it). x has shape (N, ...), or is a mapping of such arrays. A
+        `numpy.memmap`, or a split whose examples are read when they are needed, stays on the
+        host (see `Task`); its labels are checked as they are read.
       batch_size: examples in a step's batch.
       augment: `augment(batch, key) -> batch`, a pure function of JAX that is applied to training
         batches before the model. It may turn labels into distributions over the classes, floats
