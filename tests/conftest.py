@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -22,3 +23,9 @@ def x64() -> Iterator[None]:
     """Runs the test in float64."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _same_import_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test makes importable is out of reach of the next one."""
+    monkeypatch.setattr(sys, "path", [*sys.path])

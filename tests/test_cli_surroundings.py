@@ -134,6 +134,11 @@ def test_files_of_one_name_in_two_folders(tmp_path, monkeypatch):
     import json
 
     assert json.loads("1") == 1
+    # Nor does it take its place in a worker, which begins with these paths.
+    fresh = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path = {sys.path!r}; import json; json.loads('1')"]
+    )
+    assert fresh.returncode == 0
 
 
 def lropt(*words, **environment):

@@ -150,8 +150,7 @@ def imported(what: str, name: str) -> Callable[..., Any]:
         )
     module = _file(what, name, module_name) if module_name.endswith(".py") else None
     if module is None:
-        if os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())
+        _within_reach(os.getcwd())
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
@@ -163,13 +162,24 @@ def imported(what: str, name: str) -> Callable[..., Any]:
     return function
 
 
+def _within_reach(folder: str) -> None:
+    """Lets a folder's modules be imported: before installed packages, after the standard library.
+
+    Workers start with these paths; a `json.py` in the folder would take its place there.
+    """
+    if folder not in sys.path:
+        installed = (pathlib.Path(p).name in ("site-packages", "dist-packages") for p in sys.path)
+        sys.path.insert(
+            next((i for i, is_it in enumerate(installed) if is_it), len(sys.path)), folder
+        )
+
+
 def _file(what: str, name: str, path: str) -> types.ModuleType:
     """A file as a module, with what lies beside it within reach."""
     file = pathlib.Path(path).resolve()
     if not file.is_file():
         raise ValueError(f"{what} {name}: there is no file {path}")
-    if str(file.parent) not in sys.path:
-        sys.path.insert(0, str(file.parent))
+    _within_reach(str(file.parent))
     # A name that is taken already, by a package or by a file of another folder, is not taken over.
     called = file.stem
     for called in (file.stem, f"{file.stem}_{zlib.crc32(bytes(file)):x}"):

@@ -7,10 +7,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from lropt_jax import Dataset, Task, adam, classification_task, fit, sgd
 from lropt_jax.tasks.models import mlp
+
+torch = pytest.importorskip("torch")
 
 X, Y = torch.randn(40, 5), torch.arange(40) % 3
 
@@ -41,7 +42,7 @@ def test_a_task_by_hand_takes_them_too() -> None:
 @pytest.mark.parametrize(
     "x", [X.clone().requires_grad_(), X.to(torch.bfloat16), torch.empty((40, 5), device="meta")]
 )
-def test_what_numpy_cannot_read_is_named_with_the_way(x: torch.Tensor) -> None:
+def test_what_numpy_cannot_read_is_named_with_the_way(x: Any) -> None:
     with pytest.raises(ValueError) as caught:
         classification_task(mlp((8, 3)), (x, Y))
     words = ["x of train", "torch.Tensor", "detach().cpu().numpy()"]
