@@ -1,0 +1,3 @@
+"""The public comparison of optimizers: tuned alike on every problem, kept as data."""
+
+from lropt_jax.atlas.profiles import profile_scores as profile_scores
