@@ -75,6 +75,35 @@ def equivalent(differences: Array, margin: float) -> bool:
     return mean_within(differences, 0.9).within(-margin, margin)
 
 
+def equality(differences: Array, margin: float) -> bool | None:
+    """Whether two things are equal up to a margin.
+
+    True where an equivalence test at 5% says so (the 90% interval lies inside ± margin), False
+    where the 95% interval lies outside of it, None where the data do not tell.
+
+    Args:
+      differences: paired, (seeds,).
+      margin: below which a difference does not matter.
+    """
+    if equivalent(differences, margin):
+        return True
+    return False if mean_within(differences).outside(-margin, margin) else None
+
+
+def not_worse(differences: Array, margin: float) -> bool | None:
+    """Whether something is not worse by more than a margin, one-sided at 97.5%.
+
+    True where the lower end of the 95% interval lies above -margin, False where its upper end
+    lies below, None where it straddles. `not_worse(differences, -margin)` asks whether something
+    is better by at least a margin.
+
+    Args:
+      differences: paired, (seeds,), positive where it is better.
+      margin: how much worse does not matter.
+    """
+    return mean_within(differences).says(-margin, np.inf)
+
+
 def bootstrap(
     statistic: Callable[[Array], float],
     size: int,

@@ -19,6 +19,8 @@ from lropt_jax.sweeps.results.result import SweepResult
 T = TypeVar("T")
 
 QUICK_SEEDS = 5
+# A quick run shares no seed with the one that decides, so that it can be its pilot.
+KEY, QUICK_KEY = 0, 1017
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,19 +47,27 @@ class Bench:
 
     def sweep(self, label: str | None, *arguments: Any, **named: Any) -> SweepResult:
         """`sweep`, kept under a label; None for one that takes no time."""
-        kept: dict[str, Any] = {"directory": self._kept(label), "progress": self.progress}
-        return sweep(*arguments, **{**named, **kept})
+        return sweep(*arguments, **self._given(label, named))
 
     def compare(self, label: str | None, *arguments: Any, **named: Any) -> Comparison:
         """`compare`, kept under a label."""
-        kept: dict[str, Any] = {"directory": self._kept(label), "progress": self.progress}
-        return compare(*arguments, **{**named, **kept})
+        return compare(*arguments, **self._given(label, named))
+
+    @property
+    def key(self) -> int:
+        """That all randomness of a claim comes from, where it gives none: another one in a quick
+        run."""
+        return QUICK_KEY if self.quick else KEY
 
     @contextlib.contextmanager
     def float64(self) -> Iterator[None]:
         """Everything inside is computed in double precision."""
         with jax.enable_x64(True):
             yield
+
+    def _given(self, label: str | None, named: dict[str, Any]) -> dict[str, Any]:
+        kept = {"directory": self._kept(label), "progress": self.progress}
+        return {"key": self.key, **named, **kept}
 
     def _kept(self, label: str | None) -> pathlib.Path | None:
         return None if self.folder is None or label is None else self.folder / label
