@@ -12,7 +12,8 @@ import numpy as np
 
 from lropt_jax.schedules.base import float_type
 
-Mask = Any  # a pytree of bools (or a prefix of one), a callable of params that returns one, None
+# A pytree of bools (or a prefix of one), a callable of params that returns one, a name, None.
+Mask = Any
 
 # The square is still a normal number of float32: a quotient by it can be differentiated.
 SMALLEST = float(np.sqrt(np.finfo(np.float32).tiny))

@@ -19,7 +19,7 @@ P = ParamSpec("P")
 _SHARED = {
     "l2": "coupled decay, added to the gradient (PyTorch's `weight_decay`), or None.",
     "weight_decay": "decoupled decay, times the learning rate, or None.",
-    "mask": "which leaves decay, for both: a pytree of bools or a callable of params.",
+    "mask": 'which leaves decay, for both: a pytree of bools, a callable or "no_bias_norm".',
     "independent_decay": "whether decoupled decay is not multiplied by the learning rate.",
 }
 _NOTE = """

@@ -10,7 +10,8 @@ import numpy as np
 import optax
 
 from lropt_jax.optimizers.base import Mask, leafwise
-from lropt_jax.validation import NonNegative
+from lropt_jax.optimizers.masks import NAMED
+from lropt_jax.validation import NonNegative, unknown
 
 
 class Decays(TypedDict, total=False):
@@ -42,8 +43,8 @@ def descend(
       learning_rate: $\eta$.
       l2: $\lambda_2$, coupled decay; None means structurally absent.
       weight_decay: $\lambda$, decoupled decay; None means structurally absent.
-      mask: which leaves decay, for both: a pytree of bools (a prefix will do), or a callable of
-        the parameters that returns one; None means all.
+      mask: which leaves decay, for both: a pytree of bools (a prefix will do), a callable of the
+        parameters that returns one, or the name of one ("no_bias_norm"); None means all.
       independent_decay: whether $\lambda p$ is not multiplied by the learning rate.
     """
     step = optax.with_extra_args_support(step)
@@ -117,6 +118,10 @@ def decay_mask(mask: Mask, params: Any) -> Any:
     """The mask as a pytree of bools with the structure of `params`."""
     if mask is None:
         return jax.tree.map(lambda _: True, params)
+    if isinstance(mask, str):
+        if mask not in NAMED:
+            raise ValueError(f"mask: {unknown('mask', mask, NAMED)}")
+        mask = NAMED[mask]
     leaves = jax.tree.leaves(params)
     # A tree of bools is a mask whatever its root is: every module of Equinox can be called.
     is_tree = all(isinstance(m, (bool, np.bool_)) for m in jax.tree.leaves(mask))

@@ -127,7 +127,8 @@ def lars(
       nesterov: whether the step is $\gamma \lambda (g + \beta w) + \mu v_t$.
       l2: coupled decay, added to the gradient before its norm is taken, or None.
       weight_decay: $\beta$, the decay of the algorithm, inside the ratio, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      mask: which leaves decay, for both: a pytree of bools, a callable of params, or
+        "no_bias_norm".
       independent_decay: must be False.
 
     Raises:
@@ -227,7 +228,8 @@ def lamb(
       b2: $\beta_2$ in [0, 1).
       eps: $\epsilon$, the paper's default.
       weight_decay: $\lambda$, the decay of the algorithm, inside the ratio, or None.
-      mask: which leaves decay, for both: a pytree of bools or a callable of params.
+      mask: which leaves decay, for both: a pytree of bools, a callable of params, or
+        "no_bias_norm".
       independent_decay: must be False.
 
     Raises:
