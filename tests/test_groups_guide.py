@@ -15,15 +15,27 @@ import pytest
 from flax import linen as nn
 from flax import nnx
 
-from lropt_jax import OPTIMIZERS, adam, adamw, no_bias_norm
+from lropt_jax import (
+    OPTIMIZERS,
+    Dataset,
+    adam,
+    adamw,
+    choice,
+    classification_task,
+    grid,
+    mlp,
+    no_bias_norm,
+    sweep,
+)
 
 GUIDE = pathlib.Path(__file__).parents[1] / "docs" / "groups.md"
 
 
+@pytest.mark.slow
 def test_the_guide_runs() -> None:
     names: dict[str, Any] = {}
     code = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    assert len(code) == 6
+    assert len(code) == 7
     with jax.numpy_rank_promotion("allow"):
         exec("\n".join(code), names)
 
@@ -66,8 +78,47 @@ def test_layers_that_lie_side_by_side_are_known_by_their_names() -> None:
     """What a scan over layers makes: biases with a leading axis."""
     stacked = {"dense": {"kernel": jnp.ones((5, 3, 4)), "bias": jnp.ones((5, 4))}}
     assert _decaying(stacked) == {"dense/kernel"}
+    module = nnx.State({"dense": {"bias": nnx.Param(jnp.ones((5, 4)))}})
+    assert not jax.tree.leaves(no_bias_norm(module))[0]
     assert no_bias_norm(jnp.ones(())) is False
     assert no_bias_norm(jnp.ones((2, 2))) is True
+
+
+@pytest.mark.parametrize(
+    ("names", "shape", "decays"),
+    [
+        ("linear w", (3, 4), True),  # of Haiku
+        ("linear b", (4,), False),
+        ("layer_norm scale", (4,), False),
+        ("net/~/layer_norm offset", (5, 4), False),
+        ("layers.0.linear1.weight", (4, 3), True),  # of PyTorch, flat
+        ("layers.0.norm1.weight", (4,), False),
+        ("layers.0.self_attn.in_proj_bias", (12,), False),
+        ("lstm.bias_ih_l0", (5, 16), False),
+        ("transformer h_0 ln_1 weight", (5, 4), False),  # side by side
+        ("layer1 bn2 weight", (5, 4), False),
+        ("Embed_0 embedding", (10, 4), True),
+        ("wte weight", (10, 4), True),
+        ("pos_embedding", (1, 10, 4), True),
+        ("relative_position_bias_table", (49, 3), False),
+        ("PreNorm_0 Attention_0 to_qkv kernel", (4, 12), True),  # a norm's name further up
+        ("Dense_0 kernel", (1, 1), True),
+        ("conv bias", (8, 1, 1), False),  # of Equinox
+        ("lora a", (4, 2), True),
+        ("lora b", (2, 4), True),  # beside no w
+        ("blend_weights", (4, 4), True),  # neither "b" nor "ln" is a part of a word
+    ],
+)
+def test_names_of_many_libraries(names: str, shape: tuple[int, ...], decays: bool) -> None:
+    params: Any = jnp.ones(shape)
+    for name in reversed(names.split(" ")):
+        params = {name: params}
+    assert jax.tree.leaves(no_bias_norm(params)) == [decays]
+
+
+def test_a_bias_of_haiku_stands_beside_its_matrix() -> None:
+    stacked = {"block/linear": {"w": jnp.ones((5, 3, 4)), "b": jnp.ones((5, 4))}}
+    assert _decaying(stacked) == {"block/linear/w"}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -90,6 +141,37 @@ def test_it_equals_optax_with_the_same_mask() -> None:
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5), a, b)
 
 
-def test_another_name_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"unknown mask 'no_bias'.*no_bias_norm"):
-        adam(0.1, weight_decay=0.1, mask="no_bias").init({"w": jnp.ones((2, 2))})
+@pytest.mark.parametrize("of", ["l2", "weight_decay"])
+@pytest.mark.parametrize("name", ["no_bias", "", "w"])
+def test_another_name_is_refused(of: str, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"mask must be .* unknown mask '{name}'.*no_bias_norm"):
+        adam(0.1, mask=name, **{of: 0.1}).init({"w": jnp.ones((2, 2))})
+
+
+def test_a_sweep_has_masks_among_its_choices() -> None:
+    rng = np.random.default_rng(0)
+    data = Dataset.of(rng.normal(size=(60, 4)).astype(np.float32), rng.integers(0, 2, 60))
+    task = classification_task(mlp((8, 2)), data, batch_size=10)
+    masks = ["no_bias_norm", None]
+    space = {"learning_rate": 0.1, "weight_decay": grid(0.0, 0.5), "mask": choice(masks)}
+    result = sweep(task, adamw, space, steps=5, keep=4, progress=False)
+    by_mask = {mask: [] for mask in masks}
+    for i, trial in enumerate(result.trials):
+        by_mask[trial["mask"]].append(np.asarray(result.trained(i).params["Dense_0"]["kernel"]))
+    for undecayed, decayed in by_mask.values():
+        assert np.abs(decayed).sum() < np.abs(undecayed).sum()
+    # Without decay the mask changes nothing, with it only what is no matrix, and so the rest.
+    np.testing.assert_array_equal(by_mask[None][0], by_mask["no_bias_norm"][0])
+    assert not np.array_equal(by_mask[None][1], by_mask["no_bias_norm"][1])
+
+
+def test_an_optimizer_of_nnx_takes_its_name() -> None:
+    rngs = nnx.Rngs(0)
+    model = nnx.Sequential(nnx.Linear(3, 4, rngs=rngs), nnx.LayerNorm(4, rngs=rngs))
+    tx = nnx.Optimizer(model, adamw(0.1, weight_decay=0.5, mask="no_bias_norm"), wrt=nnx.Param)
+    before = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    tx.update(model, jax.tree.map(jnp.zeros_like, nnx.state(model, nnx.Param)))
+    after = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    dense, norm = after["layers"][0], after["layers"][1]
+    np.testing.assert_allclose(dense["kernel"], 0.95 * before["layers"][0]["kernel"], rtol=1e-6)
+    np.testing.assert_array_equal(norm["scale"], np.ones(4))

@@ -120,7 +120,9 @@ def decay_mask(mask: Mask, params: Any) -> Any:
         return jax.tree.map(lambda _: True, params)
     if isinstance(mask, str):
         if mask not in NAMED:
-            raise ValueError(f"mask: {unknown('mask', mask, NAMED)}")
+            raise ValueError(
+                f"mask must be a pytree of bools or a name: {unknown('mask', mask, NAMED)}"
+            )
         mask = NAMED[mask]
     leaves = jax.tree.leaves(params)
     # A tree of bools is a mask whatever its root is: every module of Equinox can be called.

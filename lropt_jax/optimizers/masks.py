@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Any
 
 import jax
 import numpy as np
 
-# The names that libraries give to shifts and scales.
-SHIFTS_AND_SCALES = {"bias", "b", "scale", "offset", "beta", "gamma"}
+# The names that libraries give to shifts and scales, and for short to what normalises.
+SHIFTS_AND_SCALES = {"bias", "scale", "offset", "beta", "gamma"}
+NORMS = {"ln", "bn", "gn"}
 
 
 def no_bias_norm(params: Any) -> Any:
     """A mask for weight decay that leaves out biases and normalisations, as is usual.
 
     A leaf decays unless it has fewer than two axes, its own name is that of a shift or a scale
-    ("bias", "scale", "beta", ...), or a module above it has "norm" in its name. Decay on these
-    shrinks what sets the scale of the activations; the usual recipes for transformers and
-    ResNets (He et al. 2018, arXiv:1812.01187, section 3.1) leave them out. Embeddings decay.
+    ("bias", "q_bias", "scale", "beta", ...), or the module that it is of is called a norm
+    ("LayerNorm_0", "norm1", "ln_f", "bn2"). Decay on these shrinks what sets the scale of the
+    activations; the usual recipes for transformers and ResNets (He et al. 2018,
+    arXiv:1812.01187, section 3.1) leave them out. Embeddings decay.
 
     Our optimizers also take its name, `mask="no_bias_norm"`; as a function it goes into any mask
     of Optax.
@@ -42,13 +46,32 @@ def no_bias_norm(params: Any) -> Any:
       >>> theirs = optax.adamw(1e-3, weight_decay=0.1, mask=no_bias_norm)
       >>> _ = ours.init(params), theirs.init(params)
     """
-    return jax.tree_util.tree_map_with_path(_decays, params)
+    paths = jax.tree_util.tree_leaves_with_path(params)
+    named = {"/".join(["", *_names(path)]) for path, _ in paths}
+    return jax.tree_util.tree_map_with_path(functools.partial(_decays, named), params)
 
 
-def _decays(path: Any, leaf: Any) -> bool:
-    names = [jax.tree_util.keystr((part,), simple=True).lower() for part in path]
-    shift_or_scale = bool(names) and names[-1] in SHIFTS_AND_SCALES
-    return np.ndim(leaf) >= 2 and not shift_or_scale and not any("norm" in n for n in names)
+def _decays(named: set[str], path: Any, leaf: Any) -> bool:
+    *above, name = ["", *_names(path)]
+    if np.ndim(leaf) < 2 or name in SHIFTS_AND_SCALES or "bias" in _words(name):
+        return False
+    if name == "b":  # of Haiku a bias, which stands beside "w"; of LoRA a matrix
+        return "/".join([*above, "w"]) not in named
+    # The module of the leaf itself: a block called PreNorm holds matrices further down.
+    module = above[-1] if above else ""
+    return "norm" not in module and not _words(module) & NORMS
+
+
+def _names(path: Any) -> list[str]:
+    """The names on the way to a leaf; flat names of PyTorch, "layers.0.norm1.weight", divided."""
+    text = "/".join(jax.tree_util.keystr((part,), simple=True) for part in path).lower()
+    names = re.split(r"[./]", text) if text else []
+    in_variable = bool(path) and path[-1] == jax.tree_util.GetAttrKey("value")  # of flax.nnx
+    return names[:-1] if in_variable else names
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall("[a-z]+", name))
 
 
 NAMED = {"no_bias_norm": no_bias_norm}
