@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lropt_jax import schedules
-from lropt_jax.comparisons.words import name_of
+from lropt_jax.comparisons.words import name_of, schedule_code
 from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.sweeps.planning.space import Grid, Range, choice, log_grid, log_uniform, uniform
 from lropt_jax.validation import unknown
@@ -84,10 +83,12 @@ class Scheduled:
     def code(self, chosen: Mapping[str, Any]) -> str:
         """The line that makes the optimizer of a configuration."""
         given = {**self.fixed, **chosen}
-        schedule = repr(self.shape(given.pop("learning_rate"), self.steps))
-        schedule = re.sub(r"\b([a-z_]+)\(", r"lropt_jax.\1(", schedule)
-        others = "".join(f", {name}={value!r}" for name, value in given.items())
-        return f"{name_of(self.__name__, self.factory)}({schedule}{others})"
+        return self.line(self.shape(given.pop("learning_rate"), self.steps), given)
+
+    def line(self, rate: Any, others: Mapping[str, Any]) -> str:
+        """The line that makes it of a schedule and its other arguments."""
+        words = "".join(f", {name}={value!r}" for name, value in others.items())
+        return f"{name_of(self.__name__, self.factory)}({schedule_code(rate)}{words})"
 
 
 # Where the useful rates of a family lie, two decades around the middle.

@@ -6,9 +6,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from lropt_jax.comparisons.outcome import Outcome
 from lropt_jax.comparisons.tables import listed, mean_and_interval
 from lropt_jax.optimizers import OPTIMIZERS
+from lropt_jax.schedules import SCHEDULES, Schedule
 from lropt_jax.tasks.metrics import is_share
 
 FEW_SEEDS = 5
@@ -184,3 +187,32 @@ def name_of(name: str, factory: Callable[..., Any]) -> str:
         return own if own.isidentifier() else f"optimizers[{name!r}][0]"
     package = module.__name__.partition(".")[0]
     return f"{package if package == 'optax' else module.__name__}.{own}"
+
+
+def schedule_code(rate: Any) -> str:
+    """What makes a schedule, as one would write it: without defaults, a constant as its number."""
+    if not isinstance(rate, Schedule):
+        return _number(rate)
+    if rate.name == "constant":
+        return schedule_code(rate.arguments["value"])
+    parameters = inspect.signature(SCHEDULES[rate.name]).parameters
+    words: list[str] = []
+    for place, (name, parameter) in enumerate(parameters.items()):
+        value = rate.arguments.get(name, parameter.default)
+        if isinstance(value, Schedule) or parameter.default is parameter.empty:
+            written = schedule_code(value)
+            words.append(written if place == len(words) else f"{name}={written}")
+        elif isinstance(value, (str, bool)) or value is None:
+            if value != parameter.default:
+                words.append(f"{name}={value!r}")
+        elif parameter.default is None or float(value) != float(np.float32(parameter.default)):
+            words.append(f"{name}={_number(value)}")
+    return f"lropt_jax.{rate.name}({', '.join(words)})"
+
+
+def _number(value: Any) -> str:
+    """A number as short as tells it apart at its own precision."""
+    array = np.asarray(value)
+    if array.dtype.kind in "iu" or float(array) == int(array):
+        return str(int(array))
+    return str(array if array.dtype == np.float32 else np.float32(array))
