@@ -234,7 +234,8 @@ def test_the_frame_the_figure_and_the_summary():
     assert frame.counted.sum() == np.where(test.diverged_at < 0, 100, test.diverged_at).sum()
 
     figure = test.plot()
-    assert [ax.get_title("left") for ax in figure.axes] == ["momentum=0.0", "momentum=0.9"]
+    titles = [ax.get_title("left") for ax in figure.axes]
+    assert [title.split(":")[0] for title in titles] == ["momentum=0.0", "momentum=0.9"]
     labels = figure.axes[0].get_legend_handles_labels()[1]
     assert {"median", "diverged"} <= set(labels)
     plain = test.at(momentum=0.0)

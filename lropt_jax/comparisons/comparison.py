@@ -115,6 +115,7 @@ class Comparison(Outcome):
         return learning_curves(
             curves, steps, shown, "epoch" if steps_per_epoch else "updates",
             [metric for metric in shown if is_share(metric)],
+            {m: bounds(m, [of[m][0] for of in curves.values()]) for m in shown},
         )  # fmt: skip
 
     def plot_learning_rates(self) -> Any:
@@ -149,7 +150,8 @@ class Comparison(Outcome):
         test = {name: self.values(name, f"test_{metric}").ravel() for name in self.contestants}
         train = {name: self.values(name, f"train_{metric}").ravel() for name in self.contestants}
         intervals = {name: self.interval(name, f"test_{metric}") for name in self.contestants}
-        return generalization_gap(train, test, intervals, metric, is_share(metric))
+        mode = "max" if metric == "accuracy" else self.mode
+        return generalization_gap(train, test, intervals, metric, is_share(metric), mode)
 
     def plot_budget(self) -> Any:
         """A figure of the best of n of each optimizer's configurations, see `expected_best`."""

@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lropt_jax.plotting.axes import logarithmic, spans_decades
 from lropt_jax.plotting.style import DIVERGED, colours, style
 
+EVERYWHERE = (-math.inf, math.inf)
+SHADED = 4  # curves at most whose bands can be told apart
 Band = tuple[np.ndarray, np.ndarray]  # a mean and the half-width of its interval
 
 
@@ -19,6 +22,7 @@ def learning_curves(
     metrics: Sequence[str],
     x_label: str,
     shares: Collection[str] = (),
+    limits: Mapping[str, tuple[float, float]] | None = None,
 ) -> Any:
     """Metrics over the training, a panel each, mean and 95% band.
 
@@ -28,21 +32,26 @@ def learning_curves(
       metrics: one a panel.
       x_label: what the axis says.
       shares: the metrics that are read in percent.
+      limits: between which each lies, whatever an interval says.
     """
     with style() as figure:
         fig = figure(figsize=(5.5 * len(metrics), 4.2), layout="constrained")
         axes = fig.subplots(1, len(metrics), squeeze=False)[0]
         colour = colours(curves)
+        limits = limits or {}
         for ax, metric in zip(axes, metrics, strict=True):
             for name, of in curves.items():
-                _band(ax, x[name], of[metric], name, colour[name])
+                _band(
+                    ax, x[name], of[metric], name, colour[name], limits.get(metric, EVERYWHERE),
+                    shade=0.15 if len(curves) <= SHADED else 0.06,
+                )  # fmt: skip
             means = np.concatenate([of[metric][0] for of in curves.values()] or [np.zeros(0)])
             ax.set(xlabel=x_label, ylabel=_words(metric))
             if metric in shares:
                 _percent(ax)
                 _leave_out_the_climb(ax, means)
-            elif _positive(means):
-                ax.set_yscale("log")
+            elif spans_decades(means):
+                logarithmic(ax, "y")
         if curves:
             axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return fig
@@ -115,30 +124,40 @@ def generalization_gap(
     intervals: Mapping[str, tuple[float, float]],
     metric: str,
     share: bool,
+    mode: str,
 ) -> Any:
-    """A metric on the training and the test split, an optimizer a line, every seed a dot.
+    """A metric on the training and the test split, an optimizer a line, the best on top, every
+    seed a dot.
 
     Args:
       train, test: the metric of each retrained model, by optimizer; NaN for one that diverged.
       intervals: the test metric's mean and the half-width of its interval, by optimizer.
       metric: its name.
       share: whether it is read in percent.
+      mode: whether its "min" or its "max" is best.
     """
-    names = list(test)
+    colour = colours(test)
+    means = {
+        name: mean if np.isfinite(mean) else -math.inf for name, (mean, _) in intervals.items()
+    }
+    names = sorted(test, key=lambda name: -means[name] if mode == "max" else means[name])
+    names.sort(key=lambda name: not np.isfinite(means[name]))  # those without a result last
     with style() as figure:
         fig = figure(figsize=(8.5, 0.55 * len(names) + 1.4), layout="constrained")
         ax = fig.subplots()
-        colour = colours(names)
         for row, name in enumerate(names):
             mean, half = intervals[name]
             finished = train[name][np.isfinite(train[name])]
             train_mean = float(finished.mean()) if len(finished) else math.nan
-            bar = {"color": colour[name], "alpha": 0.35, "linewidth": 5, "solid_capstyle": "butt"}
+            bar = {"color": colour[name], "alpha": 0.3, "linewidth": 1.5}
             ax.plot([mean, train_mean], [row, row], **bar)
             dots = np.full(len(test[name]), row)
-            ax.plot(test[name], dots, "o", color=colour[name], alpha=0.3, markersize=4)
-            ax.errorbar(mean, row, xerr=half, fmt="o", color=colour[name], capsize=3, markersize=6)
-            ax.plot(train_mean, row, "|", color=colour[name], markersize=14, markeredgewidth=2.5)
+            ax.plot(test[name], dots, "o", color=colour[name], alpha=0.35, markersize=4)
+            ax.errorbar(
+                mean, row, xerr=half, fmt="o", color=colour[name], capsize=4,
+                markersize=8, elinewidth=2.2,
+            )  # fmt: skip
+            ax.plot(train_mean, row, "|", color=colour[name], markersize=11, markeredgewidth=1.8)
             if np.isfinite(mean) and np.isfinite(train_mean):
                 gap = abs(train_mean - mean)
                 said = f"gap {100 * gap:.1f}" if share else f"gap {gap:.2g}"
@@ -151,9 +170,11 @@ def generalization_gap(
         ax.grid(axis="y", visible=False)
         ax.set(
             xlabel=_words(metric),
-            title="From test (dots: seeds, bar: 95% interval) to training (|)",
         )
-        ax.title.set_fontsize(10)
+        ax.set_title(
+            "From test (dots: seeds, bar: 95% interval) to training (|)", fontsize=10,
+            fontweight="normal",
+        )  # fmt: skip
         if share:
             ax.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f}%")
     return fig
@@ -161,7 +182,7 @@ def generalization_gap(
 
 def _basin(ax: Any, panel: Panel, colour: str, limits: tuple[float, float]) -> None:
     if panel.values.min() > 0:
-        ax.set_xscale("log")
+        logarithmic(ax, "x")
     if panel.basin is not None and len(panel.values) > 1:
         ax.axvspan(*_between(panel.values, panel.basin), color=colour, alpha=0.12, linewidth=0)
     _band(ax, panel.values, (panel.mean, panel.half_width), "", colour, limits, marker="o")
@@ -195,22 +216,18 @@ def _band(
     band: Band,
     label: str,
     colour: str,
-    limits: tuple[float, float] = (-np.inf, np.inf),
+    limits: tuple[float, float] = EVERYWHERE,
     marker: str = "",
+    shade: float = 0.15,
 ) -> None:
     mean, half = band[0], np.nan_to_num(band[1])
     ax.plot(x, mean, color=colour, label=label, linewidth=1.6, marker=marker, markersize=3.5)
     low, high = np.clip(mean - half, *limits), np.clip(mean + half, *limits)
-    ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    ax.fill_between(x, low, high, color=colour, alpha=shade, linewidth=0)
 
 
 def _percent(ax: Any) -> None:
     ax.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f}%")
-
-
-def _positive(values: np.ndarray) -> bool:
-    values = values[np.isfinite(values)]
-    return bool(len(values) and values.min() > 0)
 
 
 def _leave_out_the_climb(ax: Any, values: np.ndarray) -> None:

@@ -7,8 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.plotting.axes import is_plain_number, shown, spans_decades, values_of, words_of
-from lropt_jax.plotting.style import DIVERGED, MAPS, style
+from lropt_jax.plotting.axes import (
+    even_in_logarithm,
+    is_plain_number,
+    logarithmic,
+    plain_ticks,
+    shown,
+    spans_decades,
+    values_of,
+    words_of,
+    worst_shown,
+)
+from lropt_jax.plotting.style import BEST, DIVERGED, MAPS, halo, style
+
+WRITTEN = 80  # cells at most that have their value written in them
 
 
 def heatmap_figure(
@@ -23,7 +35,8 @@ def heatmap_figure(
     """A metric against two hyperparameters, the others at their best.
 
     Values of a grid are cells, diverged ones hatched; sampled values are points on their own axes,
-    diverged ones crosses. The best is ringed.
+    diverged ones crosses. The best is framed or ringed. Colours end where values are bad enough,
+    so that a corner that has nearly diverged does not take them all.
 
     Args:
       trials: the configurations.
@@ -53,21 +66,31 @@ def heatmap_figure(
         lost[at[t]] |= np.isnan(cells[at[t]]) and bool(diverged[t])
     with style() as figure:
         fig = figure(
-            figsize=(1.6 + 0.62 * len(columns), 1.4 + 0.5 * len(rows)), layout="constrained"
+            figsize=(2.2 + 0.62 * len(columns), 1.6 + 0.5 * len(rows)), layout="constrained"
         )
         ax = fig.subplots()
         ax.grid(visible=False)
-        norm = "log" if spans_decades(cells) else "linear"
-        image = ax.imshow(cells, origin="lower", aspect="auto", cmap=MAPS[mode], norm=norm)
+        colour = _Colours(cells, mode)
+        image = ax.imshow(cells, origin="lower", aspect="auto", cmap=colour.map, norm=colour.norm)
         for row, column in zip(*np.nonzero(lost), strict=True):
             _outlined(ax, row, column, hatch="////", edgecolor=DIVERGED, linewidth=0)
+        if cells.size <= WRITTEN:
+            for (row, column), value in np.ndenumerate(cells):
+                if np.isfinite(value):
+                    ax.text(
+                        column, row, f"{value:.3g}", ha="center", va="center", fontsize=7.5,
+                        color=colour.ink(value),
+                    )  # fmt: skip
         if order and np.isfinite(scores[order[-1]]):
-            _outlined(ax, *at[order[-1]], edgecolor="black", linewidth=2)
-        ax.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
+            row, column = at[order[-1]]
+            _outlined(
+                ax, row, column, edgecolor=BEST, linewidth=2.2, path_effects=halo(5), zorder=3
+            )
+        ax.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
         ax.set_yticks(range(len(rows)), rows)
         ax.set(xlabel=words_of(x), ylabel=words_of(y))
-        fig.colorbar(image, ax=ax, label=words_of(metric))
-        ax.set_title("framed: best" + ("; hatched: diverged" if lost.any() else ""), fontsize=9)
+        colour.bar(fig, ax, image, metric)
+        _say(ax, "framed: best", "hatched: diverged" if lost.any() else "")
     return fig
 
 
@@ -88,25 +111,61 @@ def _scattered(
         fig = figure(figsize=(6.2, 4.4), layout="constrained")
         ax = fig.subplots()
         if (~known).any():
-            ax.plot(
-                across[~known], up[~known], "x", color=DIVERGED, alpha=0.6, label="did not finish"
-            )
-        norm = "log" if spans_decades(values) else "linear"
+            ax.plot(across[~known], up[~known], "x", color=DIVERGED, alpha=0.6)
+        colour = _Colours(values, mode)
         points = ax.scatter(
-            across[known], up[known], c=values[known], cmap=MAPS[mode], norm=norm, s=36
-        )
+            across[known], up[known], c=values[known], cmap=colour.map, norm=colour.norm,
+            s=44, edgecolor="0.35", linewidth=0.4,
+        )  # fmt: skip
         if known.any():
             ax.plot(
-                across[-1], up[-1], "o", markersize=13, markerfacecolor="none", color="black",
-                label="best",
+                across[-1], up[-1], "o", markersize=14, markerfacecolor="none",
+                markeredgewidth=1.8, color=BEST, path_effects=halo(4),
             )  # fmt: skip
-            fig.colorbar(points, ax=ax, label=words_of(metric))
-        for given, scale in ((across, ax.set_xscale), (up, ax.set_yscale)):
-            if spans_decades(given):
-                scale("log")
+            colour.bar(fig, ax, points, metric)
+        for given, which in ((across, "x"), (up, "y")):
+            if even_in_logarithm(given):
+                logarithmic(ax, which)
         ax.set(xlabel=words_of(x), ylabel=words_of(y))
-        ax.legend(fontsize=8)
+        _say(
+            ax,
+            "ringed: best" if known.any() else "",
+            "×: did not finish" if not known.all() else "",
+        )
     return fig
+
+
+class _Colours:
+    """Colours of a metric, bright where it is good, that a few bad values do not eat."""
+
+    def __init__(self, values: np.ndarray, mode: str):
+        import matplotlib
+        from matplotlib.colors import LogNorm, Normalize
+
+        seen = values[np.isfinite(values)]
+        seen = seen if len(seen) else np.zeros(1)
+        self.end = worst_shown(seen, mode)
+        low, high = (seen.min(), self.end) if mode == "min" else (self.end, seen.max())
+        self.beyond = seen.max() > high or seen.min() < low
+        self.extend = ("max" if mode == "min" else "min") if self.beyond else "neither"
+        self.logarithmic = spans_decades(np.array([low, high]))
+        self.norm = (LogNorm if self.logarithmic else Normalize)(low, high)
+        self.map = matplotlib.colormaps[MAPS[mode]]
+
+    def ink(self, value: float) -> str:
+        """Black or white, whichever is read on the value's colour."""
+        red, green, blue, _ = self.map(float(np.clip(self.norm(value), 0, 1)))
+        return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+
+    def bar(self, fig: Any, ax: Any, drawn: Any, metric: str) -> None:
+        """The scale beside the picture."""
+        bar = fig.colorbar(drawn, ax=ax, label=words_of(metric), extend=self.extend)
+        if self.logarithmic:
+            plain_ticks(bar.ax.yaxis)
+
+
+def _say(ax: Any, *words: str) -> None:
+    ax.set_title("; ".join(filter(None, words)), fontsize=9, fontweight="normal")
 
 
 def _outlined(ax: Any, row: int, column: int, **look: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lropt_jax.plotting.axes import logarithmic
 from lropt_jax.plotting.style import colours, style
 
 Array = np.ndarray[Any, Any]
@@ -54,6 +55,21 @@ def range_test_figure(panels: Sequence[Panel], recommended: str, loss: str) -> A
         axes = fig.subplots(rows, columns, sharex=True, squeeze=False).ravel()
         for ax, panel in zip(axes, panels, strict=False):
             _draw(ax, panel, recommended)
+            if len(panels) == 1:
+                ax.legend(fontsize=8, loc="lower left")
+                continue
+            best = panel.answers.get(recommended)
+            ax.set_title(f"{panel.title}: " + ("none" if best is None else f"{best[0]:.2g}"))
+        if len(panels) > 1:  # one legend for all, without the numbers
+            labels: dict[str, Any] = {}
+            for ax in axes[: len(panels)]:
+                for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+                    if not label.endswith(": none"):
+                        labels.setdefault(label.split(":")[0], handle)
+            fig.legend(
+                labels.values(), labels.keys(), loc="outside upper center", fontsize=9,
+                ncols=min(len(labels), 3 * columns),
+            )  # fmt: skip
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
         fig.supxlabel("learning rate")
@@ -64,7 +80,7 @@ def range_test_figure(panels: Sequence[Panel], recommended: str, loss: str) -> A
 def _draw(ax: Any, panel: Panel, recommended: str) -> None:
     rates = panel.rates
     ax.set_title(panel.title)
-    ax.set_xscale("log")
+    logarithmic(ax, "x")
     bottom, top = _heights(panel.seeds)
     ax.set_ylim(bottom, top)
     for lane, end in zip(panel.seeds, panel.ends, strict=True):
@@ -105,7 +121,6 @@ def _draw(ax: Any, panel: Panel, recommended: str) -> None:
         ax.plot([], [], color=CURVE, linestyle=":", label=f"bounds: {base:.2g} to {peak:.2g}")
     if (panel.ends >= 0).any():
         ax.plot([], [], "x", color=DIVERGED, label="diverged")
-    ax.legend(fontsize=8, loc="lower left")
 
 
 def _heights(smoothed: Array) -> tuple[float, float]:

@@ -78,8 +78,10 @@ def _panels(named: Mapping[str, Any], steps: int | None, log: bool) -> Any:
         for axes, (name, schedule) in zip(panels, named.items(), strict=False):
             counts, values = sample(schedule, steps or common_horizon([schedule]))
             axes.plot(counts, values, color=colour, linewidth=1.6)
-            axes.set_title(_wrapped(name, 34), fontsize=9)
+            axes.set_title(_wrapped(name, 34), fontsize=9, fontweight="normal")
             axes.set_yscale("log" if log else "linear")
+            if not log and np.ptp(values) == 0 and values[0] > 0:  # else ticks of the last bit
+                axes.set_ylim(0.0, 1.3 * values[0])
             axes.margins(x=0.01)
             axes.tick_params(labelsize=8)
         for axes in panels[len(named) :]:

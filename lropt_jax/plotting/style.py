@@ -15,6 +15,7 @@ PALETTE = (
 )  # fmt: skip
 
 DIVERGED = "#B00020"
+BEST = "black"  # in `halo`
 MAPS = {"min": "viridis_r", "max": "viridis"}  # bright is good
 
 RC: Any = {
@@ -52,3 +53,10 @@ def style() -> Iterator[Any]:
 def colours(names: Iterable[str]) -> dict[str, str]:
     """A colour for each name, by its place."""
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
+
+
+def halo(width: float) -> list[Any]:
+    """A white edge around a line or letters, so that they are read on any colour."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=width, foreground="white")]

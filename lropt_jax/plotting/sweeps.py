@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from lropt_jax.plotting.axes import is_plain_number, shown, spans_decades, values_of, words_of
-from lropt_jax.plotting.style import DIVERGED, PALETTE, style
+from lropt_jax.plotting.axes import (
+    Axis,
+    above,
+    logarithmic,
+    shown,
+    spans_decades,
+    values_of,
+    words_of,
+    worst_shown,
+)
+from lropt_jax.plotting.style import DIVERGED, PALETTE, halo, style
 
 
 def sensitivity_figure(
@@ -20,6 +30,7 @@ def sensitivity_figure(
     name: str,
     metric: str,
     limits: tuple[float, float] = (-np.inf, np.inf),
+    sampled: bool = False,
 ) -> Any:
     """A metric against one hyperparameter: mean, 95% band, basin, and a rug of diverged lanes.
 
@@ -31,41 +42,39 @@ def sensitivity_figure(
       basin: the stretch that is as good as the best, or None.
       name, metric: what the axes say.
       limits: between which the metric lies whatever an interval says.
+      sampled: whether each value is one configuration, whose other numbers differ too: neighbours
+        are no curve then, and are not joined.
     """
     with style() as figure:
-        fig = figure(figsize=(6.2, 4.0), layout="constrained")
+        fig = figure(figsize=(6.2, 4.2), layout="constrained")
         ax = fig.subplots()
         if basin is not None and basin[0] < basin[1]:
             ax.axvspan(*basin, color=PALETTE[0], alpha=0.1, linewidth=0, label="basin")
         half = np.nan_to_num(half_width)
-        ax.plot(values, mean, "o-", color=PALETTE[0], markersize=4, label="mean")
+        line = "o" if sampled else "o-"
+        ax.plot(values, mean, line, color=PALETTE[0], markersize=4, label="mean", zorder=3)
         low, high = np.clip(mean - half, *limits), np.clip(mean + half, *limits)
-        logarithmic = spans_decades(mean)
-        if logarithmic:
-            ax.set_yscale("log")
-        floor = np.nanmin(mean) / 10 if logarithmic else -np.inf
+        on_decades = spans_decades(mean)
+        if on_decades:
+            logarithmic(ax, "y")
+            low = np.maximum(low, np.nanmin(mean) / 1e3)  # what is negative has no place there
         if half.any():
-            ax.fill_between(
-                values, np.maximum(low, floor), high, color=PALETTE[0], alpha=0.2, linewidth=0,
-                label="95% interval",
-            )  # fmt: skip
-            if not logarithmic:
-                _stay_readable(ax, mean)
+            look = {"color": PALETTE[0], "label": "95% interval"}
+            if sampled:
+                ax.vlines(values, low, high, alpha=0.35, linewidth=1.2, **look)
+            else:
+                ax.fill_between(values, low, high, alpha=0.2, linewidth=0, **look)
+            _stay_readable(ax, mean, on_decades)
         bad = diverged > 0
-        ax.plot(
-            values[bad],
-            np.full(bad.sum(), 0.02),
-            "|",
-            color=DIVERGED,
-            markersize=12,
-            markeredgewidth=2,
-            transform=ax.get_xaxis_transform(),
-            label="diverged" if bad.any() else None,
-        )
+        if bad.any():
+            ax.plot(
+                values[bad], np.full(bad.sum(), 0.02), "|", color=DIVERGED, markersize=12,
+                markeredgewidth=2, transform=ax.get_xaxis_transform(), label="diverged",
+            )  # fmt: skip
         if spans_decades(values):
-            ax.set_xscale("log")
+            logarithmic(ax, "x")
         ax.set(xlabel=words_of(name), ylabel=words_of(metric))
-        ax.legend()
+        above(ax)
     return fig
 
 
@@ -85,7 +94,11 @@ def parallel_figure(
     names = [
         n for n in dict.fromkeys(k for t in trials for k in t) if len(values_of(trials, n)) > 1
     ]
-    axes = [_Axis(n, [t.get(n) for t in trials]) for n in names] + [_Axis(metric, scores)]
+    finite = scores[np.isfinite(scores)]
+    end = worst_shown(finite, mode) if len(finite) else 0.0
+    ends = {"min": (-np.inf, end), "max": (end, np.inf)}[mode]
+    axes = [Axis(n, [t.get(n) for t in trials]) for n in names]
+    axes.append(Axis(metric, np.clip(scores, *ends), few=False))
     places = np.array([axis.places for axis in axes])
     good = places[-1] if mode == "max" else 1 - places[-1]
     colour_map = matplotlib.colormaps["viridis"]
@@ -93,22 +106,57 @@ def parallel_figure(
         fig = figure(figsize=(1.9 * len(axes) + 1.0, 4.2), layout="constrained")
         ax = fig.subplots()
         ax.grid(visible=False)
-        ax.spines["left"].set_visible(False)
+        for side in ("left", "bottom"):
+            ax.spines[side].set_visible(False)
+        ax.tick_params(length=0)
         ax.set_yticks([])
         for trial in np.argsort(np.nan_to_num(good, nan=-1)):
             known = np.isfinite(good[trial])
             line = {"color": colour_map(good[trial])} if known else {"color": DIVERGED, "ls": ":"}
-            ax.plot(range(len(axes)), places[:, trial], linewidth=1, alpha=0.8, **line)
+            ax.plot(range(len(axes)), places[:, trial], linewidth=1.2, alpha=0.8, **line)
         for i, axis in enumerate(axes):
             ax.axvline(i, color="black", linewidth=0.8)
             for place, label in axis.ticks:
+                ax.plot(i, place, "_", color="black", markersize=6)
                 ax.annotate(
-                    label, (i, place), xytext=(3, 0), textcoords="offset points", fontsize=8
-                )
+                    label, (i, place), xytext=(5, 0), textcoords="offset points", fontsize=8,
+                    va="center", zorder=4, path_effects=halo(3),
+                )  # fmt: skip
         ax.set_xticks(range(len(axes)), [words_of(axis.name) for axis in axes])
         ax.set_xlim(-0.1, len(axes) - 0.6)
+        ax.set_ylim(-0.04, 1.04)
+        said = []
+        if len(finite) and ((finite < ends[0]) | (finite > ends[1])).any():
+            said.append(f"{words_of(metric)} drawn to {shown(end)}, the worse ones there")
         if not np.isfinite(good).all():
-            ax.set_title("dotted: pruned or diverged", fontsize=9)
+            said.append("dotted: pruned or diverged")
+        ax.set_title("; ".join(said), fontsize=9, fontweight="normal")
+    return fig
+
+
+def importances_figure(importances: Mapping[str, float], metric: str) -> Any:
+    """How much of what a metric varies by is due to each hyperparameter, the first on top.
+
+    Args:
+      importances: shares, by hyperparameter.
+      metric: whose.
+    """
+    with style() as figure:
+        fig = figure(figsize=(5.6, 0.42 * len(importances) + 1.2), layout="constrained")
+        ax = fig.subplots()
+        rows, shares = range(len(importances)), list(importances.values())
+        ax.barh(rows, shares, color=PALETTE[0], height=0.6)
+        for row, share in zip(rows, shares, strict=True):
+            ax.annotate(
+                f"{100 * share:.0f}%", (share, row), xytext=(4, 0), textcoords="offset points",
+                va="center", fontsize=9,
+            )  # fmt: skip
+        ax.set_yticks(rows, [words_of(name) for name in importances])
+        ax.set_ylim(len(importances) - 0.5, -0.5)
+        ax.set_xlim(0, 1.1 * max(shares, default=1.0))
+        ax.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f}%")
+        ax.grid(axis="y", visible=False)
+        ax.set_xlabel(f"share of the variance of {words_of(metric)}'s rank")
     return fig
 
 
@@ -118,6 +166,7 @@ def curves_figure(
     trials: Sequence[Mapping[str, Any]],
     chosen: Sequence[int],
     metric: str,
+    limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> Any:
     """A metric over the updates, means over seeds; the best configurations in colour.
 
@@ -127,24 +176,32 @@ def curves_figure(
       trials: the configurations.
       chosen: those in colour, the best first; the others may leave the frame.
       metric: its name.
+      limits: between which it lies.
     """
     chosen = list(chosen)
+    names = [
+        n for n in dict.fromkeys(k for t in trials for k in t) if len(values_of(trials, n)) > 1
+    ]
     with style() as figure:
         fig = figure(figsize=(8.0, 4.2), layout="constrained")
         ax = fig.subplots()
         for trial in set(range(len(curves))) - set(chosen):
             ax.plot(steps, curves[trial], color="0.75", linewidth=0.8, zorder=1)
         for place, trial in enumerate(chosen):
-            words = ", ".join(f"{words_of(k)} {shown(v)}" for k, v in trials[trial].items())
+            words = ", ".join(shown(trials[trial][n]) for n in names if n in trials[trial])
             ax.plot(steps, curves[trial], color=PALETTE[place % len(PALETTE)], label=words)
         ax.set(xlabel="updates", ylabel=words_of(metric))
         if spans_decades(curves[chosen]):
-            ax.set_yscale("log")
+            logarithmic(ax, "y")
         if chosen:
             low, high = np.nanmin(curves[chosen]), np.nanmax(curves[chosen])
-            room = 0.25 * (high - low) + 1e-12
-            ax.set_ylim(low / 1.2 if ax.get_yscale() == "log" else low - room, high + 2 * room)
-            ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+            room = 0.1 * (high - low) + 1e-12
+            bottom = low / 1.2 if ax.get_yscale() == "log" else max(low - room, limits[0] - room)
+            ax.set_ylim(bottom, min(high + 2 * room, limits[1] + room))
+            ax.legend(
+                loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, title_fontsize=8,
+                title=textwrap.fill(", ".join(map(words_of, names)), 32), alignment="left",
+            )  # fmt: skip
     return fig
 
 
@@ -159,27 +216,33 @@ def budget_figure(
       metric: its name.
     """
     with style() as figure:
-        fig = figure(figsize=(5.6, 3.8), layout="constrained")
+        fig = figure(figsize=(6.2, 3.8), layout="constrained")
         ax = fig.subplots()
         finite = np.concatenate([x[np.isfinite(x)] for curve in curves.values() for x in curve])
         if spans_decades(finite):
-            ax.set_yscale("log")
+            logarithmic(ax, "y")
         low_end, high_end = _beyond(finite, ax.get_yscale() == "log")
         for place, (name, (mean, low, high)) in enumerate(curves.items()):
             n = np.arange(1, len(mean) + 1)
             colour = PALETTE[place % len(PALETTE)]
-            words = f"{name}: " if name else ""
-            ax.plot(n, mean, color=colour, label=f"{words}expected best")
+            alone = len(curves) == 1
+            ax.plot(n, mean, color=colour, label="expected best" if alone else name)
             ax.fill_between(
                 n,
                 np.where(np.isfinite(low), low, low_end[1]),
                 np.where(np.isfinite(high), high, high_end[1]),
-                color=colour, alpha=0.15, linewidth=0,
-                label=f"{words}median best, 95% band",
+                color=colour, alpha=0.15 if alone else 0.07, linewidth=0,
+                label="median best, 95% band" if alone else None,
             )  # fmt: skip
         ax.set_ylim(low_end[0], high_end[0])
         ax.set(xlabel="configurations tried", ylabel=words_of(metric))
-        ax.legend(fontsize=8)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        if len(curves) > 1:
+            said = "lines: expected best; bands: 95% for the median best"
+            ax.set_title(said, fontsize=9, fontweight="normal")
+            ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        else:
+            above(ax)
     return fig
 
 
@@ -192,31 +255,12 @@ def _beyond(finite: np.ndarray, logarithmic: bool) -> tuple[tuple[float, float],
     return (low - room, low - 100 * room), (high + room, high + 100 * room)
 
 
-def _stay_readable(ax: Any, mean: np.ndarray) -> None:
+def _stay_readable(ax: Any, mean: np.ndarray, on_decades: bool) -> None:
     """The means fill most of the frame, however wide the intervals of two seeds are."""
     low, high = np.nanmin(mean), np.nanmax(mean)
-    room = 0.75 * ((high - low) or abs(high) or 1.0)
     bottom, top = ax.get_ylim()
+    if on_decades:
+        ax.set_ylim(max(bottom, low / 2), min(top, high * 2))
+        return
+    room = 0.75 * ((high - low) or abs(high) or 1.0)
     ax.set_ylim(max(bottom, low - room), min(top, high + room))
-
-
-class _Axis:
-    """A name's places on a vertical axis from 0 to 1, and its ticks."""
-
-    def __init__(self, name: str, given: Any):
-        self.name = name
-        if all(is_plain_number(v) for v in given):
-            x = np.asarray(given, float)
-            finite = x[np.isfinite(x)]
-            low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
-            scale = np.log if spans_decades(finite) else np.asarray
-            span = float(scale(high) - scale(low)) or 1.0
-            with np.errstate(invalid="ignore"):
-                self.places = (scale(x) - scale(low)) / span
-            self.ticks = [(0.0, shown(float(low))), (1.0, shown(float(high)))]
-        else:
-            words = [shown(v) for v in given]
-            known = list(dict.fromkeys(words))
-            steps = max(len(known) - 1, 1)
-            self.places = np.array([known.index(w) / steps for w in words])
-            self.ticks = [(i / steps, w) for i, w in enumerate(known)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lropt_jax.plotting.axes import above, logarithmic, words_of
 from lropt_jax.plotting.style import colours, style
 
 
@@ -27,20 +28,22 @@ def history_figure(history: Mapping[str, np.ndarray], best_step: int | None = No
         fig = figure(figsize=(3.9 * max(1, len(panels)), 3.3), layout="constrained")
         for axes, shown in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             colour = colours(shown)
+            alone = len(shown) == 1
             for name in shown:
                 marker = "o" if len(history["step"]) == 1 else None
                 axes.plot(
                     history["step"],
                     history[name],
                     color=colour[name],
-                    label=name.replace("_", " "),
+                    label=None if alone else words_of(name),
                     marker=marker,
                 )
             if best_step is not None:
-                axes.axvline(best_step, color="0.4", linestyle=":", label="best")
+                axes.axvline(best_step, color="0.4", linestyle=":", label="best step")
             values = np.concatenate([history[name] for name in shown])
             if shown is losses and np.nanmin(values) > 0:
-                axes.set_yscale("log")
-            axes.set_xlabel("updates")
-            axes.legend()
+                logarithmic(axes, "y")
+            axes.set(xlabel="updates", ylabel=words_of(shown[0]) if alone else "")
+            if axes.get_legend_handles_labels()[0]:
+                above(axes)
     return fig

@@ -37,6 +37,8 @@ class Drawings(Readings):
         }
         if len(varied) > 1:
             drawn["parallel"] = self.plot_parallel(metric, mode)
+        if len(numbers) == 2:
+            drawn["heatmap"] = self.plot_heatmap(numbers[0], numbers[1], metric, mode)
         if len(self.steps) > 1:
             drawn["curves"] = self.plot_curves(metric, mode=mode)
         drawn["budget"] = self.plot_budget(metric, mode)
@@ -51,7 +53,10 @@ class Drawings(Readings):
         found = self.sensitivity(name, metric, mode)
         limits = bounds(found.metric, found.mean)
         shown = found.values, found.mean, found.half_width, found.diverged, found.basin
-        return sensitivity_figure(*shown, name, found.metric, limits)
+        names = dict.fromkeys(n for trial in self.trials for n in trial)
+        others = any(len({repr(t.get(n)) for t in self.trials}) > 1 for n in names if n != name)
+        sampled = others and len(found.values) == len(self.trials)
+        return sensitivity_figure(*shown, name, found.metric, limits, sampled)
 
     def plot_heatmap(
         self, x: str, y: str, metric: str | None = None, mode: str | None = None
@@ -81,7 +86,15 @@ class Drawings(Readings):
         order = np.argsort(means if mode == "min" else -means, kind="stable")  # NaN last
         chosen = [int(t) for t in order[:best] if np.isfinite(means[t])]
         curves = self.values[metric].mean(axis=1)
-        return curves_figure(self.steps, curves, self.trials, chosen, metric)
+        limits = bounds(metric, curves[chosen])
+        return curves_figure(self.steps, curves, self.trials, chosen, metric, limits)
+
+    def plot_importances(self, metric: str | None = None, mode: str | None = None) -> Any:
+        """A figure of `importances`."""
+        from lropt_jax.plotting.sweeps import importances_figure
+
+        metric, mode = self.metric_and_mode(metric, mode)
+        return importances_figure(self.importances(metric, mode), metric)
 
     def plot_budget(self, metric: str | None = None, mode: str | None = None) -> Any:
         """A figure of `budget_curve`."""

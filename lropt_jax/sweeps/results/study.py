@@ -1,4 +1,4 @@
-"""A finished sweep as an Optuna study, for its figures, importances and dashboard."""
+"""A finished sweep as an Optuna study, for its figures and dashboard; importances by Optuna."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DECADE = 10.0  # positive numbers that span more are even in their logarithm
 def told(
     trials: Sequence[Mapping[str, Any]],
     steps: np.ndarray,
-    curves: np.ndarray,
+    curves: np.ndarray | Sequence[np.ndarray],
     means: np.ndarray,
     pruned: np.ndarray,
     mode: str,
@@ -35,7 +35,12 @@ def told(
     require("to_optuna", "search", "optuna")
     import optuna
 
-    study = optuna.create_study(direction="minimize" if mode == "min" else "maximize")
+    said = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # that it made a study is no news
+    try:
+        study = optuna.create_study(direction="minimize" if mode == "min" else "maximize")
+    finally:
+        optuna.logging.set_verbosity(said)
     names = dict.fromkeys(name for trial in trials for name in trial)
     known = {name: _distribution(optuna, [t[name] for t in trials if name in t]) for name in names}
     worst = math.inf if mode == "min" else -math.inf
@@ -53,6 +58,32 @@ def told(
             )
         )
     return study
+
+
+def importances(
+    trials: Sequence[Mapping[str, Any]], means: np.ndarray, mode: str
+) -> dict[str, float]:
+    """The share of the variance of a metric's rank that is due to each name that all trials have.
+
+    Args:
+      trials: the configurations.
+      means: the metric of each, not finite where it did not finish: these share the worst rank.
+      mode: which way it is better.
+    """
+    require("importances", "search", "optuna")
+    require("importances", "data", "sklearn")
+    import optuna
+
+    worth = np.where(np.isfinite(means), means if mode == "min" else -means, np.inf)
+    ranks = np.searchsorted(np.sort(worth), worth).astype(float)
+    names = [n for n in trials[0] if all(n in trial for trial in trials)]
+    kept = [{n: trial[n] for n in names} for trial in trials]
+    nothing = np.zeros(0)
+    study = told(kept, nothing, [nothing] * len(kept), ranks, np.zeros(len(kept), bool), "min")
+    found = optuna.importance.get_param_importances(
+        study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+    )
+    return {name: float(share) for name, share in found.items()}
 
 
 def _distribution(optuna: Any, values: Sequence[Any]) -> Any:

@@ -1,0 +1,121 @@
+"""Figures of results: what they show, and that the worst of it does not hide the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lropt_jax.plotting.axes import Axis, even_in_logarithm, worst_shown
+from lropt_jax.plotting.comparisons import generalization_gap
+from lropt_jax.plotting.sweeps import parallel_figure
+from tests.test_sweep_results import NAN, made
+
+pytest.importorskip("matplotlib")
+
+
+def test_evenly_spread_values_are_all_inside_of_the_scale():
+    assert worst_shown(np.linspace(0.0, 1.0, 11), "min") == pytest.approx(1.0)
+    assert worst_shown(np.linspace(0.0, 1.0, 11), "max") == pytest.approx(0.0)
+    assert worst_shown(np.geomspace(1e-3, 1e3, 11), "min") == pytest.approx(1e3)
+
+
+@pytest.mark.parametrize("bad", [1e3, 1e6, 1e30])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_a_corner_that_nearly_diverged_does_not_take_the_scale(bad, share):
+    good = np.linspace(0.1, 0.4, 20)
+    count = int(20 * share / (1 - share))
+    end = worst_shown(np.concatenate([good, np.full(count, bad)]), "min")
+    assert 0.3 < end < 20  # within a decade or two of the good ones, whatever the bad are
+    assert worst_shown(-np.concatenate([good, np.full(count, bad)]), "max") < -0.3
+
+
+def test_scales_of_values_that_are_all_alike():
+    assert worst_shown(np.ones(5), "min") == 1.0
+    assert worst_shown(np.array([1.0, 1.0, 1.0, 1.0, 9.0]), "min") == 9.0
+
+
+def test_an_axis_is_logarithmic_for_what_was_drawn_so():
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        assert even_in_logarithm(10 ** random.uniform(-4, 0, 24))
+        assert not even_in_logarithm(random.uniform(0, 1, 24))  # the smallest is small as well
+    assert even_in_logarithm(np.geomspace(1e-3, 1, 7))
+    assert not even_in_logarithm(np.array([0.0, 0.5, 0.9]))
+
+
+def test_colours_of_a_heatmap_end_before_the_bad_corner():
+    trials = [{"learning_rate": r, "momentum": m} for r in (0.01, 0.1, 1.0) for m in (0.0, 0.9)]
+    loss = np.array([0.1, 0.2, 0.3, 0.35, 0.4, 1e8])[:, None]
+    figure = made(loss, trials=trials).plot_heatmap("learning_rate", "momentum")
+    image = figure.axes[0].images[0]
+    assert image.norm.vmin == pytest.approx(0.1)
+    assert image.norm.vmax < 10
+    assert [text.get_text() for text in figure.axes[0].texts].count("1e+08") == 1
+    assert figure.axes[0].patches[-1].get_xy() == (-0.5, -0.5)  # the best is framed
+
+
+def test_every_parallel_axis_has_ticks_and_few_values_one_each():
+    trials = [
+        {"rate": r, "b2": b, "kind": k}
+        for r in np.geomspace(1e-4, 1.0, 12) for b, k in ((0.9, "a"), (0.99, "b"), (0.999, "c"))
+    ]  # fmt: skip
+    scores = np.linspace(0.1, 0.9, len(trials))
+    axes = parallel_figure(trials, scores, "valid_accuracy", "max").axes[0]
+    by_axis = [[t.get_text() for t in axes.texts if t.xy[0] == i] for i in range(4)]
+    assert by_axis[1] == ["0.9", "0.99", "0.999"]
+    assert by_axis[2] == ["a", "b", "c"]
+    assert {"0.001", "0.01", "0.1"} <= set(by_axis[0])
+    assert len(by_axis[3]) >= 4
+
+
+def test_few_values_stand_at_equal_distances():
+    axis = Axis("b2", [0.999, 0.9, 0.99, 0.9])
+    assert axis.places.tolist() == [1.0, 0.0, 0.5, 0.0]
+    alone = Axis("loss", np.array([1.0, 2.0, NAN]), few=False)
+    assert np.isnan(alone.places[2])
+
+
+def test_curves_of_an_accuracy_stay_below_what_there_can_be():
+    loss = [[0.5], [1.0], [8.0]]
+    figure = made(loss).plot_curves("valid_accuracy", best=3)
+    assert figure.axes[0].get_ylim()[1] < 1.1
+
+
+def test_samples_are_not_joined_to_a_curve():
+    random = np.random.default_rng(0)
+    trials = [{"a": a, "b": b} for a, b in random.uniform(0, 1, (12, 2))]
+    axes = made(random.uniform(1, 2, (12, 2)), trials=trials).plot_sensitivity("a").axes[0]
+    assert axes.lines[0].get_linestyle() == "None"
+    alone = made([[1.0, 1.1], [2.0, 2.1]]).plot_sensitivity("learning_rate").axes[0]
+    assert alone.lines[0].get_linestyle() == "-"
+
+
+def test_the_best_optimizer_stands_on_top_of_the_gap():
+    values = {"a": np.array([0.7, 0.8]), "lost": np.full(2, NAN), "b": np.array([0.9, 0.91])}
+    intervals = {"a": (0.75, 0.1), "lost": (NAN, NAN), "b": (0.905, 0.01)}
+    ticks = [
+        [t.get_text() for t in drawn.axes[0].get_yticklabels()]
+        for drawn in (
+            generalization_gap(values, values, intervals, "accuracy", True, mode)
+            for mode in ("max", "min")
+        )
+    ]
+    assert ticks == [["b", "a", "lost"], ["a", "b", "lost"]]
+
+
+def test_importances_are_of_what_matters():
+    pytest.importorskip("optuna")
+    pytest.importorskip("sklearn")
+    trials = [{"x": x, "y": y, "n": 1} for x in np.linspace(0, 1, 6) for y in np.linspace(0, 1, 6)]
+    loss = np.array([[10 * t["x"] + t["y"]] for t in trials])
+    status = np.full(loss.shape, "finished", object)
+    loss[-6:], status[-6:] = NAN, "diverged"  # where x is 1
+    result = made(loss, status, trials)
+    shares = result.importances()
+    assert list(shares)[:2] == ["x", "y"]
+    assert shares["x"] > 0.8
+    assert sum(shares.values()) == pytest.approx(1.0)
+    drawn = result.plot_importances().axes[0]
+    assert drawn.patches[0].get_width() == pytest.approx(shares["x"])
+    with pytest.raises(ValueError, match="two configurations"):
+        made([[1.0], [NAN]], [["finished"], ["diverged"]]).importances()
