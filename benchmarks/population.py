@@ -40,8 +40,6 @@ from lropt_jax.training.lanes import BatchOrder  # noqa: E402
 from lropt_jax.training.layout import Layout  # noqa: E402
 from lropt_jax.training.visits import itinerary  # noqa: E402
 
-strategies.TRIALS_SHARE = 1e9  # "auto" tries all strategies, however short the run
-
 
 class Plain(nn.Module):
     """A multilayer perceptron as a tutorial writes it."""
@@ -360,6 +358,7 @@ def main() -> None:
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--output", type=Path, help="a JSON file")
     options = parser.parse_args()
+    strategies.TRIALS_SHARE = 1e9  # "auto" tries all strategies, however short the run
     if options.scaling:
         results: Any = scaling(options.rounds)
         print("\n".join(f"{row}" for row in results))

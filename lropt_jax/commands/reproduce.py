@@ -34,7 +34,7 @@ def add_parsers(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the claims, prints a line each, and writes the pages."""
-    from lropt_jax.commands.output import writable
+    from lropt_jax.commands.output import naming, writable
     from lropt_jax.reproductions.catalogue import CLAIMS, claim_named
     from lropt_jax.reproductions.pages import write_pages
     from lropt_jax.reproductions.running import read, reproduce
@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> None:
         claim_named(name)  # a typo is refused before any claim runs
     output = writable(options.output)
     for name in names:
-        verdict = reproduce(name, options.quick, output)
+        with naming(output / name):
+            verdict = reproduce(name, options.quick, output)
         print(f"{name}: {verdict.verdict} ({verdict.seconds:.0f} s). {verdict.measured}")
         sys.stdout.flush()
     # The overview shows what there is, not only what ran now.
@@ -59,4 +60,5 @@ def run(options: argparse.Namespace) -> None:
         quick = options.quick and claim.kind == "statistical"
         kept = read(output / name, claim, quick)
         found += [] if kept is None else [kept]
-    print(f"\nPages: {write_pages(found, output)}")
+    with naming(output):
+        print(f"\nPages: {write_pages(found, output)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -105,11 +104,13 @@ def _print(result: Any, metric: str, mode: str, top: int) -> None:
 
 def _draw(result: Any, metric: str, mode: str, directory: Path) -> int:
     """Figures beside the table; none without matplotlib."""
+    from lropt_jax.commands.output import naming
     from lropt_jax.validation import installed
 
     if not installed("matplotlib"):
         return 0
     figures = result.figures(metric, mode)
     for name, figure in figures.items():
-        figure.savefig(os.path.join(directory, f"{name}.png"))
+        with naming(directory / f"{name}.png"):
+            figure.savefig(directory / f"{name}.png")
     return len(figures)
