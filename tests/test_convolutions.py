@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
+import sys
 from typing import Any
 
 import chex
@@ -11,17 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from flax import nnx
 from jax import lax
 
+import lropt_jax
+from lropt_jax import Task, classification_task, fit, log_grid, sgd, sweep
 from lropt_jax.training import fast_forms
-from lropt_jax.training.config import config
+from lropt_jax.training.layout import Layout
+from lropt_jax.training.population import Population
+from lropt_jax.training.segment import Feed
 
 TOLERANCE = {jnp.float64: 1e-10, jnp.float32: 2e-4, jnp.bfloat16: 0.1}
-
-
-pytestmark = pytest.mark.skipif(
-    not config.rewrite_convolutions, reason="off by default: LROPT_REWRITE_CONVOLUTIONS=1 runs it"
-)
 
 
 def primitives(jaxpr: Any) -> list[Any]:
@@ -39,7 +42,9 @@ def primitives(jaxpr: Any) -> list[Any]:
 
 
 def names(function: Any, *args: Any) -> list[str]:
-    return [eqn.primitive.name for eqn in primitives(jax.make_jaxpr(function)(*args).jaxpr)]
+    # Under a name of its own, since JAX remembers what it has traced.
+    traced = jax.make_jaxpr(lambda *args: function(*args))(*args)
+    return [eqn.primitive.name for eqn in primitives(traced.jaxpr)]
 
 
 def with_aux(function: Any) -> Any:
@@ -56,15 +61,19 @@ def agree(function: Any, *args: Any, dtype: Any = jnp.float32, lanes: bool = Tru
     """Outputs and gradient of the first argument, alone and vmapped, rewritten and not."""
     loss = with_aux(function)
     ours, theirs = fast_forms.value_and_grad(loss), jax.value_and_grad(loss, has_aux=True)
-    runs = [(ours, theirs)]
-    if lanes:
-        args_of_lanes = jax.tree.map(lambda a: jnp.stack([a, a[::-1]]), args)
-        runs.append((jax.vmap(ours), jax.vmap(theirs)))
-    for (one, other), given in zip(runs, [args, *([args_of_lanes] if lanes else [])], strict=True):
-        (_, y), gradient = jax.jit(one)(*given)
-        (_, expected), expected_gradient = jax.jit(other)(*given)
-        close((y, gradient), (expected, expected_gradient), dtype)
-    close(jax.jit(fast_forms.without_gradient(function))(*args), jax.jit(function)(*args), dtype)
+    evaluated = fast_forms.without_gradient(function)
+    of_lanes = jax.tree.map(lambda a: jnp.stack([a, a[::-1]]), args) if lanes else None
+
+    # Compiling takes far longer than running does.
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def both(args: Any, of_lanes: Any) -> Any:
+        results = [(ours(*args), theirs(*args)), (evaluated(*args), function(*args))]
+        if lanes:
+            results.append((jax.vmap(ours)(*of_lanes), jax.vmap(theirs)(*of_lanes)))
+        return results
+
+    for one, other in both(args, of_lanes):
+        close(one, other, dtype)
 
 
 def close(ours: Any, theirs: Any, dtype: Any = jnp.float32) -> None:
@@ -189,7 +198,7 @@ POOLINGS = {
     ),
     "the whole": functools.partial(nn.avg_pool, window_shape=(7, 9)),
     "dilated": lambda x: lax.reduce_window(
-        x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 1, 2, 1), "VALID", window_dilation=(1, 2, 3, 1)
+        x, 0.0, lax.add, (1, 2, 2, 1), (1, 1, 2, 1), "VALID", window_dilation=(1, 2, 3, 1)
     ),
 }
 
@@ -263,15 +272,13 @@ NESTS = {
 @pytest.mark.parametrize("nest", NESTS)
 def test_what_it_stands_in_is_looked_into(nest: str, channels: int) -> None:
     w, x = draw(3, 3, channels, channels) / 5, draw(4, 6, 5, channels, seed=1)
-    agree(lambda args: NESTS[nest](*args), (w, x))
-    loss = with_aux(NESTS[nest])
-    found = primitives(jax.make_jaxpr(fast_forms.value_and_grad(loss))(w, x).jaxpr)
-    if nest != "a gradient inside":
-        assert not any("window" in e.primitive.name for e in found if e.primitive.name != "x")
-    left = [e for e in found if e.primitive.name == "conv_general_dilated"]
-    assert bool(left) == (channels == 8 or nest == "a gradient inside") or not left
-    for eqn in left:
-        assert in_order(eqn)
+    agree(lambda args: NESTS[nest](*args), (w, x), lanes=channels == 8)
+    gradient = fast_forms.value_and_grad(with_aux(NESTS[nest]))
+    found = primitives(jax.make_jaxpr(gradient)(w, x).jaxpr)
+    left = [eqn for eqn in found if eqn.primitive.name == "conv_general_dilated"]
+    assert channels == 8 or not left or nest == "a gradient inside"
+    assert all(map(in_order, left))
+    assert not any(eqn.primitive.name.startswith("reduce_window") for eqn in found)
 
 
 def in_order(eqn: Any) -> bool:
@@ -327,13 +334,16 @@ def test_a_derivative_of_ones_own_is_kept() -> None:
     def _(primals: Any, tangents: Any) -> Any:
         return convolve(*primals), 5 * jax.jvp(convolve, primals, tangents)[1]
 
-    for channels in (3, 8):
-        w, x = draw(3, 3, channels, channels), draw(2, 5, 5, channels, seed=1)
-        for own in (reverse, tangents, jax.jit(reverse), jax.checkpoint(tangents)):
-            agree(lambda args, own=own: own(*args), (w, x))
-        loss = with_aux(reverse)
-        _, gradient = fast_forms.value_and_grad(loss)(w, x)
-        assert np.all(np.asarray(gradient) == 7)
+    w, x = draw(3, 3, 8, 8), draw(2, 5, 5, 8, seed=1)
+    for own in (reverse, jax.jit(jax.checkpoint(tangents))):
+        agree(lambda args, own=own: own(*args), (w, x), lanes=False)
+        gradient = fast_forms.value_and_grad(with_aux(own))
+        found = primitives(jax.make_jaxpr(gradient)(w, x).jaxpr)
+        left = [eqn for eqn in found if eqn.primitive.name == "conv_general_dilated"]
+        assert left
+        assert all(map(in_order, left))
+    _, gradient = jax.jit(fast_forms.value_and_grad(with_aux(reverse)))(w, x)
+    assert np.all(np.asarray(gradient) == 7)
 
 
 def test_the_gradient_can_be_differentiated_again() -> None:
@@ -386,7 +396,6 @@ def test_a_large_image_is_taken_in_pieces(monkeypatch: Any) -> None:
     assert largest <= 2 * 9 * 8 * 27
     # An image that exceeds it alone is left to XLA's library.
     monkeypatch.setattr("lropt_jax.training.convolution_forms.PATCHES", 1)
-    gradient = fast_forms.value_and_grad(with_aux(lambda v, x: layer.apply(v, x)))
     assert "concatenate" not in names(gradient, variables, x)
     agree(lambda args: layer.apply(*args), (variables, x))
 
@@ -401,3 +410,203 @@ def test_a_function_without_any_is_traced_to_the_very_same() -> None:
     assert str(jax.make_jaxpr(ours)(w, x)) == str(jax.make_jaxpr(theirs)(w, x))
     ours = fast_forms.without_gradient(loss)
     assert str(jax.make_jaxpr(ours)(w, x)) == str(jax.make_jaxpr(loss)(w, x))
+
+
+def image_task(model: Any, shape: tuple[int, ...] = (8, 8, 3)) -> Task:
+    rng = np.random.default_rng(0)
+    split = {"x": rng.normal(size=(24, *shape)).astype(np.float32), "y": np.arange(24) % 3}
+    return classification_task(model, {"train": split, "valid": split, "test": None}, 8)
+
+
+class Linen(nn.Module):
+    """Batch-norm, dropout, a residual branch, scanned and checkpointed layers, poolings."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        x = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(8, (3, 3))(x)))
+        x = x + nn.Conv(8, (3, 3))(nn.Dropout(0.5, deterministic=not train)(x))
+        x = nn.avg_pool(nn.remat(nn.Conv)(8, (3, 3))(x), (3, 3), (2, 2), "SAME")
+        layers = nn.scan(
+            lambda layer, x, _: (nn.relu(layer(x)), None),
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            length=2,
+        )
+        x, _ = layers(nn.Conv(8, (3, 3)), x, None)
+        return nn.Dense(3)(nn.max_pool(x, (2, 2), (2, 2)).reshape(len(x), -1))
+
+
+class Nnx(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        self.first = nnx.Conv(3, 8, (3, 3), rngs=rngs)
+        self.norm = nnx.BatchNorm(8, rngs=rngs)
+        self.wide = nnx.Conv(8, 8, (3, 3), feature_group_count=8, rngs=rngs)
+        self.last = nnx.Linear(8, 3, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nnx.max_pool(nnx.relu(self.norm(self.first(x))), (2, 2), (2, 2))
+        return self.last(self.wide(x).mean((1, 2)))
+
+
+def _functions() -> Task:
+    """Pure functions around one convolution, as any library gives them."""
+    x = np.random.default_rng(0).normal(size=(16, 2, 7, 6)).astype(np.float32)
+
+    def output(w: Any, x: Any) -> Any:
+        return lax.conv_general_dilated(x, w, (2, 2), "SAME").mean((2, 3))
+
+    return Task(
+        init=lambda key: (jax.random.normal(key, (5, 2, 3, 3)), ()),
+        loss=lambda p, s, b, key: ((output(p, b["x"]) ** 2).mean(), (s, {})),
+        evaluate=lambda p, s, b: {"loss": (output(p, b["x"]) ** 2).mean(-1)},
+        train={"x": x},
+        valid={"x": x},
+        batch_size=8,
+    )
+
+
+TASKS = {
+    "linen": lambda: image_task(Linen()),
+    "nnx": lambda: image_task(Nnx),
+    "functions": _functions,
+}
+
+
+@pytest.fixture
+def switch() -> Any:
+    """Sets the switch; it is as it was afterwards."""
+    before = lropt_jax.config.rewrite_convolutions
+
+    def to(value: bool) -> None:
+        lropt_jax.config.rewrite_convolutions = value
+
+    yield to
+    to(before)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_fit_trains_the_same_and_faster_programs(name: str, switch: Any) -> None:
+    task = TASKS[name]()
+    histories = []
+    for on in (True, False):
+        switch(on)
+        histories.append(fit(task, sgd(0.01), steps=4, eval_every=2, accumulate=2).history)
+    close(*histories)
+
+
+def test_lanes_train_the_same_under_every_strategy(switch: Any) -> None:
+    def rows(strategy: str) -> Any:
+        rates = {"learning_rate": log_grid(1e-3, 1e-1, 4)}
+        result = sweep(task, sgd, rates, steps=3, strategy=strategy, width=4, progress=False)
+        return result.values
+
+    task = image_task(Nnx)
+    switch(False)
+    plain = rows("map")
+    switch(True)
+    for strategy in ("vmap", "map:2"):
+        close(rows(strategy), plain)
+
+
+def test_an_equinox_module_in_a_task_of_functions() -> None:
+    """Its convolutions have the channels first and one image; the user's vmap adds the batch."""
+    eqx = pytest.importorskip("equinox")
+    model = eqx.nn.Sequential(
+        [
+            eqx.nn.Conv2d(3, 8, 3, key=jax.random.key(0)),
+            eqx.nn.Lambda(jax.nn.relu),
+            eqx.nn.MaxPool2d(2, 2),
+            eqx.nn.ConvTranspose2d(8, 2, 2, 2, key=jax.random.key(1)),
+        ]
+    )
+    params, static = eqx.partition(model, eqx.is_inexact_array)
+
+    def output(args: Any) -> Any:
+        return jax.vmap(eqx.combine(args[0], static))(args[1])
+
+    agree(output, (params, draw(4, 3, 8, 8)), lanes=False)
+
+
+class _Device:
+    def __init__(self, platform: str):
+        self.platform = platform
+
+
+def test_only_programs_for_a_cpu_are_rewritten(switch: Any) -> None:
+    """Whatever JAX's default backend is; and none with the switch off."""
+    assert fast_forms.rewrites(jax.local_devices(backend="cpu"))
+    assert not fast_forms.rewrites([_Device("gpu")])
+    assert not fast_forms.rewrites([_Device("tpu")])
+    switch(False)
+    assert not fast_forms.rewrites(jax.local_devices(backend="cpu"))
+
+
+def test_programs_of_both_settings_are_kept_apart(switch: Any) -> None:
+    task, layout = image_task(Nnx), Layout("vmap", tuple(jax.local_devices()[:1]))
+
+    def program() -> str:
+        population = Population(task, sgd, {"learning_rate": 0.1}, layout)
+        rates = {"learning_rate": np.full(1, 0.1, np.float32)}
+        lanes = population.start(jax.random.split(jax.random.key(0), 1), rates)
+        order = np.zeros((1, 1, 8), np.int32)
+        lowered = population._run.lower(lanes, Feed(order), task.train, np.ones(1, np.int32))
+        return lowered.as_text()
+
+    switch(True)
+    ours = program()
+    switch(False)
+    plain = program()
+    assert "select_and_scatter" in plain
+    assert "batch_group_count = 8" in plain
+    assert "select_and_scatter" not in ours
+    assert "batch_group_count = 8" not in ours
+    switch(True)
+    assert program() == ours
+
+
+def test_a_directory_remembers_the_switch(tmp_path: Any, switch: Any) -> None:
+    task = _functions()
+
+    def run() -> Any:
+        return sweep(
+            task, sgd, {"learning_rate": [0.1]}, steps=1, directory=tmp_path / "s", progress=False
+        )
+
+    run()
+    switch(False)
+    with pytest.raises(ValueError, match=r"what differs: .*settings"):
+        run()
+    switch(True)
+    run()
+
+
+def test_a_worker_takes_over_the_switch() -> None:
+    from lropt_jax.sweeps.planning.digests import settings
+    from lropt_jax.sweeps.running.worker import _with_settings
+
+    wanted = {**settings(), "rewrite_convolutions": False}
+    assert _with_settings(wanted, lambda: lropt_jax.config.rewrite_convolutions) is False
+    assert lropt_jax.config.rewrite_convolutions is True
+
+
+@pytest.mark.parametrize(("value", "meant"), [("0", "False"), ("1", "True"), (None, "True")])
+def test_the_environment_sets_the_switch(value: str | None, meant: str) -> None:
+    done = _in_an_environment(value)
+    assert done.stdout.strip() == meant, done.stderr
+
+
+def test_the_environment_is_checked_and_so_is_the_name() -> None:
+    done = _in_an_environment("never")
+    assert "LROPT_REWRITE_CONVOLUTIONS must be 0 or 1, got 'never'" in done.stderr
+    with pytest.raises(AttributeError):
+        lropt_jax.config.rewrite_convolution = False
+
+
+def _in_an_environment(value: str | None) -> Any:
+    environment = {k: v for k, v in os.environ.items() if k != "LROPT_REWRITE_CONVOLUTIONS"}
+    if value is not None:
+        environment["LROPT_REWRITE_CONVOLUTIONS"] = value
+    code = "import lropt_jax; print(lropt_jax.config.rewrite_convolutions)"
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
