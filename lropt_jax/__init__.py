@@ -55,6 +55,7 @@ from lropt_jax.optimizers.accumulation import AccumulateState as AccumulateState
 from lropt_jax.optimizers.accumulation import accumulate as accumulate
 from lropt_jax.optimizers.citations import citation as citation
 from lropt_jax.optimizers.masks import no_bias_norm as no_bias_norm
+from lropt_jax.plotting import plot_paths as plot_paths
 from lropt_jax.plotting import plot_schedules as plot_schedules
 from lropt_jax.problems import PROBLEMS as PROBLEMS
 from lropt_jax.problems import problem as problem

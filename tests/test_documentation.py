@@ -27,6 +27,11 @@ def test_what_is_loaded_lazily_is_there():
         assert getattr(lropt_jax, name) is not None
 
 
+def test_the_gallery_shows_every_schedule_and_every_optimizer():
+    shown = re.findall(r"^### (\w+)$", (API.parent / "gallery.md").read_text(), re.M)
+    assert shown == [*lropt_jax.OPTIMIZERS, *lropt_jax.SCHEDULES]
+
+
 def test_every_public_name_has_its_place_in_the_documentation():
     pages = "".join(path.read_text() for path in API.glob("*.md"))
     documented = set(re.findall(r"^\.\. auto(?:function|class):: (\w+)", pages, re.M))
