@@ -53,6 +53,9 @@ from lropt_jax.optimizers import sgdw as sgdw
 from lropt_jax.optimizers import swats as swats
 from lropt_jax.optimizers.accumulation import AccumulateState as AccumulateState
 from lropt_jax.optimizers.accumulation import accumulate as accumulate
+from lropt_jax.optimizers.carrying import from_optax as from_optax
+from lropt_jax.optimizers.carrying import from_torch as from_torch
+from lropt_jax.optimizers.carrying import to_torch as to_torch
 from lropt_jax.optimizers.citations import citation as citation
 from lropt_jax.optimizers.masks import no_bias_norm as no_bias_norm
 from lropt_jax.plotting import plot_paths as plot_paths

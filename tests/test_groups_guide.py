@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
-import re
 from typing import Any
 
 import equinox as eqx
@@ -27,17 +25,12 @@ from lropt_jax import (
     no_bias_norm,
     sweep,
 )
-
-GUIDE = pathlib.Path(__file__).parents[1] / "docs" / "groups.md"
+from tests import guides
 
 
 @pytest.mark.slow
 def test_the_guide_runs() -> None:
-    names: dict[str, Any] = {}
-    code = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    assert len(code) == 7
-    with jax.numpy_rank_promotion("allow"):
-        exec("\n".join(code), names)
+    guides.run("groups.md", blocks=7)
 
 
 def _decaying(params: Any) -> set[str]:

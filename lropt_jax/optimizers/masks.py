@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from lropt_jax.optimizers.paths import names_of
+
 # The names that libraries give to shifts and scales, and for short to what normalises.
 SHIFTS_AND_SCALES = {"bias", "scale", "offset", "beta", "gamma"}
 NORMS = {"ln", "bn", "gn"}
@@ -64,10 +66,8 @@ def _decays(named: set[str], path: Any, leaf: Any) -> bool:
 
 def _names(path: Any) -> list[str]:
     """The names on the way to a leaf; flat names of PyTorch, "layers.0.norm1.weight", divided."""
-    text = "/".join(jax.tree_util.keystr((part,), simple=True) for part in path).lower()
-    names = re.split(r"[./]", text) if text else []
-    in_variable = bool(path) and path[-1] == jax.tree_util.GetAttrKey("value")  # of flax.nnx
-    return names[:-1] if in_variable else names
+    text = "/".join(names_of(path)).lower()
+    return re.split(r"[./]", text) if text else []
 
 
 def _words(name: str) -> set[str]:
