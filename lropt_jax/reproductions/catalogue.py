@@ -19,10 +19,21 @@ MODULES = {
         "rotation",
         "heavy_tails",
     ),
-    "statistical": (),
+    "statistical": (
+        "generalization_gap",
+        "fixed_rates",
+        "adamw",
+        "swats",
+        "smith",
+        "linear_scaling",
+        "lecture_tie",
+        "choi",
+    ),
 }
+# Claims that are named like a public function, which no module is.
+FILES = {"adamw": "decoupled_decay", "swats": "adam_then_sgd"}
 CLAIMS: dict[str, str] = {
-    name: f"lropt_jax.reproductions.{wing}.{name}"
+    name: f"lropt_jax.reproductions.{wing}.{FILES.get(name, name)}"
     for wing, names in MODULES.items()
     for name in names
 }

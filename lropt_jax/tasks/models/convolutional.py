@@ -55,18 +55,20 @@ def cnn(classes: int = 10, dropout: float = 0.25, convolution: Convolution = "au
 
 
 class CNN(nn.Module):
-    """The module of `cnn`, which says what the fields mean."""
+    """The module of `cnn`, which says what the fields mean; twice and eight times `width` are those
+    of the second convolution and of the dense layer."""
 
     classes: int
     dropout: float
     convolution: Convolution
+    width: int = 32
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits of shape (batch, classes)."""
         init = nn.initializers.glorot_uniform()
         x = as_images(x, smallest=10)
-        for width in (32, 64):
+        for width in (self.width, 2 * self.width):
             x = nn.Conv(
                 width,
                 (3, 3),
@@ -76,7 +78,7 @@ class CNN(nn.Module):
             )(x)
             x = Dropout(self.dropout)(max_pool(nn.relu(x)), train)
         x = x.reshape(len(x), -1)
-        x = nn.relu(dense(256, kernel_init=init)(x))
+        x = nn.relu(dense(8 * self.width, kernel_init=init)(x))
         return dense(self.classes, kernel_init=init)(x)
 
 
