@@ -2,6 +2,7 @@
 
 import typing as _typing
 
+from lropt_jax.atlas import load_atlas as load_atlas
 from lropt_jax.atlas import profile_scores as profile_scores
 from lropt_jax.comparisons.comparison import Comparison as Comparison
 from lropt_jax.comparisons.protocol import compare as compare

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import optax
 
 from lropt_jax.comparisons.outcome import Outcome
 from lropt_jax.comparisons.tables import listed, mean_and_interval
@@ -185,8 +186,10 @@ def name_of(name: str, factory: Callable[..., Any]) -> str:
     own = getattr(factory, "__qualname__", "")
     if module is None or module.__name__ == "__main__" or not own.isidentifier():
         return own if own.isidentifier() else f"optimizers[{name!r}][0]"
-    package = module.__name__.partition(".")[0]
-    return f"{package if package == 'optax' else module.__name__}.{own}"
+    package = module.__name__
+    if package.startswith("optax."):  # where it is public
+        package = "optax" if hasattr(optax, own) else "optax.contrib"
+    return f"{package}.{own}"
 
 
 def schedule_code(rate: Any) -> str:

@@ -1,0 +1,114 @@
+"""The results as data: files of rows that ship with the package, or come out of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.validation import require
+
+DATA = "data"
+KEEP_AS_TEXT = ("problem", "optimizer", "phase", "budgets", "schedule", "status")
+
+
+def load_atlas(directory: str | os.PathLike[str] | None = None) -> Any:
+    """The Atlas as a frame: one row a training.
+
+    Use it to look up how an optimizer did on a problem like yours, at which configuration, or to
+    draw your own conclusions. All optimizers were tuned alike, on spaces that were frozen before;
+    only the rows whose `phase` is "retrain" have met a test split.
+
+    | column | meaning |
+    |---|---|
+    | problem, optimizer | names |
+    | phase | "tune": drawn; "rates": a rate, all else as by default; "retrain": a chosen \
+configuration on a fresh seed; "target": reruns that set the target |
+    | trial | number of the configuration; -1 for the defaults |
+    | seed | of initial weights and batches |
+    | budgets | the tuning budgets that chose it: "defaults", "few" (of 8), "all" (of 64) |
+    | schedule, learning_rate, warm | family, peak, and the part of the updates that rises |
+    | momentum, b1, b2, weight_decay, ... | the rest of the configuration; NaN where it has none |
+    | status, diverged_at | "finished" or "diverged", and after how many updates, else -1 |
+    | valid_loss, valid_accuracy | after the last update |
+    | test_loss, test_accuracy | the same on the test split, of phase "retrain" |
+    | train_loss | mean of the batches since the last evaluation |
+    | curve, every | the deciding validation metric every so many updates |
+    | updates, start | of the training; the metric before any |
+
+    Args:
+      directory: the output of `lropt atlas`; None for what ships with the package.
+
+    Returns:
+      A `pandas.DataFrame`. Its `.attrs["data"]` names the data by their hash.
+
+    Raises:
+      ImportError: without pandas and pyarrow; it says what to install.
+      FileNotFoundError: where there are no data; it says how to make them.
+
+    Example:
+      >>> from lropt_jax import load_atlas
+      >>> atlas = load_atlas()  # doctest: +SKIP
+      >>> tested = atlas[(atlas.phase == "retrain") & atlas.budgets.str.contains("all")]
+      ... # doctest: +SKIP
+      >>> tested.groupby(["problem", "optimizer"]).test_loss.mean()  # doctest: +SKIP
+    """
+    require("load_atlas", "sweeps", "pandas", "pyarrow")
+    files = shipped() if directory is None else _of_run(directory)
+    if not files:
+        where = "This version ships no data" if directory is None else f"{directory} has no data"
+        raise FileNotFoundError(
+            f"{where}. `lropt atlas` makes them (`lropt atlas --plan` says what that takes), and "
+            "load_atlas(its --output) reads them"
+        )
+    return combined(files)
+
+
+def shipped() -> list[pathlib.Path]:
+    """The files that ship with the package, one a problem."""
+    folder = pathlib.Path(str(importlib.resources.files("lropt_jax.atlas"))) / DATA
+    return sorted(folder.glob("*.parquet"))
+
+
+def _of_run(directory: str | os.PathLike[str]) -> list[pathlib.Path]:
+    folder = pathlib.Path(directory).expanduser()
+    return sorted((folder / DATA).glob("*.parquet")) or sorted(folder.glob("parts/*/*.parquet"))
+
+
+def combined(files: Sequence[pathlib.Path]) -> Any:
+    """The rows of several files, in their order."""
+    import pandas as pd
+
+    frames = [pd.read_parquet(file) for file in files]
+    told = [frame.attrs for frame in frames]
+    for frame in frames:
+        frame.attrs = {}
+    found = pd.concat(frames, ignore_index=True)
+    marks = hashlib.sha256(b"".join(file.read_bytes() for file in files))
+    found.attrs = {**(told[0] if told else {}), "data": marks.hexdigest()[:12]}
+    return found
+
+
+def small(frame: Any) -> Any:
+    """The rows as they ship: numbers to seven figures, curves to four, words as categories."""
+    frame = frame.copy()
+    for name in frame.columns:
+        if name in KEEP_AS_TEXT:
+            frame[name] = frame[name].astype("category").astype(str)
+        elif frame[name].dtype == np.float64:
+            frame[name] = frame[name].astype(np.float32)
+    frame["curve"] = [None if c is None else _figures(np.asarray(c)) for c in frame["curve"]]
+    return frame
+
+
+def _figures(values: np.ndarray, figures: int = 4) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 10.0 ** (figures - 1 - np.floor(np.log10(np.abs(values, dtype=float))))
+        rounded = np.round(values * scale) / scale
+    whole: np.ndarray = np.where(np.isfinite(rounded), rounded, values).astype(np.float32)
+    return whole

@@ -1,0 +1,76 @@
+"""`lropt atlas`: which optimizer is best, asked of many on many problems, all tuned alike."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from lropt_jax.commands.formatting import Defaults
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Registers the subcommand."""
+    parser = subparsers.add_parser(
+        "atlas",
+        help="compare all optimizers on many problems, tuned alike",
+        description="Tunes every optimizer alike on every problem, tests the chosen ones once on "
+        "fresh seeds, and writes rows and a page. What is finished is read back; what was "
+        "interrupted goes on.",
+        formatter_class=Defaults,
+    )
+    parser.add_argument("--quick", action="store_true", help="a quick look, which decides nothing")
+    parser.add_argument("--plan", action="store_true", help="say what it would take, and stop")
+    parser.add_argument(
+        "--problems", nargs="+", metavar="NAME", help="these alone; lropt list problems"
+    )
+    parser.add_argument(
+        "--add",
+        metavar="MODULE:FACTORY",
+        help="your own optimizer (or mine.py:factory), beside the data that there are",
+    )
+    parser.add_argument(
+        "--verify", type=int, metavar="N", help="train N random rows of the data again, and compare"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", default=Path("runs") / "atlas", help="rows and page"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Says the plan, trains what is missing, and writes the page."""
+    from lropt_jax.atlas.design import design
+    from lropt_jax.atlas.run import own_pool, run_atlas
+    from lropt_jax.commands.output import writable
+    from lropt_jax.validation import require
+
+    changes = {}
+    if options.add:
+        changes["entries"] = (_own(options.add),)
+    plan = design(options.quick, options.problems, **changes)
+    cores = _cores()
+    print(plan.plan(cores), flush=True)
+    if options.plan:
+        return
+    require("lropt atlas", "atlas", "pandas", "pyarrow", "scipy", "flax", "cloudpickle")
+    output = writable(options.output)
+    with own_pool(cores) as pool:
+        run_atlas(plan, output, pool, lambda words: print(words, flush=True))
+
+
+def _own(name: str) -> Any:
+    from lropt_jax.atlas.entries import ENTRIES, own_entry
+    from lropt_jax.commands.problem import imported
+
+    factory = imported("--add", name)
+    own = name.rpartition(":")[2]
+    return own_entry(f"{own} (added)" if own in ENTRIES else own, factory)
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not every system tells
+        return os.cpu_count() or 1
