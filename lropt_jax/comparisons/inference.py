@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -102,6 +102,23 @@ def not_worse(differences: Array, margin: float) -> bool | None:
       margin: how much worse does not matter.
     """
     return mean_within(differences).says(-margin, np.inf)
+
+
+def at_least(answers: Iterable[bool | None], needed: int) -> bool | None:
+    """Whether so many of several questions are answered by yes.
+
+    True where so many are, False where they cannot be any more, whatever the open ones (None)
+    should turn out to be; None else.
+
+    Example:
+      >>> at_least([True, True, None], 2), at_least([True, False, None], 2)
+      (True, None)
+    """
+    found = list(answers)
+    yes, no = sum(a is True for a in found), sum(a is False for a in found)
+    if yes >= needed:
+        return True
+    return False if len(found) - no < needed else None
 
 
 def bootstrap(

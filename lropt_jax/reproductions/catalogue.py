@@ -28,10 +28,23 @@ MODULES = {
         "linear_scaling",
         "lecture_tie",
         "choi",
+        "does_adam_need_decay",
+        "linear_to_zero",
+        "one_cycle",
+        "qhadam_early",
+        "lamb_large_batch",
+        "warmup_sensitivity",
+        "tuning_budget",
+        "mup",
+        "muon",
     ),
 }
 # Claims that are named like a public function, which no module is.
-FILES = {"adamw": "decoupled_decay", "swats": "adam_then_sgd"}
+FILES = {
+    "adamw": "decoupled_decay",
+    "swats": "adam_then_sgd",
+    "one_cycle": "super_convergence",
+}
 CLAIMS: dict[str, str] = {
     name: f"lropt_jax.reproductions.{wing}.{FILES.get(name, name)}"
     for wing, names in MODULES.items()
