@@ -7,17 +7,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from lropt_jax.comparisons.families import of_family
 from lropt_jax.reproductions.tuned import Entries
-from lropt_jax.schedules import (
-    constant,
-    cosine_decay,
-    exponential_decay,
-    inverse_sqrt,
-    linear,
-    one_cycle,
-    warmup,
-    warmup_stable_decay,
-)
+from lropt_jax.schedules import exponential_decay, inverse_sqrt, warmup_stable_decay
 
 Shape = Callable[[Any, int], Any]
 
@@ -25,12 +17,12 @@ Shape = Callable[[Any, int], Any]
 NETS = ("mnist1d_mlp", "mnist1d_batchnorm", "mnist5k_mlp", "docs_ngram")
 
 
+def _family(name: str, warm: float = 0.0) -> Shape:
+    return lambda peak, steps: of_family(name, peak, steps, int(warm * steps))
+
+
 def _staircase(peak: Any, steps: int) -> Any:
     return exponential_decay(peak, 0.95, max(1, steps // 50), staircase=True)
-
-
-def _warm(peak: Any, steps: int) -> Any:
-    return warmup(cosine_decay(peak, steps - steps // 10), steps // 10)
 
 
 def _stable(peak: Any, steps: int) -> Any:
@@ -38,14 +30,14 @@ def _stable(peak: Any, steps: int) -> Any:
     return warmup_stable_decay(peak, warm, steps - warm - falling, falling)
 
 
-# By the peak and the number of updates; those that begin at 0 are warmed up by their own rule.
+# By the peak and the number of updates.
 SHAPES: dict[str, Shape] = {
-    "constant": lambda peak, steps: constant(peak),
+    "constant": _family("constant"),
     "staircase": _staircase,
-    "cosine": lambda peak, steps: cosine_decay(peak, steps),
-    "warm_cosine": _warm,
-    "linear": lambda peak, steps: linear(peak, 0.0, steps),
-    "one_cycle": lambda peak, steps: one_cycle(peak, steps),
+    "cosine": _family("cosine"),
+    "warm_cosine": _family("cosine", 0.1),
+    "linear": _family("linear"),
+    "one_cycle": _family("one_cycle", 0.3),
     "wsd": _stable,
     "inverse_sqrt": lambda peak, steps: inverse_sqrt(peak, max(1, steps // 20)),
 }
