@@ -18,7 +18,7 @@ from lropt_jax.reproductions.tuned import tuned
 from lropt_jax.sweeps.planning.space import log_grid
 
 DECAYS = ("staircase", "cosine", "one_cycle", "linear")
-STEPS, SEEDS, TUNING_SEEDS = 1000, 20, 3
+STEPS, SEEDS, TUNING_SEEDS = 1000, 20, 2
 MARGIN, NEEDED = 0.003, 3
 CONFIDENCE = 1 - 0.05 / len(DECAYS)  # each interval, so that all of a net hold together
 
@@ -30,7 +30,7 @@ def _measure(bench: Bench) -> Data:
     return {
         net: tuned(
             bench, net, problem(net), contestants, steps, SEEDS, TUNING_SEEDS,
-            select="valid_accuracy", strategy="vmap",
+            select="valid_accuracy", strategy="map",
         )
         for net in NETS[: bench.scaled(len(NETS), 2)]
     }  # fmt: skip

@@ -43,7 +43,7 @@ def _measure(bench: Bench) -> Data:
         half = dataclasses.replace(task, batch_size=task.num_examples["train"] // 2)
         found[net] = tuned(
             bench, net, half, _entries(steps), steps, SEEDS, TUNING_SEEDS,
-            select="valid_accuracy", strategy="vmap", eval_every=steps // 10,
+            select="valid_accuracy", strategy="map", eval_every=steps // 10,
         )  # fmt: skip
     return found
 

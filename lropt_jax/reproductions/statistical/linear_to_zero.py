@@ -37,7 +37,7 @@ def _measure(bench: Bench) -> Data:
             contestants = shaped(factory, SCHEDULES, rates, steps, **fixed)
             found[f"{net}, {name}"] = tuned(
                 bench, f"{net}-{name}", problem(net), contestants, steps, SEEDS, TUNING_SEEDS,
-                select="valid_accuracy", strategy="vmap",
+                select="valid_accuracy", strategy="map",
             )  # fmt: skip
     return found
 

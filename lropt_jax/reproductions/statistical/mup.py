@@ -12,6 +12,7 @@ from flax import linen as nn
 from lropt_jax.comparisons.inference import Interval, at_least
 from lropt_jax.comparisons.slopes import best_between, slope_of_best
 from lropt_jax.optimizers import adam
+from lropt_jax.plotting.axes import logarithmic
 from lropt_jax.plotting.style import PALETTE, style
 from lropt_jax.reproductions.bench import Bench
 from lropt_jax.reproductions.claim import Claim, Data, Judgement
@@ -20,7 +21,7 @@ from lropt_jax.tasks.data import load_data
 
 WIDTHS = (32, 64, 128, 256, 512)
 RATES = np.geomspace(2e-4, 0.2, 13)
-STEPS, SEEDS = 400, 5
+STEPS, SEEDS = 300, 5
 WITHIN, BELOW = 0.2, -0.5
 KINDS = ("standard", "muP")
 
@@ -69,7 +70,7 @@ def _measure(bench: Bench) -> Data:
             result = bench.sweep(
                 f"{kind}-{width}", classification_task(net, data, batch_size=64),
                 _factory(width, kind == "muP"), {"learning_rate": rates}, seeds=seeds,
-                steps=steps, eval_every=steps // 4, strategy="vmap" if width < 256 else "map",
+                steps=steps, eval_every=steps // 4, strategy="map",
             )  # fmt: skip
             # The mean of the batches' losses over the last quarter.
             found["losses"][kind].append(result.last("train_loss"))
@@ -116,9 +117,11 @@ def _figure(data: Data) -> Any:
             for width, row, best, colour in zip(
                 data["widths"], losses, _best(data, kind), PALETTE, strict=False
             ):
-                axes.loglog(data["rates"], row, "o-", markersize=3, color=colour, label=width)
+                axes.plot(data["rates"], row, "o-", markersize=3, color=colour, label=width)
                 axes.axvline(best, color=colour, linewidth=1, linestyle=":")
             axes.set_title(kind)
+            axes.set_xscale("log")
+            logarithmic(axes, "y")
             axes.set_xlabel("learning rate")
         fig.axes[0].set_ylabel("training loss, last quarter")
         fig.axes[1].legend(title="width; dotted: best")

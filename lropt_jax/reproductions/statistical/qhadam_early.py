@@ -8,6 +8,7 @@ import numpy as np
 
 from lropt_jax.comparisons.inference import Interval, at_least, equality, mean_within
 from lropt_jax.optimizers import adamw, qhadamw
+from lropt_jax.plotting.axes import logarithmic
 from lropt_jax.plotting.style import PALETTE, style
 from lropt_jax.problems import problem
 from lropt_jax.reproductions.bench import Bench
@@ -32,7 +33,7 @@ def _measure(bench: Bench) -> Data:
         }
         found[net] = tuned(
             bench, net, problem(net), contestants, steps, SEEDS, TUNING_SEEDS,
-            select="valid_accuracy", strategy="vmap", eval_every=steps // EVALUATIONS,
+            select="valid_accuracy", strategy="map", eval_every=steps // EVALUATIONS,
         )  # fmt: skip
     return found
 
@@ -91,12 +92,13 @@ def _figure(data: Data) -> Any:
             steps = rows["adamw"]["curves"]["steps"]
             for name, colour in zip(("adamw", "qhadamw"), PALETTE, strict=False):
                 curves = _curves(rows, name)
-                axes.semilogy(steps, curves.mean(0), color=colour, label=name)
+                axes.plot(steps, curves.mean(0), color=colour, label=name)
                 axes.fill_between(
                     steps, *np.quantile(curves, [0.1, 0.9], 0), color=colour, alpha=0.2
                 )
             axes.axvspan(0, steps[EARLY - 1], color="0.5", alpha=0.1, linewidth=0)
             axes.set_title(net)
+            logarithmic(axes, "y")
             axes.set_ylabel("training loss")
             axes.set_xlabel("updates (shaded: what counts as early)")
             axes.legend()

@@ -54,7 +54,7 @@ def _measure(bench: Bench) -> Data:
         ):
             found[net] |= tuned(
                 bench, f"{net}-{updates}", problem(net), contestants, updates, SEEDS, TUNING_SEEDS,
-                select="valid_accuracy", strategy="vmap",
+                select="valid_accuracy", strategy="map",
             )  # fmt: skip
     return found
 

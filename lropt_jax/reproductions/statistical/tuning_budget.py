@@ -58,7 +58,7 @@ def _measure(bench: Bench) -> Data:
         task, found[net] = problem(net), {}
         for number, (name, (factory, space)) in enumerate(_entries(steps).items()):
             result = bench.sweep(
-                f"{net}-{number}", task, factory, space, steps=steps, strategy="vmap",
+                f"{net}-{number}", task, factory, space, steps=steps, strategy="map",
                 trials=bench.scaled(CONFIGURATIONS, 16),
             )  # fmt: skip
             found[net][name] = result.last("valid_accuracy")[:, 0]
@@ -126,7 +126,7 @@ def _figure(data: Data) -> Any:
     with style() as figure:
         fig = figure(figsize=(9.0, 3.0 * ((len(data) + 2) // 3)), layout="constrained")
         panels = fig.subplots((len(data) + 2) // 3, 3, squeeze=False).flat
-        for axes, (net, scores) in zip(panels, data.items(), strict=False):
+        for (net, scores), axes in zip(data.items(), panels, strict=False):
             for name, values in scores.items():
                 most = min(64, len(values))
                 mean, low, high = expected_best(values, most, "max", bounds=(0.0, 1.0))

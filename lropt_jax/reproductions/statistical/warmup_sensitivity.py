@@ -9,6 +9,7 @@ import optax
 
 from lropt_jax.comparisons.inference import Interval, at_least, bootstrap
 from lropt_jax.optimizers import adamw, sgd
+from lropt_jax.plotting.axes import logarithmic
 from lropt_jax.plotting.style import PALETTE, style
 from lropt_jax.problems import problem
 from lropt_jax.reproductions.bench import Bench
@@ -18,7 +19,8 @@ from lropt_jax.sweeps.results.statistics import lr_sensitivity
 
 NETS = ("docs_transformer", "docs_ngram", "mnist1d_mlp", "mnist1d_batchnorm")
 RATES = np.geomspace(3e-4, 0.3, 13)  # three decades, as in the paper
-STEPS, SEEDS, NEEDED = 400, 10, 3
+STEPS, SEEDS, NEEDED = 300, 10, 3
+FEWER = {"docs_transformer": 6}  # seeds: its updates take ten times as long
 LEAST = 0.05  # a smaller part of the sensitivity does not matter
 NONE = 1e9  # a norm that is never reached
 WARM, CLIPPED = ("cosine", "warm_cosine"), (NONE, 1.0)
@@ -34,14 +36,14 @@ def _factory(steps: int) -> Any:
 
 
 def _measure(bench: Bench) -> Data:
-    steps, seeds = bench.scaled(STEPS, 100), bench.seeds(SEEDS)
+    steps = bench.scaled(STEPS, 100)
     rates = RATES[:: bench.scaled(1, 4)].tolist()
     nets = bench.scaled(NETS, ("mnist1d_mlp", "mnist1d_batchnorm"))
     found: Data = {"rates": rates, "nets": {}}
     space = {"learning_rate": rates, "warm": list(range(len(WARM))), "clip": list(CLIPPED)}
     for net in nets:
-        task = problem(net)
-        common: dict[str, Any] = {"seeds": seeds, "strategy": "vmap"}
+        task, seeds = problem(net), bench.seeds(FEWER.get(net, SEEDS))
+        common: dict[str, Any] = {"seeds": seeds, "strategy": "map"}
         result = bench.sweep(net, task, _factory(steps), space, steps=steps, **common)
         untouched = bench.sweep(f"{net}-0", task, sgd, {"learning_rate": [0.0]}, steps=1, **common)
         shape = (len(rates), len(WARM), len(CLIPPED), seeds)
@@ -105,13 +107,15 @@ def _figure(data: Data) -> Any:
     with style() as figure:
         fig = figure(figsize=(8.4, 3.2 * ((len(nets) + 1) // 2)), layout="constrained")
         panels = fig.subplots((len(nets) + 1) // 2, 2, squeeze=False).flat
-        for axes, (net, held) in zip(panels, nets.items(), strict=False):
+        for (net, held), axes in zip(nets.items(), panels, strict=False):
             initial = np.asarray(held["initial"], float)
             losses = np.array(held["losses"], float)
             losses = np.minimum(np.where(np.isfinite(losses), losses, np.inf), initial)
             for (kind, (warm, clip)), colour in zip(KINDS.items(), PALETTE, strict=False):
                 mean = losses[:, warm, clip].mean(axis=1)
-                axes.loglog(data["rates"], mean, "o-", color=colour, markersize=3, label=kind)
+                axes.plot(data["rates"], mean, "o-", color=colour, markersize=3, label=kind)
+            axes.set_xscale("log")
+            logarithmic(axes, "y")
             axes.axhline(initial.mean(), color="0.3", linewidth=1, linestyle=":")
             axes.set_title(net)
             axes.set_xlabel("peak learning rate")
@@ -128,7 +132,7 @@ CLAIM = Claim(
     source="Wortsman et al. 2023, arXiv:2309.14322",
     setting=f"{', '.join(NETS)}; AdamW, cosine to 0 over {STEPS} updates, {len(RATES)} rates from "
     f"3e-4 to 0.3, with and without a warm-up over 10% of the updates and clipping to norm 1; "
-    f"{SEEDS} seeds, the same for all; validation loss",
+    f"{SEEDS} seeds ({FEWER[NETS[0]]} of {NETS[0]}), the same for all; validation loss",
     differs="The paper trains transformers from 10M to 1.2B parameters for 100,000 updates, always "
     "with clipping, and varies the length of the warm-up.",
     expected="A lower sensitivity with warm-up.",
