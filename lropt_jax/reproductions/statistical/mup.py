@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 import optax
-from flax import linen as nn
 
 from lropt_jax.comparisons.inference import Interval, at_least
 from lropt_jax.comparisons.slopes import best_between, slope_of_best
@@ -18,38 +19,45 @@ from lropt_jax.reproductions.bench import Bench
 from lropt_jax.reproductions.claim import Claim, Data, Judgement
 from lropt_jax.tasks.adapters import classification_task
 from lropt_jax.tasks.data import load_data
+from lropt_jax.tasks.task import Task
 
 WIDTHS = (32, 64, 128, 256, 512)
 RATES = np.geomspace(2e-4, 0.2, 13)
 STEPS, SEEDS = 300, 5
 WITHIN, BELOW = 0.2, -0.5
 KINDS = ("standard", "muP")
+FIRST, LAST = "Dense_0", "Dense_2"  # layers
 
 
-class _Net(nn.Module):
-    """40-w-w-10; under muP the last layer begins at 0."""
+def _each(change: Callable[[str, Any], Any], tree: Any) -> Any:
+    """The tree with its leaves changed, by the names of their paths."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: change(jax.tree_util.keystr(path), x), tree
+    )
 
-    width: int
-    zero: bool
 
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = nn.relu(nn.Dense(self.width, name="first")(x))
-        x = nn.relu(nn.Dense(self.width, name="hidden")(x))
-        start = nn.initializers.zeros if self.zero else nn.initializers.lecun_normal()
-        return nn.Dense(10, kernel_init=start, name="last")(x)
+def _task(width: int, mup: bool) -> Task:
+    """40-w-w-10; under muP the last matrix begins at 0."""
+    from lropt_jax.tasks.models import mlp
+
+    task = classification_task(mlp((width, width, 10)), load_data("mnist1d"), batch_size=64)
+
+    def init(key: Any) -> Any:
+        params, state = task.init(key)
+        return _each(lambda name, x: 0 * x if LAST in name else x, params), state
+
+    return dataclasses.replace(task, init=init) if mup else task
 
 
 def _factory(width: int, mup: bool) -> Any:
     """Adam, under muP with rates of the hidden and the last matrix that fall as 1 / width."""
 
     def scaled(updates: Any, params: Any) -> Any:
-        def of(path: Any, update: Any) -> Any:
-            name = jax.tree_util.keystr(path)
-            grows = "kernel" in name and "first" not in name
+        def of(name: str, update: Any) -> Any:
+            grows = "kernel" in name and FIRST not in name
             return update * (WIDTHS[0] / width) if grows else update
 
-        return jax.tree_util.tree_map_with_path(of, updates)
+        return _each(of, updates)
 
     def made(learning_rate: Any) -> Any:
         tx = adam(learning_rate)
@@ -63,14 +71,12 @@ def _measure(bench: Bench) -> Data:
     rates = RATES[:: bench.scaled(1, 3)].tolist()
     steps, seeds = bench.scaled(STEPS, 100), bench.seeds(SEEDS)
     found: Data = {"widths": widths, "rates": rates, "losses": {kind: [] for kind in KINDS}}
-    data = load_data("mnist1d")
     for width in widths:
         for kind in KINDS:
-            net = _Net(width, kind == "muP")
             result = bench.sweep(
-                f"{kind}-{width}", classification_task(net, data, batch_size=64),
-                _factory(width, kind == "muP"), {"learning_rate": rates}, seeds=seeds,
-                steps=steps, eval_every=steps // 4, strategy="map",
+                f"{kind}-{width}", _task(width, kind == "muP"), _factory(width, kind == "muP"),
+                {"learning_rate": rates}, seeds=seeds, steps=steps, eval_every=steps // 4,
+                strategy="map",
             )  # fmt: skip
             # The mean of the batches' losses over the last quarter.
             found["losses"][kind].append(result.last("train_loss"))
