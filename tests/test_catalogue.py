@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import io
+import pathlib
 import warnings
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -32,6 +34,31 @@ def test_list_has_a_line_for_everything(capsys):
     assert all(len(line.split()) > 2 and "$" not in line for line in lines if line[:2] == "  ")
     run("list", "schedules")
     assert "adam" not in capsys.readouterr().out.split()
+
+
+def test_memory_is_what_the_states_keep(capsys):
+    run("list", "--memory")
+    printed = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines()[2:]]
+    measured = {row[0]: float(row[1]) for row in rows}
+    assert {name.split("(")[0] for name in measured} == set(lj.OPTIMIZERS)
+    assert list(measured.values()) == sorted(measured.values())
+    foreign = {
+        "sgd": optax.sgd(0.1), "sgd(momentum=0.9)": optax.sgd(0.1, momentum=0.9),
+        "adam": optax.adam(0.1), "adagrad": optax.adagrad(0.1), "amsgrad": optax.amsgrad(0.1),
+        "lamb": optax.lamb(0.1), "adabelief": optax.adabelief(0.1), "lars": optax.lars(0.1),
+        "rmsprop(centered=True)": optax.rmsprop(0.1, centered=True),
+    }  # fmt: skip
+    for name, tx in foreign.items():
+        assert measured[name] == round(_bytes(tx, 10_000) / 10_000, 2), name
+    limits = (pathlib.Path(__file__).parents[1] / "docs" / "limits.md").read_text()
+    assert printed.strip() in limits
+    with pytest.raises(ValueError, match="--memory is of optimizers"):
+        run("list", "schedules", "--memory")
+
+
+def _bytes(tx, size):
+    return sum(np.asarray(x).nbytes for x in jax.tree.leaves(tx.init(np.zeros(size, np.float32))))
 
 
 def test_schedules_draws_and_saves(capsys, tmp_path):

@@ -46,6 +46,11 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument(
         "what", nargs="?", choices=("optimizers", "schedules", "claims", "problems")
     )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="what each optimizer keeps beside the parameters, in bytes per parameter, measured",
+    )
     parser.set_defaults(run=show)
 
 
@@ -83,6 +88,11 @@ def draw(options: argparse.Namespace) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """Prints what there is, a line each."""
+    if options.memory:
+        if options.what not in (None, "optimizers"):
+            raise ValueError(f"--memory is of optimizers, not of {options.what}")
+        print(memory())
+        return
     from lropt_jax.optimizers import OPTIMIZERS
     from lropt_jax.problems import PROBLEMS
     from lropt_jax.reproductions.catalogue import CLAIMS, claim_named
@@ -100,6 +110,23 @@ def show(options: argparse.Namespace) -> None:
         print(("\n" if i else "") + part)
         for name, line in parts[part].items():
             print(f"  {name:<{width}}  {line}")
+
+
+def memory() -> str:
+    """The table of what the optimizers keep, in Markdown."""
+    from lropt_jax.optimizers.memory import memory_table
+
+    rows = memory_table()
+    width = max(len(row.optimizer) for row in rows)
+    lines = [
+        f"| {'optimizer':<{width}} | bytes per parameter | copies | MB for 25 million |",
+        f"|{'-' * (width + 2)}|--------------------:|-------:|------------------:|",
+    ]
+    for name, each, _ in rows:
+        lines.append(
+            f"| {name:<{width}} | {each:>19.3g} | {each / 4:>6.3g} | {25 * each:>17,.0f} |"
+        )
+    return "\n".join(lines)
 
 
 def first_line(thing: Any) -> str:
