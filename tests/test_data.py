@@ -192,6 +192,19 @@ def _write_cifar(folder: Path, arrays: Arrays) -> None:
         (folder / name).write_bytes(pickle.dumps(content, protocol=2))
 
 
+def _write_cifar_binary(folder: Path, arrays: Arrays) -> None:
+    """A byte of label and 3,072 of red, green and blue, row by row: data_batch_1.bin."""
+    folder.mkdir(parents=True)
+    x, y = arrays["train"]
+    parts = {f"data_batch_{i + 1}": (x[i::5], y[i::5]) for i in range(5)}
+    for name, (images, labels) in {**parts, "test_batch": arrays["test"]}.items():
+        rows = [
+            bytes([label]) + b"".join(image[:, :, colour].tobytes() for colour in range(3))
+            for image, label in zip(images, labels, strict=True)
+        ]
+        (folder / f"{name}.bin").write_bytes(b"".join(rows))
+
+
 Writer = Callable[[Path, Arrays], Any]
 WRITERS: dict[str, tuple[str, Writer]] = {
     "idx": ("mnist", lambda d, a: _write_idx(d, a, zipped=False)),
@@ -203,6 +216,8 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "npz in the folder": ("mnist", lambda d, a: _write_npz(d / "mnist.npz", a)),
     "npz of CIFAR": ("cifar10", lambda d, a: _write_npz(d / "cifar10.npz", a)),
     "pickles": ("cifar10", lambda d, a: _write_cifar(d, a)),
+    "binary": ("cifar10", lambda d, a: _write_cifar_binary(d, a)),
+    "binary below": ("cifar10", lambda d, a: _write_cifar_binary(d / "cifar-10-batches-bin", a)),
     "pickles below": ("cifar10", lambda d, a: _write_cifar(d / "cifar-10-batches-py", a)),
 }
 
@@ -275,6 +290,7 @@ FORMS = {
     "idx.gz": ("mnist", lambda d, a: _write_idx(d, a, zipped=True), "t10k-labels-idx1-ubyte.gz"),
     "npz": ("mnist", lambda d, a: _write_npz(d / "mnist.npz", a), "mnist.npz"),
     "pickle": ("cifar10", _write_cifar, "data_batch_3"),
+    "binary": ("cifar10", _write_cifar_binary, "data_batch_3.bin"),
 }
 
 

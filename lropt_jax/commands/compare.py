@@ -47,7 +47,9 @@ def add_parsers(subparsers: Any) -> None:
         help=f"shape of the learning rate: {', '.join(SHAPES)}",
     )
     parser.add_argument(
-        "--epochs", type=int, help=f"of each training ({EPOCHS}; quick: {QUICK['epochs']})"
+        "--epochs",
+        type=int,
+        help=f"of each training ({EPOCHS}, cifar10: 200; quick: {QUICK['epochs']})",
     )
     parser.add_argument(
         "--seeds",
@@ -119,6 +121,8 @@ def run(options: argparse.Namespace) -> None:
     per_epoch = given.task.steps_per_epoch
     if options.problem and options.epochs is None:  # epochs of these differ a thousandfold
         chosen["epochs"] = max(1, round(UPDATES[options.quick] / per_epoch))
+    elif given.epochs is not None and options.epochs is None and not options.quick:
+        chosen["epochs"] = given.epochs
     steps = chosen["epochs"] * per_epoch
     strategy = options.strategy or given.strategy
     # Kept by the command, so that the same one goes on where it was interrupted.

@@ -15,22 +15,28 @@ from typing import Any
 
 import numpy as np
 
+from lropt_jax.tasks.data.augmentation import crop_and_flip, standardized
+from lropt_jax.tasks.data.splitting import Dataset
 from lropt_jax.tasks.task import Task
 from lropt_jax.validation import unknown
 
 BATCH_SIZES = {"mnist1d": 64, "digits": 32, "mnist5k": 64}
 HIDDEN = {"mnist1d": (100, 100), "digits": (32,), "mnist5k": (100,)}
+AUGMENTED = ("cifar10",)
+EPOCHS = {"cifar10": 200}
 MODELS = ("mlp", "cnn", "vgg11", "resnet18")
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A task, the words that say what it is, how its lanes run best, and what to choose by."""
+    """A task, the words that say what it is, how its lanes run best, what to choose by, and how
+    many epochs are usual for it, if not as many as for all."""
 
     task: Task
     words: dict[str, str]
     strategy: str = "auto"
     select: str | None = None
+    epochs: int | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--problem", metavar="NAME", help="a named problem (lropt list problems), data and net"
     )
-    parser.add_argument("--data", default="mnist1d", help="mnist1d, digits or mnist5k")
+    parser.add_argument(
+        "--data",
+        default="mnist1d",
+        help="mnist1d, digits or mnist5k; with --folder mnist, fashion_mnist or cifar10",
+    )
+    parser.add_argument(
+        "--folder", metavar="DIR", help="where the files of mnist, fashion_mnist or cifar10 are"
+    )
     parser.add_argument("--model", default="mlp", help=", ".join(MODELS))
     parser.add_argument("--batch-size", type=int, metavar="N", help="examples in a batch")
 
@@ -66,20 +79,36 @@ def problem(options: argparse.Namespace, what: str = "--task") -> Problem:
     if _named(options):
         return _of_name(options)
     from lropt_jax.tasks.adapters import classification_task
-    from lropt_jax.tasks.data import load_data
 
     if options.model not in MODELS:
         raise ValueError(unknown("model", options.model, MODELS))
-    data = load_data(options.data)
+    data = _data(options.data, getattr(options, "folder", None))
     classes = int(np.max(data.train["y"])) + 1
     model, words = _model(options, classes)
     batch_size = options.batch_size
     if batch_size is None:
         batch_size = BATCH_SIZES.get(options.data, 128)
-    task = classification_task(model, data, batch_size)
+    augment = crop_and_flip if options.data in AUGMENTED else None
+    task = classification_task(model, data, batch_size, augment=augment)
     # Said, not timed: the same command gives the same figures.
     strategy = "vmap" if options.model == "mlp" else "map"
-    return Problem(task, {"data": options.data, "model": words, **_sizes(task)}, strategy)
+    what = f"{options.data}, shifted and mirrored" if augment else options.data
+    epochs = EPOCHS.get(options.data)
+    return Problem(task, {"data": what, "model": words, **_sizes(task)}, strategy, epochs=epochs)
+
+
+def _data(name: str, folder: str | None) -> Dataset:
+    from lropt_jax.tasks.data import load_data
+    from lropt_jax.tasks.data.published import PUBLISHED
+
+    if name in PUBLISHED and folder is None:
+        raise ValueError(f"--data {name} needs --folder DIR, where its files are")
+    if folder is not None:
+        if name not in PUBLISHED:
+            raise ValueError(f"--folder is for {', '.join(PUBLISHED)}; {name} has no files")
+        folder = os.path.expanduser(folder)
+    data = load_data(name, folder)
+    return standardized(data) if name in PUBLISHED else data
 
 
 def _named(options: argparse.Namespace) -> str | None:
@@ -115,7 +144,8 @@ def arguments(options: argparse.Namespace) -> list[str]:
     for name in ("task", "problem"):
         if getattr(options, name, None):
             return [f"--{name}", getattr(options, name)]
-    return ["--data", options.data, "--model", options.model]
+    of_files = [] if getattr(options, "folder", None) is None else ["--folder", options.folder]
+    return ["--data", options.data, *of_files, "--model", options.model]
 
 
 def _model(options: argparse.Namespace, classes: int) -> tuple[Any, str]:

@@ -82,11 +82,12 @@ def read(path: Path) -> Described:
 
 
 def _task(words: Mapping[str, Any]) -> Task:
-    if "function" in words and {"data", "model"} & set(words):
+    if "function" in words and {"data", "folder", "model"} & set(words):
         raise ValueError("[task] must have either a function, or data and a model")
     options = argparse.Namespace(
         task=words.get("function"),
         data=words.get("data", "mnist1d"),
+        folder=words.get("folder"),
         model=words.get("model", "mlp"),
         batch_size=words.get("batch_size"),
     )

@@ -56,7 +56,7 @@ STRATEGY = Kind("'auto', 'vmap', 'map', 'map:k' or 'shared'", _is_strategy)
 RULES: dict[str, Callable[..., Any]] = {"successive_halving": successive_halving, "pbt": pbt}
 
 SECTIONS: dict[str, dict[str, Kind]] = {
-    "task": {"data": TEXT, "model": TEXT, "batch_size": WHOLE, "function": TEXT},
+    "task": {"data": TEXT, "folder": TEXT, "model": TEXT, "batch_size": WHOLE, "function": TEXT},
     "optimizer": {"name": TEXT, "schedule": TEXT, "function": TEXT},
     "space": {},  # the names are the optimizer's and the task's
     "train": {

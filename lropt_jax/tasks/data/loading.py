@@ -46,8 +46,8 @@ def load_data(
     Args:
       name: one of the names above.
       folder: for the last three: where the files are, or one .npz file. Read are the idx files of
-        MNIST and Fashion-MNIST (gzipped or not), the Python pickles of CIFAR-10, and a .npz file
-        with `x_train`, `y_train`, `x_test`, `y_test`.
+        MNIST and Fashion-MNIST (gzipped or not), the Python pickles or the binary version of
+        CIFAR-10, and a .npz file with `x_train`, `y_train`, `x_test`, `y_test`.
       hub: for the last three: True downloads them from the Hugging Face hub, through the package
         `datasets`, to its cache; a string is another repository with the same columns.
       flatten: whether images come as vectors; by default as in the table.

@@ -134,20 +134,27 @@ def _read_idx(path: Path) -> np.ndarray:
 
 
 def _read_cifar_folder(place: Path) -> tuple[Pair, Pair] | None:
-    """data_batch_1, ..., data_batch_5 and test_batch (Python pickles)"""
-    names = [f"data_batch_{i}" for i in range(1, 6)]
-    found = [(place / name).is_file() for name in (*names, "test_batch")]
+    """data_batch_1, ..., data_batch_5 and test_batch (Python pickles, or binary with .bin)"""
+    end = ".bin" if (place / "data_batch_1.bin").is_file() else ""
+    names = [f"data_batch_{i}{end}" for i in range(1, 6)]
+    tests = f"test_batch{end}"
+    found = [(place / name).is_file() for name in (*names, tests)]
     if not any(found):
         return None
     if not all(found):
         raise FileNotFoundError(f"{place} has some CIFAR-10 batches of the six, not all")
     batches = [_read_cifar_batch(place / name) for name in names]
     x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return (x, y), _read_cifar_batch(place / "test_batch")
+    return (x, y), _read_cifar_batch(place / tests)
 
 
 def _read_cifar_batch(path: Path) -> Pair:
     with _reading(path, "CIFAR-10 batch"), path.open("rb") as file:
+        if path.suffix == ".bin":  # rows of a label and 3 x 32 x 32 bytes
+            rows = np.frombuffer(file.read(), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+            if not len(rows):
+                raise ValueError("it is empty")
+            return rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, 0]
         batch = _ArraysOnly(file, encoding="bytes").load()
         x, y = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
         return x.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), y
@@ -191,6 +198,9 @@ PUBLISHED = {
         "zalando-datasets/fashion_mnist",
     ),
     "cifar10": Published(
-        (32, 32, 3), ("cifar-10-batches-py",), _read_cifar_folder, "uoft-cs/cifar10"
+        (32, 32, 3),
+        ("cifar-10-batches-py", "cifar-10-batches-bin"),
+        _read_cifar_folder,
+        "uoft-cs/cifar10",
     ),
 }
