@@ -14,6 +14,7 @@ from lropt_jax.reproductions.statistical import (
     adam_then_sgd,
     choi,
     decoupled_decay,
+    edge_of_stability,
     fixed_rates,
     lecture_tie,
     smith,
@@ -118,6 +119,19 @@ def _choi(full, few, spread=0.003):
     return {"digits_linear": found}
 
 
+def _edge(ends, spread=0.01):
+    found = {}
+    for (name, (_, _, rates, _)), end in zip(edge_of_stability.METHODS.items(), ends, strict=True):
+        low = name == edge_of_stability.LOW
+        aims = [end] * len(rates) + [0.1] * low
+        found[name] = {
+            "rates": [*rates, edge_of_stability.LOW_RATE] if low else list(rates),
+            "steps": np.arange(1, 10),
+            "ratio": np.stack([np.tile(_seeds(a, spread, 10)[:, None], 9) for a in aims]),
+        }
+    return found
+
+
 ORDER = (0.95, 0.9, 0.8, 0.15, 0.1)
 MADE_UP = {
     "generalization_gap": (_gap(0.03, 0.0), _gap(0.0, 0.0), _gap(0.01, 0.0, spread=0.05)),
@@ -131,6 +145,7 @@ MADE_UP = {
         _rates((0.9, 0.95, 0.8, 0.15, 0.1), 0.9),
         _rates(ORDER, 0.95, spread=0.03),
     ),
+    "edge_of_stability": (_edge([1, 1, 1]), _edge([1, 0.5, 1]), _edge([1, 1, 1], spread=0.5)),
     "choi": (
         _choi([0.01, 0.01, 0.0], [0.01, -0.05, 0.01]),
         _choi([0.01, -0.05, 0.0], [0.01, -0.05, 0.01]),

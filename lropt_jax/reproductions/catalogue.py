@@ -28,6 +28,7 @@ MODULES = {
         "linear_scaling",
         "lecture_tie",
         "choi",
+        "edge_of_stability",
         "does_adam_need_decay",
         "linear_to_zero",
         "one_cycle",

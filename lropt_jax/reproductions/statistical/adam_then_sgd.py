@@ -125,7 +125,7 @@ def _figure(data: Data) -> Any:
         for place, switches in enumerate(data["switches"]):
             fired = [100 * s / data["steps"] for s in switches if s]
             right.plot(np.full(len(fired), place), fired, "o", alpha=0.4, color="C0")
-            right.annotate(f"{len(fired)} of {len(switches)}", (place, 104), ha="center")
+            right.annotate(f"{len(fired)}/{len(switches)}", (place, 104), ha="center")
         right.set_xticks(
             range(len(data["tolerances"])), [f"{t:g}" if t else "paper" for t in data["tolerances"]]
         )

@@ -16,7 +16,7 @@ from lropt_jax.reproductions.bench import Bench
 from lropt_jax.reproductions.claim import Claim, Data, Judgement
 from lropt_jax.reproductions.showing import points
 
-BATCHES, EPOCHS, SEEDS = (8, 16, 32, 64, 128, 256, 512, 1024), 12, 10
+BATCHES, EPOCHS, SEEDS = (8, 16, 32, 64, 128, 256, 512, 1024), 20, 10
 NAMES = {"momentum": (1e-4, 3.0), "adam": (1e-5, 0.3)}  # and their rates
 RATES = 15
 SLOPES = {"momentum": (0.8, 1.2), "adam": (0.3, 0.7)}
@@ -88,9 +88,9 @@ def _judge(data: Data) -> Judgement:
     table: list[dict[str, str]] = []
     for name, ends in SLOPES.items():
         below, slope = _read(data[name], batches)
-        # Two batches make no slope.
         answers.append(slope.says(*ends) if below > 2 else None)
-        words.append(f"{name}: slope {slope} up to batch {batches[below - 1]}")
+        said = f"slope {slope}" if below > 2 else "too few batches for a slope"
+        words.append(f"{name}: {said} up to batch {batches[below - 1]}")
         losses = np.asarray(data[name]["cosine_loss"], float).mean(axis=2)
         accuracy = np.asarray(data[name]["cosine_accuracy"], float).mean(axis=2)
         for place, batch in enumerate(batches):
