@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from lropt_jax.atlas.design import Design, metric_of, strategy
 from lropt_jax.atlas.entries import Configuration, Entry
+from lropt_jax.atlas.rows import as_parquet
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
 from lropt_jax.problems.catalogue import problem as problem_named
 from lropt_jax.sweeps.engine import sweep
@@ -97,13 +97,6 @@ def before_training(problem: str, metric: str) -> float:
         return task.evaluate(params, state, batch)[metric]
 
     return float(np.mean(values(jax.random.key(0), batch)))
-
-
-def as_parquet(frame: Any) -> bytes:
-    """A frame as the bytes of a file: the same for the same rows."""
-    held = io.BytesIO()
-    frame.to_parquet(held, index=False, compression="zstd")
-    return held.getvalue()
 
 
 class _Training:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import io
 import os
 import pathlib
 from collections.abc import Sequence
@@ -14,7 +15,6 @@ import numpy as np
 from lropt_jax.validation import require
 
 DATA = "data"
-KEEP_AS_TEXT = ("problem", "optimizer", "phase", "budgets", "schedule", "status")
 
 
 def load_atlas(directory: str | os.PathLike[str] | None = None) -> Any:
@@ -80,27 +80,53 @@ def _of_run(directory: str | os.PathLike[str]) -> list[pathlib.Path]:
     return sorted((folder / DATA).glob("*.parquet")) or sorted(folder.glob("parts/*/*.parquet"))
 
 
+def gathered(directory: str | os.PathLike[str], beside: Sequence[pathlib.Path] = ()) -> Any:
+    """The rows of a run, written as they ship: one file a problem.
+
+    Args:
+      directory: the output of a run.
+      beside: files of further rows: those of the problems that the run has too are added.
+
+    Returns:
+      All these rows.
+    """
+    folder = pathlib.Path(directory).expanduser()
+    by_problem: dict[str, list[pathlib.Path]] = {}
+    for part in sorted((folder / "parts").glob("*/*.parquet")):
+        by_problem.setdefault(part.parent.name, []).append(part)
+    files = []
+    for problem, parts in by_problem.items():
+        path = folder / DATA / f"{problem}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        further = [file for file in beside if file.stem == problem]
+        path.write_bytes(as_parquet(small(combined([*further, *parts]))))
+        files.append(path)
+    return combined(files)
+
+
 def combined(files: Sequence[pathlib.Path]) -> Any:
     """The rows of several files, in their order."""
     import pandas as pd
 
-    frames = [pd.read_parquet(file) for file in files]
-    told = [frame.attrs for frame in frames]
-    for frame in frames:
-        frame.attrs = {}
-    found = pd.concat(frames, ignore_index=True)
+    found = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
     marks = hashlib.sha256(b"".join(file.read_bytes() for file in files))
-    found.attrs = {**(told[0] if told else {}), "data": marks.hexdigest()[:12]}
+    found.attrs = {"data": marks.hexdigest()[:12]}
     return found
 
 
+def as_parquet(frame: Any) -> bytes:
+    """A frame as the bytes of a file: the same for the same rows."""
+    held = io.BytesIO()
+    frame.to_parquet(held, index=False, compression="zstd")
+    return held.getvalue()
+
+
 def small(frame: Any) -> Any:
-    """The rows as they ship: numbers to seven figures, curves to four, words as categories."""
+    """The rows as they ship: numbers to seven figures, curves to four."""
     frame = frame.copy()
+    frame.attrs = {}
     for name in frame.columns:
-        if name in KEEP_AS_TEXT:
-            frame[name] = frame[name].astype("category").astype(str)
-        elif frame[name].dtype == np.float64:
+        if frame[name].dtype == np.float64:
             frame[name] = frame[name].astype(np.float32)
     frame["curve"] = [None if c is None else _figures(np.asarray(c)) for c in frame["curve"]]
     return frame

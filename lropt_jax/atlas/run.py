@@ -18,6 +18,7 @@ from lropt_jax.atlas.design import VERSION, Design
 from lropt_jax.atlas.entries import FROZEN, Entry
 from lropt_jax.atlas.part import trained_part
 from lropt_jax.sweeps.planning.digests import digest, versions
+from lropt_jax.training.remembered import keep_programs
 from lropt_jax.validation import require
 
 PARTS, WORK = "parts", "work"
@@ -66,7 +67,7 @@ def run_atlas(
 def own_pool(workers: int) -> Iterator[Any]:
     """A process a core, each with one device; none is left behind, however this one ends."""
     context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_ends_with_parent)
+    pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_begin)
     try:
         yield pool
     except BaseException:
@@ -78,8 +79,10 @@ def own_pool(workers: int) -> Iterator[Any]:
     pool.shutdown()
 
 
-def _ends_with_parent() -> None:
+def _begin() -> None:
     import signal
+
+    keep_programs()
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
     parent = os.getppid()

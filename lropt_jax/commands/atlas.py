@@ -42,6 +42,9 @@ def add_parsers(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Says the plan, trains what is missing, and writes the page."""
     from lropt_jax.atlas.design import design
+    from lropt_jax.atlas.entries import ENTRIES
+    from lropt_jax.atlas.page import page_data, write_page
+    from lropt_jax.atlas.rows import gathered, shipped
     from lropt_jax.atlas.run import own_pool, run_atlas
     from lropt_jax.commands.output import writable
     from lropt_jax.validation import require
@@ -57,7 +60,17 @@ def run(options: argparse.Namespace) -> None:
     require("lropt atlas", "atlas", "pandas", "pyarrow", "scipy", "flax", "cloudpickle")
     output = writable(options.output)
     with own_pool(cores) as pool:
-        run_atlas(plan, output, pool, lambda words: print(words, flush=True))
+        run_atlas(plan, output, pool, _say)
+    beside = shipped() if options.add and not options.quick else []
+    frame = gathered(output, beside)
+    entries = ENTRIES | {entry.name: entry for entry in plan.entries}
+    path = write_page(frame, output / "index.html", entries)
+    found = page_data(frame, entries)
+    print(f"\n{found['opening']} {found['order']}\nRows: load_atlas({str(output)!r}). Page: {path}")
+
+
+def _say(words: str) -> None:
+    print(words, flush=True)
 
 
 def _own(name: str) -> Any:

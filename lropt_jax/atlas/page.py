@@ -1,0 +1,144 @@
+"""The page: everything that the rows say, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lropt_jax.atlas import scores
+from lropt_jax.atlas.design import VERSION, metric_of
+from lropt_jax.atlas.entries import ENTRIES, FROZEN, Entry
+from lropt_jax.atlas.scores import BUDGETS, Results
+from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
+from lropt_jax.sweeps.results.statistics import mean_interval
+from lropt_jax.validation import require
+
+SHOWN = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # the numbers of configurations that are drawn
+
+
+def write_page(
+    frame: Any, path: str | os.PathLike[str], entries: Mapping[str, Entry] = ENTRIES
+) -> pathlib.Path:
+    """Writes the page of the rows: the same rows give the same page.
+
+    Args:
+      frame: as `load_atlas` gives it.
+      path: of the HTML file.
+      entries: the optimizers that lines to paste are made for.
+
+    Returns:
+      The path.
+    """
+    require("the Atlas's page", "atlas", "pandas", "scipy")
+    found = page_data(frame, entries)
+    words = json.dumps(found, separators=(",", ":"), sort_keys=True).replace("</", "<\\/")
+    template = importlib.resources.files("lropt_jax.atlas").joinpath("page.html")
+    page = template.read_text("utf-8").replace("/*DATA*/null", words)
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def page_data(frame: Any, entries: Mapping[str, Entry] = ENTRIES) -> dict[str, Any]:
+    """What the page shows, as plain values."""
+    results = Results(frame)
+    losses, names = results.tested("all"), results.optimizers
+    placed = scores.over_problems_and_seeds(scores.mean_ranks, losses)
+    times = results.times()
+    profile = scores.over_problems_and_seeds(scores.scores_of, times)
+    told = scores.told_by_the_others(losses) if len(losses) > 1 else np.full(len(losses), np.nan)
+    found = {
+        "version": VERSION,
+        "frozen": FROZEN,
+        "data": frame.attrs.get("data", ""),
+        "trainings": len(frame),
+        "opening": scores.opening(losses),
+        "order": scores.order_words(names, placed),
+        "optimizers": [
+            {
+                "name": name,
+                "rank": [placed.value[i], placed.low[i], placed.high[i]],
+                "score": [profile.value[i], profile.low[i], profile.high[i]],
+            }
+            for i, name in enumerate(names)
+        ],
+        "reversals": scores.reversals(results),
+        "problems": [
+            {"name": problem, "told": told[i], **_problem(results, i, losses, times, entries)}
+            for i, problem in enumerate(results.problems)
+        ],
+    }
+    plain: dict[str, Any] = _plain(found)
+    return plain
+
+
+def _problem(
+    results: Results, number: int, losses: Any, times: Any, entries: Mapping[str, Entry]
+) -> dict[str, Any]:
+    problem = results.problems[number]
+    curves = {o: results.tuning_curve(problem, o) for o in results.optimizers}
+    shown = [n for n in SHOWN if n <= min(len(c[0]) for c in curves.values())]
+    return {
+        "accuracy": metric_of(problem)[1] == "max",
+        "before": results.before(problem),
+        "target": results.target(problem),
+        "budgets": {b: _budget(results, number, b, entries) for b in BUDGETS},
+        "steps": dict(zip(results.optimizers, np.median(times[number], axis=1), strict=True)),
+        "counts": shown,
+        "tuning": {o: [[c[n - 1] for n in shown] for c in curves[o]] for o in curves},
+        "basins": {o: scores.basin(results, problem, o) for o in results.optimizers},
+        "schedules": {o: scores.by_schedule(results, problem, o) for o in results.optimizers},
+    }
+
+
+def _budget(
+    results: Results, number: int, budget: str, entries: Mapping[str, Entry]
+) -> dict[str, Any]:
+    problem, names = results.problems[number], results.optimizers
+    losses = results.tested(budget)[number]
+    order = scores.better(losses)
+    low, high = scores.rank_intervals(order)
+    rows = {}
+    for i, name in enumerate(names):
+        mean, half = mean_interval(losses[i])
+        rows[name] = {
+            "loss": [mean, half],
+            "rank": [low[i], high[i]],
+            "code": _code(results.chosen(problem, name, budget), entries.get(name)),
+        }
+    return {"tied": scores.tied(order, names), "rows": rows}
+
+
+def _code(rows: Any, entry: Entry | None) -> str:
+    """The line to paste of a chosen configuration; what it is in words for one not known here."""
+    if not len(rows):
+        return ""
+    row = rows.iloc[0]
+    if entry is None:
+        return f"{row.optimizer}: {row.schedule}, learning_rate={row.learning_rate:.4g}"
+    names = [n for n in entry.space if n != "family"]
+    configuration = {n: float(row[n]) for n in names}
+    configuration["family"] = float(SCHEDULE_FAMILIES.index(row.schedule))
+    return entry.code(configuration, int(row.updates))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON knows: five figures, and nothing where there is no finite number."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (bool, str, int)):
+        return value
+    if isinstance(value, np.integer):
+        return int(value)
+    number = float(value)
+    return float(f"{number:.5g}") if math.isfinite(number) else None
