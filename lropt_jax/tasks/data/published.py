@@ -152,8 +152,8 @@ def _read_cifar_batch(path: Path) -> Pair:
     with _reading(path, "CIFAR-10 batch"), path.open("rb") as file:
         if path.suffix == ".bin":  # rows of a label and 3 x 32 x 32 bytes
             rows = np.frombuffer(file.read(), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
-            if not len(rows):
-                raise ValueError("it is empty")
+            if not len(rows) or rows[:, 0].max() > 9:
+                raise ValueError("it must hold rows that begin with a label from 0 to 9")
             return rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, 0]
         batch = _ArraysOnly(file, encoding="bytes").load()
         x, y = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
