@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 
+import jax
 import numpy as np
 import pytest
+from optax.contrib import MuonDimensionNumbers
 
+from lropt_jax import problem, sgd
 from lropt_jax.reproductions.catalogue import claim_named
 from lropt_jax.reproductions.claim import Verdict
 from lropt_jax.reproductions.running import _plain
+from lropt_jax.reproductions.shaped import SHAPES, shaped
+from lropt_jax.reproductions.statistical import mup as mup_claim
+from lropt_jax.reproductions.statistical.muon import _matrices
 
 SEEDS, STEPS = 20, 600
 NETS = ("a", "b", "c", "d")
@@ -132,3 +138,44 @@ def test_made_up_data_get_the_verdict_that_is_in_them(made, holds, tmp_path):
     assert verdict.holds is holds, verdict.measured
     assert len({tuple(row) for row in verdict.table}) == 1
     verdict.plot().savefig(tmp_path / "figure.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("constant", [1.0, 1.0, 1.0]),
+        ("linear", [1.0, 0.5, 0.01]),
+        ("staircase", [1.0, 0.95**25, 0.95**49]),
+        ("wsd", [0.0, 1.0, 0.05]),
+        ("inverse_sqrt", [0.0, 0.1**0.5, (5 / 99) ** 0.5]),
+        ("warm_cosine", [0.0, 0.5 * (1 + np.cos(np.pi * 40 / 90)), 0.5 * (1 - np.cos(np.pi / 90))]),
+    ],
+)
+def test_a_schedule_by_its_number_is_that_schedule(name, wanted):
+    entries = shaped(sgd, tuple(SHAPES), [1.0], steps=100)
+    factory, space = entries[name]
+    tx = factory(1.0, space["shape"])
+    state, found = tx.init(1.0), []
+    for _ in range(100):
+        update, state = tx.update(1.0, state)
+        found.append(-float(update))
+    np.testing.assert_allclose([found[t] for t in (0, 50, 99)], wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_muon_is_for_the_matrices_inside_the_blocks():
+    params, _ = problem("docs_transformer").init(jax.random.key(0))
+    found = jax.tree.leaves_with_path(
+        _matrices(params), is_leaf=lambda x: isinstance(x, MuonDimensionNumbers)
+    )
+    names = [jax.tree_util.keystr(path) for path, _ in found]
+    assert len(names) == 2 * (4 + 2)  # of each layer: query, key, value, out; two dense ones
+    assert not any("Embed" in name or "bias" in name or "Dense_4" in name for name in names)
+
+
+def test_under_mup_hidden_and_last_rates_fall_with_the_width():
+    params, _ = mup_claim._task(64, True).init(jax.random.key(0))
+    assert not np.any(params["Dense_2"]["kernel"])
+    tx = mup_claim._factory(64, True)(1.0)
+    updates, _ = tx.update(jax.tree.map(np.ones_like, params), tx.init(params), params)
+    moved = {name: float(-layer["kernel"].mean()) for name, layer in updates.items()}
+    assert moved == pytest.approx({"Dense_0": 1.0, "Dense_1": 0.5, "Dense_2": 0.5}, rel=1e-5)
