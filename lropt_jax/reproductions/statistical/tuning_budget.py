@@ -139,6 +139,7 @@ def _figure(data: Data) -> Any:
             axes.set_ylim(100 * max(0.0, np.median(list(scores.values())) - 0.4), None)
             axes.set_title(net)
             axes.set_xlabel("configurations tried")
+            axes.xaxis.set_major_formatter("{x:g}")
             axes.set_ylabel("best accuracy (%)")
         for axes in panels:
             axes.set_visible(False)
