@@ -33,7 +33,7 @@ def _measure(bench: Bench) -> Data:
     found: Data = {}
     for net in NETS[: bench.scaled(len(NETS), 1)]:
         for name, (factory, fixed, (low, high)) in OPTIMIZERS.items():
-            rates = log_grid(low, high, bench.scaled(9, 3))
+            rates = log_grid(low, high, bench.scaled(7, 3))
             contestants = shaped(factory, SCHEDULES, rates, steps, **fixed)
             found[f"{net}, {name}"] = tuned(
                 bench, f"{net}-{name}", problem(net), contestants, steps, SEEDS, TUNING_SEEDS,
@@ -108,7 +108,7 @@ CLAIM = Claim(
     source="Defazio, Cutkosky, Mehta and Mishchenko 2023, arXiv:2310.07831",
     setting=f"{len(NETS)} nets ({', '.join(NETS)}), SGD with momentum 0.9 and AdamW, {STEPS} "
     f"updates; {', '.join(SCHEDULES)} (WSD and inverse square root warm up over 5%), the peak of "
-    f"each from 9 rates over two decades (widened at the edge) on {TUNING_SEEDS} seeds; {SEEDS} "
+    f"each from 7 rates over two decades (widened at the edge) on {TUNING_SEEDS} seeds; {SEEDS} "
     "fresh seeds, the same for all",
     differs="The paper has ten large problems of vision, language and others, and warms up.",
     expected="Linear beats constant nearly everywhere, and is level with cosine or slightly above.",

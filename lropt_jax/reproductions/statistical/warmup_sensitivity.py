@@ -20,7 +20,7 @@ from lropt_jax.sweeps.results.statistics import lr_sensitivity
 NETS = ("docs_transformer", "docs_ngram", "mnist1d_mlp", "mnist1d_batchnorm")
 RATES = np.geomspace(3e-4, 0.3, 13)  # three decades, as in the paper
 STEPS, SEEDS, NEEDED = 300, 10, 3
-FEWER = {"docs_transformer": 6}  # seeds: its updates take ten times as long
+FEWER = {"docs_transformer": (200, 5)}  # updates and seeds: each takes ten times as long
 LEAST = 0.05  # a smaller part of the sensitivity does not matter
 NONE = 1e9  # a norm that is never reached
 WARM, CLIPPED = ("cosine", "warm_cosine"), (NONE, 1.0)
@@ -36,13 +36,14 @@ def _factory(steps: int) -> Any:
 
 
 def _measure(bench: Bench) -> Data:
-    steps = bench.scaled(STEPS, 100)
     rates = RATES[:: bench.scaled(1, 4)].tolist()
     nets = bench.scaled(NETS, ("mnist1d_mlp", "mnist1d_batchnorm"))
     found: Data = {"rates": rates, "nets": {}}
     space = {"learning_rate": rates, "warm": list(range(len(WARM))), "clip": list(CLIPPED)}
     for net in nets:
-        task, seeds = problem(net), bench.seeds(FEWER.get(net, SEEDS))
+        task = problem(net)
+        updates, repeated = FEWER.get(net, (STEPS, SEEDS))
+        steps, seeds = bench.scaled(updates, 100), bench.seeds(repeated)
         common: dict[str, Any] = {"seeds": seeds, "strategy": "map"}
         result = bench.sweep(net, task, _factory(steps), space, steps=steps, **common)
         untouched = bench.sweep(f"{net}-0", task, sgd, {"learning_rate": [0.0]}, steps=1, **common)
@@ -132,7 +133,8 @@ CLAIM = Claim(
     source="Wortsman et al. 2023, arXiv:2309.14322",
     setting=f"{', '.join(NETS)}; AdamW, cosine to 0 over {STEPS} updates, {len(RATES)} rates from "
     f"3e-4 to 0.3, with and without a warm-up over 10% of the updates and clipping to norm 1; "
-    f"{SEEDS} seeds ({FEWER[NETS[0]]} of {NETS[0]}), the same for all; validation loss",
+    f"{SEEDS} seeds, the same for all ({NETS[0]}: {FEWER[NETS[0]][0]} updates, "
+    f"{FEWER[NETS[0]][1]} seeds); validation loss",
     differs="The paper trains transformers from 10M to 1.2B parameters for 100,000 updates, always "
     "with clipping, and varies the length of the warm-up.",
     expected="A lower sensitivity with warm-up.",
