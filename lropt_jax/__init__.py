@@ -113,11 +113,11 @@ from lropt_jax.tasks.data import Dataset as Dataset
 from lropt_jax.tasks.data import load_data as load_data
 from lropt_jax.tasks.task import Task as Task
 from lropt_jax.training.config import config as config
-from lropt_jax.training.fitting import Fit as Fit
 from lropt_jax.training.fitting import fit as fit
 from lropt_jax.training.fitting import train as train
 from lropt_jax.training.moments import Moment as Moment
 from lropt_jax.training.stopping import early_stopping as early_stopping
+from lropt_jax.training.trained import Fit as Fit
 from lropt_jax.training.trained import load_fit as load_fit
 
 __version__ = "0.1.0"

@@ -13,7 +13,7 @@ import pytest
 
 import lropt_jax
 from lropt_jax import Task, adam, cosine_decay, lr_range_test, sgd
-from lropt_jax.training.fitting import as_key
+from lropt_jax.training.course import as_key
 from lropt_jax.training.lanes import BatchOrder
 from lropt_jax.training.visits import LONGEST_SEGMENT
 from tests.compilations import counted

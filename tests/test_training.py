@@ -9,9 +9,10 @@ import optax
 import pytest
 
 from lropt_jax import constant, fit, hyperparams, linear, reduce_on_plateau, sgd, tunable
-from lropt_jax.training.fitting import as_key, itinerary
+from lropt_jax.training.course import as_key
 from lropt_jax.training.lanes import BatchOrder, Feed
 from lropt_jax.training.segment import evaluation
+from lropt_jax.training.visits import itinerary
 from tests.problems import BATCH, EXAMPLES, noisy_regression, regression
 
 SGD = tunable(optax.sgd)

@@ -16,7 +16,7 @@ from lropt_jax.sweeps.results import frames
 from lropt_jax.sweeps.results.best_of_n import expected_best
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tasks.metrics import bounds, is_share
-from lropt_jax.training.fitting import Fit
+from lropt_jax.training.trained import Fit
 from lropt_jax.validation import unknown
 
 

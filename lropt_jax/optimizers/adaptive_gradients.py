@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Unpack
 
+import jax
 import optax
 
+from lropt_jax.hyperparameters.dynamics import answering
 from lropt_jax.optimizers.base import (
     above_zero,
     average,
@@ -105,9 +107,13 @@ def adagrad(
       >>> [round(float(u), 6) for u in updates]
       [-0.5, 0.5]
     """
-    return descend(
-        scale_by_adagrad(eps, initial_accumulator_value, -learning_rate), learning_rate, **decays
-    )
+
+    def denominators(state: ScaleByAdagradState) -> Any:
+        return jax.tree.map(lambda total: root(total) + eps, state.sum_of_squares)
+
+    direction = scale_by_adagrad(eps, initial_accumulator_value, -learning_rate)
+    direction = answering(direction, lambda state: 1.0, denominators)
+    return descend(direction, learning_rate, **decays)
 
 
 class ScaleByAdadeltaState(NamedTuple):
@@ -195,4 +201,11 @@ def adadelta(
       >>> round(float(updates), 4)  # -0.1 * 0.3 / sqrt(0.1)
       -0.0949
     """
-    return descend(times(scale_by_adadelta(rho, eps), -learning_rate), learning_rate, **decays)
+
+    def ratio(squared_gradient: Any, squared_step: Any) -> Any:
+        return root(squared_gradient + eps) / above_zero(root(squared_step + eps))
+
+    direction = answering(
+        scale_by_adadelta(rho, eps), lambda state: 1.0, lambda state: jax.tree.map(ratio, *state)
+    )
+    return descend(times(direction, -learning_rate), learning_rate, **decays)

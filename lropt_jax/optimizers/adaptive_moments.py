@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Unpack
 import jax
 import optax
 
+from lropt_jax.hyperparameters.dynamics import answering, of_average
 from lropt_jax.optimizers.base import (
     above_zero,
     average,
@@ -101,6 +102,16 @@ def scale_by_adam(
     return optax.GradientTransformation(init, update)
 
 
+def answered(direction: optax.GradientTransformation, b1: Any, eps: Any) -> Any:
+    """A direction with Adam's state that says how it meets a curvature."""
+
+    def denominators(state: ScaleByAdamState) -> Any:
+        correction = above_zero(1 - state.b2_product)
+        return jax.tree.map(lambda v: root(v / correction.astype(v.dtype)) + eps, state.nu)
+
+    return answering(direction, lambda state: of_average(b1), denominators)
+
+
 @optimizer()
 def adam(
     learning_rate: NonNegative,
@@ -143,7 +154,8 @@ def adam(
       >>> [round(float(u), 4) for u in updates["w"]]
       [-0.5, 0.5]
     """
-    return descend(scale_by_adam(b1, b2, eps, -learning_rate), learning_rate, **decays)
+    direction = answered(scale_by_adam(b1, b2, eps, -learning_rate), b1, eps)
+    return descend(direction, learning_rate, **decays)
 
 
 @optimizer(weight_decay=1e-2)
@@ -186,4 +198,5 @@ def adamw(
       >>> round(float(updates), 4)
       -0.75
     """
-    return descend(scale_by_adam(b1, b2, eps, -learning_rate), learning_rate, **decays)
+    direction = answered(scale_by_adam(b1, b2, eps, -learning_rate), b1, eps)
+    return descend(direction, learning_rate, **decays)

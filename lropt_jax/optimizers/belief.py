@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 import optax
 
-from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, folded
+from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, answered, folded
 from lropt_jax.optimizers.base import (
     average,
     leafwise,
@@ -110,4 +110,5 @@ def adabelief(
       >>> round(float(updates), 4)  # the surprise is half the gradient: twice Adam's step
       -1.0
     """
-    return descend(scale_by_adabelief(b1, b2, eps, -learning_rate), learning_rate, **decays)
+    direction = answered(scale_by_adabelief(b1, b2, eps, -learning_rate), b1, eps)
+    return descend(direction, learning_rate, **decays)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lropt_jax.hyperparameters.dynamics import at_rate
 from lropt_jax.optimizers.base import Mask, leafwise
 from lropt_jax.optimizers.masks import NAMED
 from lropt_jax.validation import NonNegative, unknown
@@ -56,6 +57,7 @@ def descend(
         return step.init(params)
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        at_rate(learning_rate)
         params = _where_updated(params, updates)
         if l2 is not None:
             updates = add_decay(updates, params, l2, mask, "l2")

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lropt_jax.hyperparameters.dynamics import answering
 from lropt_jax.optimizers.base import leafwise, moments_like
 from lropt_jax.optimizers.constructor import optimizer
 from lropt_jax.optimizers.descent import Decays, descend, times
@@ -77,6 +78,14 @@ def scale_by_momentum(
     return optax.GradientTransformation(init, update)
 
 
+def _with_momentum(momentum: Any, dampening: Any, nesterov: bool) -> optax.GradientTransformation:
+    def response(state: Any) -> Any:
+        velocity = (1 - dampening) / (1 + momentum)
+        return 1 + momentum * velocity if nesterov else velocity
+
+    return answering(scale_by_momentum(momentum, dampening, nesterov), response)
+
+
 def _nesterov_needs(
     momentum: Any = None, dampening: Any = 0.0, nesterov: bool = False, **_: Any
 ) -> None:
@@ -130,9 +139,10 @@ def sgd(
       >>> float(params)
       0.0
     """
-    direction = (
-        optax.identity() if momentum is None else scale_by_momentum(momentum, dampening, nesterov)
-    )
+    if momentum is None:
+        direction = answering(optax.identity(), lambda state: 1.0)
+    else:
+        direction = _with_momentum(momentum, dampening, nesterov)
     return descend(times(direction, -learning_rate), learning_rate, **decays)
 
 
@@ -174,5 +184,5 @@ def sgdw(
       >>> float(updates)
       -1.5
     """
-    direction = scale_by_momentum(momentum, 0.0, nesterov)
+    direction = _with_momentum(momentum, 0.0, nesterov)
     return descend(times(direction, -learning_rate), learning_rate, **decays)

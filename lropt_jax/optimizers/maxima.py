@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lropt_jax.hyperparameters.dynamics import answering, of_average
 from lropt_jax.optimizers.adaptive_moments import folded
 from lropt_jax.optimizers.base import (
     above_zero,
@@ -144,9 +145,14 @@ def amsgrad(
       >>> float(updates)
       -1.0
     """
-    return descend(
-        scale_by_amsgrad(b1, b2, eps, bias_correction, -learning_rate), learning_rate, **decays
-    )
+
+    def denominators(state: ScaleByAmsgradState) -> Any:
+        correction = above_zero(1 - state.b2_product) if bias_correction else scalar(1.0)
+        return jax.tree.map(lambda v: root(v / correction.astype(v.dtype)) + eps, state.nu_max)
+
+    direction = scale_by_amsgrad(b1, b2, eps, bias_correction, -learning_rate)
+    direction = answering(direction, lambda state: of_average(b1), denominators)
+    return descend(direction, learning_rate, **decays)
 
 
 class ScaleByAdamaxState(NamedTuple):
@@ -247,4 +253,6 @@ def adamax(
       >>> round(float(updates), 4)
       -0.5
     """
-    return descend(scale_by_adamax(b1, b2, eps, -learning_rate), learning_rate, **decays)
+    direction = scale_by_adamax(b1, b2, eps, -learning_rate)
+    direction = answering(direction, lambda state: of_average(b1), lambda state: state.largest)
+    return descend(direction, learning_rate, **decays)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Unpack
 import jax
 import optax
 
+from lropt_jax.hyperparameters.dynamics import answering, of_average
 from lropt_jax.optimizers.base import (
     above_zero,
     average,
@@ -98,6 +99,21 @@ def scale_by_nadam(
     return optax.GradientTransformation(init, update)
 
 
+def _answered(
+    learning_rate: Any, b1: Any, b2: Any, eps: Any, momentum_decay: Any
+) -> optax.GradientTransformation:
+    def response(state: ScaleByNadamState) -> Any:
+        momentum = b1 * (1 - 0.5 * state.warmth)
+        return 1 - momentum + momentum * of_average(b1)
+
+    def denominators(state: ScaleByNadamState) -> Any:
+        correction = above_zero(1 - state.b2_product)
+        return jax.tree.map(lambda v: root(v / correction.astype(v.dtype)) + eps, state.nu)
+
+    direction = scale_by_nadam(b1, b2, eps, momentum_decay, -learning_rate)
+    return answering(direction, response, denominators)
+
+
 @optimizer()
 def nadam(
     learning_rate: NonNegative,
@@ -140,9 +156,8 @@ def nadam(
       >>> round(float(updates), 4)
       -0.5282
     """
-    return descend(
-        scale_by_nadam(b1, b2, eps, momentum_decay, -learning_rate), learning_rate, **decays
-    )
+    direction = _answered(learning_rate, b1, b2, eps, momentum_decay)
+    return descend(direction, learning_rate, **decays)
 
 
 @optimizer(weight_decay=1e-2)
@@ -183,6 +198,5 @@ def nadamw(
       >>> round(float(updates), 4)
       -0.7782
     """
-    return descend(
-        scale_by_nadam(b1, b2, eps, momentum_decay, -learning_rate), learning_rate, **decays
-    )
+    direction = _answered(learning_rate, b1, b2, eps, momentum_decay)
+    return descend(direction, learning_rate, **decays)

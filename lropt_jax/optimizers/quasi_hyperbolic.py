@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lropt_jax.hyperparameters.dynamics import answering, of_average
 from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState
 from lropt_jax.optimizers.base import (
     above_zero,
@@ -110,7 +111,10 @@ def qhm(
       >>> float(updates)
       -1.5
     """
-    return descend(times(scale_by_qhm(momentum, nu), -learning_rate), learning_rate, **decays)
+    direction = answering(
+        scale_by_qhm(momentum, nu), lambda state: 1 - nu + nu * of_average(momentum)
+    )
+    return descend(times(direction, -learning_rate), learning_rate, **decays)
 
 
 def _qhadam(g: Any, m: Any, v: Any, b1: Any, b2: Any, *numbers: Any) -> tuple[Any, Any, Any]:

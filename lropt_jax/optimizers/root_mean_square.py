@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Unpack
 
+import jax
 import optax
 
+from lropt_jax.hyperparameters.dynamics import answering
 from lropt_jax.optimizers.base import (
     above_zero,
     average,
@@ -148,6 +150,12 @@ def rmsprop(
       >>> round(float(updates), 5)
       -1.0
     """
-    return descend(
-        scale_by_rmsprop(decay, eps, momentum, centered, -learning_rate), learning_rate, **decays
-    )
+
+    def response(state: ScaleByRmspropState) -> Any:
+        return 1.0 if momentum is None else 1 / (1 + momentum)
+
+    def denominators(state: ScaleByRmspropState) -> Any:
+        return jax.tree.map(lambda v: root(v) + eps, state.nu)
+
+    direction = scale_by_rmsprop(decay, eps, momentum, centered, -learning_rate)
+    return descend(answering(direction, response, denominators), learning_rate, **decays)

@@ -26,6 +26,8 @@ from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.sweeps.running.processes import own_directory
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.visits import itinerary
+from lropt_jax.training.watching.names import EXAMPLES
+from lropt_jax.training.watching.names import watched as what_is_watched
 
 
 def sweep(
@@ -48,6 +50,8 @@ def sweep(
     keep: int | None = None,
     keep_by: tuple[str, str] | None = None,
     final_splits: Sequence[str] = (),
+    watch: Sequence[str] = (),
+    watch_examples: int = EXAMPLES,
 ) -> SweepResult:
     """Trains every configuration of a space on every seed, as one compiled program.
 
@@ -96,6 +100,9 @@ def sweep(
       keep_by: what they are the best by, `(metric, mode)`; by default as in `SweepResult.best`,
         which then goes by it, too.
       final_splits: splits to evaluate as a whole after the last update ("train", "test").
+      watch, watch_examples: what else is measured at each evaluation, as in `train`: "sharpness",
+        "preconditioned_sharpness", "update_ratio", "rotation", "noise_scale"; values of the result
+        like its metrics.
 
     Returns:
       A `SweepResult`.
@@ -127,6 +134,7 @@ def sweep(
     plan = planned(
         task, optimizer, space, trials, seeds,
         itinerary=when, key=key, rule=prune, splits=final_splits,
+        watched=what_is_watched(watch, watch_examples),
     )  # fmt: skip
     kept = check_keep(keep, keep_by, plan.metrics, len(plan.seeds))
     return trained(plan, placement, directory, progress, kept)

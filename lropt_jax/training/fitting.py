@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.hyperparameters.access import hyperparams
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.tasks.metrics import direction, known_metric, names_of_metrics, usual_metric
-from lropt_jax.tasks.task import Task, check_task
-from lropt_jax.training.checkpoints import Checkpoints
-from lropt_jax.training.layout import Layout
-from lropt_jax.training.moments import Moment as Moment
-from lropt_jax.training.population import Population
-from lropt_jax.training.run import Run as Run
+from lropt_jax.tasks.task import Task
+from lropt_jax.training.course import Course
+from lropt_jax.training.moments import Moment
 from lropt_jax.training.stopping import EarlyStopping
-from lropt_jax.training.trained import Fit as Fit
-from lropt_jax.training.visits import Itinerary as Itinerary
-from lropt_jax.training.visits import itinerary as itinerary
-from lropt_jax.validation import whole_number
-
-NEEDS_EVALUATIONS = (
-    "eval_every must be given when a schedule observes: it says after how many updates the "
-    "loss is measured and shown to it"
-)
+from lropt_jax.training.trained import Fit
+from lropt_jax.training.watching.names import EXAMPLES, Watched
+from lropt_jax.training.watching.names import watched as what_is_watched
 
 
 def train(
@@ -44,9 +31,11 @@ def train(
     observe: str | None = None,
     start: Moment | None = None,
     epochs: int | None = None,
+    watch: Sequence[str] = (),
     directory: str | os.PathLike[str] | None = None,
+    watch_examples: int = EXAMPLES,
 ) -> Iterator[Moment]:
-    """Trains one model, and hands out a `Moment` at each evaluation.
+    r"""Trains one model, and hands out a `Moment` at each evaluation.
 
     The body of the loop may log, save, break, or set hyperparameters for the next segment, at no
     cost of compilation. `fit` is this loop.
@@ -66,8 +55,28 @@ def train(
         at an evaluation of the longer training too, the result is that of a training that was
         not interrupted, bit for bit.
       epochs: in place of `steps`: passes over the training set.
+      watch: what else is measured at each evaluation, some of
+
+        - "sharpness": $\lambda$, the largest eigenvalue of the Hessian of the mean loss. Plain
+          gradient descent is stable up to $2/\eta$;
+        - "preconditioned_sharpness": that of $P^{-1} H$, with what an adaptive optimizer divides
+          by as $P$, of Adam $\sqrt{\hat v} + \epsilon$;
+        - "update_ratio": the length of the last update over that of the parameters before it; about
+          $10^{-3}$ is usual. Also of each leaf, "update_ratio/dense/kernel";
+        - "rotation": the angle by which the last update turned the parameters, in radians; also
+          of each leaf;
+        - "noise_scale": $\mathrm{tr}\,\Sigma/|G|^2$, the batch size at which the noise of a
+          gradient is as large as the gradient: far above it, larger batches hardly help.
+
+        Beside a sharpness, the history has what it must not exceed by the optimizer's learning
+        rate and momentum, "sharpness_limit", where that is known: $(2 + 2\mu)/\eta$ of
+        heavy-ball momentum, $(2 + 2\beta_1)/((1 - \beta_1)\eta)$ of Adam; weight decay is left out.
+        They cost nothing where nobody asks, and change no bit of the training.
       directory: where the training is kept at each evaluation (by orbax). Killed at any moment,
         the same call goes on from the last evaluation, bit for bit.
+      watch_examples: how many of the first training examples curvature and noise are measured
+        on, in batches of the task's size; all where there are fewer. The loss is the training
+        loss; where it is random (dropout, augmentation), the mean of the evaluation's "loss".
 
     Returns:
       An iterator of `Moment`s.
@@ -75,6 +84,12 @@ def train(
     Raises:
       ValueError: for bad arguments, at once, and before anything is compiled.
       ImportError: with `directory` and without orbax; it names the extra that installs it.
+
+    Reference:
+      Cohen et al. 2021, Gradient descent on neural networks typically occurs at the edge of
+      stability, arXiv:2103.00065; Cohen et al. 2022, Adaptive gradient methods at the edge of
+      stability, arXiv:2207.14484; McCandlish et al. 2018, An empirical model of large-batch
+      training, arXiv:1812.06162; Kosson et al. 2023, Rotational equilibrium, arXiv:2305.17212.
 
     Example:
       >>> import jax.numpy as jnp
@@ -96,8 +111,9 @@ def train(
       >>> moment.step < 300
       True
     """
-    training = _Training.begin(
-        task, tx, steps, key, eval_every, accumulate, observe, start, epochs, directory
+    watched = what_is_watched(watch, watch_examples, layers=True)
+    training = Course.begin(
+        task, tx, steps, key, eval_every, accumulate, observe, start, epochs, directory, watched
     )
     return training.moments()
 
@@ -113,9 +129,11 @@ def fit(
     observe: str | None = None,
     start: Moment | None = None,
     epochs: int | None = None,
+    watch: Sequence[str] = (),
     directory: str | os.PathLike[str] | None = None,
     stop: Callable[[Moment], bool] | None = None,
     keep: str = "last",
+    watch_examples: int = EXAMPLES,
 ) -> Fit:
     """Trains one model.
 
@@ -124,8 +142,8 @@ def fit(
     evaluation.
 
     Args:
-      task, tx, steps, key, eval_every, accumulate, observe, start, epochs, directory: as in
-        `train`.
+      task, tx, steps, key, eval_every, accumulate, observe, start, epochs, watch, directory,
+        watch_examples: as in `train`.
       progress: whether to show a live progress line.
       stop: `early_stopping(...)`, or any function of a `Moment` that says whether to end there.
       keep: "last", or "best": the parameters of the best evaluation, by the metric of `stop`, or
@@ -161,10 +179,11 @@ def fit(
     """
     if keep not in ("last", "best"):
         raise ValueError(f"keep must be 'last' or 'best', got {keep!r}")
-    training = _Training.begin(
-        task, tx, steps, key, eval_every, accumulate, observe, start, epochs, directory
+    watched = what_is_watched(watch, watch_examples, layers=True)
+    training = Course.begin(
+        task, tx, steps, key, eval_every, accumulate, observe, start, epochs, directory, watched
     )
-    metric, mode = _judged_by(task, stop, keep)
+    metric, mode = _judged_by(task, stop, keep, watched)
     last, best = training.restored, training.best if keep == "best" else None
     with progress_bar(progress, total=training.plan.steps) as bar:
         bar.advance(0 if last is None else last.step)
@@ -183,11 +202,11 @@ def fit(
     return Fit(**fields, best_step=None if keep == "last" else chosen.step)
 
 
-def _judged_by(task: Task, stop: Any, keep: str) -> tuple[str, str]:
+def _judged_by(task: Task, stop: Any, keep: str, watched: Watched) -> tuple[str, str]:
     """The metric that says which evaluation is best, and which way."""
     if not isinstance(stop, EarlyStopping) and keep == "last":
         return "", ""
-    known, _ = names_of_metrics(task)
+    known = [*names_of_metrics(task)[0], *watched.names]
     if isinstance(stop, EarlyStopping):
         return known_metric(stop.metric, known, "stop"), stop.mode
     metric = usual_metric(known, what="keep")
@@ -200,187 +219,3 @@ def _better(moment: Moment, best: Moment | None, metric: str, mode: str) -> bool
         return best is None or bool(np.isfinite(value))
     held = best.metrics[metric]
     return value < held if mode == "min" else value > held
-
-
-@dataclasses.dataclass
-class _Training:
-    """A training of one model on its way.
-
-    Attributes:
-      task: what is trained.
-      plan: when the host visits.
-      observed: the metric that schedules are shown, or None for the usual one.
-      run: the lane on its way.
-      layout: where it lies.
-      rows: the history so far.
-      checkpoints: where it is kept, or None.
-      restored: the evaluation that it goes on from, or None.
-      best: the best evaluation before, where it was kept.
-    """
-
-    task: Task
-    plan: Itinerary
-    observed: str | None
-    run: Run
-    layout: Layout
-    rows: list[dict[str, float]]
-    checkpoints: Checkpoints | None = None
-    restored: Moment | None = None
-    best: Moment | None = None
-
-    @classmethod
-    def begin(
-        cls, task: Task, tx: Any, steps: Any, key: Any, eval_every: Any, accumulate: Any,
-        observed: str | None, start: Moment | None, epochs: Any, directory: Any,
-    ) -> _Training:  # fmt: skip
-        """Checks everything, and makes the lane ready."""
-        if not isinstance(tx, optax.GradientTransformation):
-            hint = f"{getattr(tx, '__name__', 'adam')}(1e-3)" if callable(tx) else "adam(1e-3)"
-            raise TypeError(f"tx must be an Optax transformation like {hint}, got {tx!r}")
-        plan = _plan(task, steps, epochs, eval_every, accumulate)
-        if start is not None and not 0 < start.step < plan.steps:
-            raise ValueError(
-                f"steps={plan.steps} are those of the whole training: they must be more than the "
-                f"{start.step} that start has taken"
-            )
-        check_task(task)
-        layout = Layout("vmap", tuple(jax.local_devices()[:1]))
-        population = Population(task, lambda: tx, {}, layout)
-        root = as_key(key)
-        lanes = population.start(root[None], {})
-        if Run.begin(population, lanes).observes and eval_every is None:
-            raise ValueError(NEEDS_EVALUATIONS)
-        if observed is not None and not Run.begin(population, lanes).observes:
-            raise ValueError(
-                f"observe={observed!r} needs an optimizer with a schedule that observes "
-                "(reduce_on_plateau is one)"
-            )
-        training = cls(task, plan, observed, Run.begin(population, lanes), layout, [])
-        if directory is not None:
-            training.checkpoints = Checkpoints(directory, _identity(root, plan, task, lanes))
-            like = jax.tree.map(lambda x: x[0], lanes)
-            held = training.checkpoints.load("last", like)
-            if held is not None:
-                start = training.restored = Moment(**held, task=task)
-                best = training.checkpoints.load("best", like)
-                training.best = None if best is None else Moment(**best, task=task)
-        if start is not None:
-            training._go_on(start)
-        return training
-
-    def _go_on(self, start: Moment) -> None:
-        lanes = jax.device_put(_widened(start.lane), self.layout.lanes)
-        before = jax.tree.structure(self.run.lanes)
-        if jax.tree.structure(lanes) != before:  # type: ignore[operator]
-            raise ValueError(
-                "start was trained by another model or optimizer: its state has another structure"
-            )
-        self.run = Run.begin(self.run.population, lanes, start.step)
-        names = list(start.history)
-        count = int((start.history["step"] <= start.step).sum())
-        self.rows = [{n: start.history[n][i] for n in names} for i in range(count)]
-
-    def moments(self, advance: Callable[[int], None] = lambda updates: None) -> Iterator[Moment]:
-        """Trains on, an evaluation at a time."""
-        done = int(self.run.step[0])
-        said = False
-        for stop in self.plan.evaluations:
-            if stop <= done:
-                continue
-            _, metrics = self.run.visit(self.plan, lambda n, _: advance(n), self.observed)
-            moment = self._moment(stop, {k: float(v[0]) for k, v in metrics.items()})
-            diverged = int(self.run.diverged_at[0])
-            if diverged >= 0 and not said:
-                said = True
-                warnings.warn(
-                    f"the training is not finite from update {diverged + 1} on: its metrics are "
-                    "NaN from there",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
-            if self.checkpoints is not None:
-                self.checkpoints.save("last", moment)
-            handed = moment.opt_state
-            yield moment
-            if moment.opt_state is not handed:
-                lane = self.run.lanes._replace(opt_state=_widened(moment.opt_state))
-                self.run.lanes = jax.device_put(lane, self.layout.lanes)
-
-    def _moment(self, step: int, metrics: dict[str, float]) -> Moment:
-        lane = _alone(self.run.lanes)
-        self.rows.append({"step": step, **metrics, **_numbers(lane.opt_state)})
-        history = {name: np.array([row[name] for row in self.rows]) for name in self.rows[0]}
-        return Moment(
-            step, metrics, lane.params, lane.model_state, lane.opt_state, history, lane.key,
-            self.task,
-        )  # fmt: skip
-
-    def keep_best(self, moment: Moment) -> None:
-        """Keeps the best evaluation on the disk, where the training is kept."""
-        if self.checkpoints is not None:
-            self.checkpoints.save("best", moment)
-
-
-def _plan(task: Task, steps: Any, epochs: Any, eval_every: Any, accumulate: Any) -> Itinerary:
-    if (steps is None) == (epochs is None):
-        raise ValueError(f"give steps or epochs, got steps={steps!r} and epochs={epochs!r}")
-    per_epoch = task.steps_per_epoch
-    if epochs is not None:
-        batches = whole_number("epochs", epochs) * per_epoch
-        starts = itinerary(batches, None, accumulate).microbatches
-        steps = batches if starts is None else int(np.searchsorted(starts, batches))
-    if isinstance(eval_every, str):
-        if eval_every != "epoch" or not (accumulate is None or isinstance(accumulate, int)):
-            raise ValueError(
-                'eval_every must be a whole number, or "epoch" (with a fixed number of '
-                f"microbatches), got {eval_every!r}"
-            )
-        eval_every = max(1, per_epoch // (accumulate or 1))
-    return itinerary(steps, eval_every, accumulate)
-
-
-def _identity(key: jax.Array, plan: Itinerary, task: Task, lanes: Any) -> dict[str, str]:
-    """What a kept training depends on, in words; it may only grow longer."""
-    shapes = jax.tree.map(lambda x: f"{x.dtype}{list(x.shape[1:])}", lanes)
-    return {
-        "key": str(np.asarray(jax.random.key_data(key)).tolist()),
-        "eval_every": str(plan.eval_every),
-        "microbatches": "1" if plan.microbatches is None else "several",
-        "examples": str(task.num_examples),
-        "batch_size": str(task.batch_size),
-        "model and optimizer": str(shapes),
-    }
-
-
-def _numbers(opt_state: Any) -> dict[str, float]:
-    """The optimizer's numbers, by name; those of a group by "label/name"."""
-    try:
-        found = hyperparams(opt_state)
-    except ValueError:  # it has none that can be read
-        return {}
-    flat: dict[str, float] = {}
-    for name, value in found.items():
-        parts = value.items() if isinstance(value, dict) else [(None, value)]
-        for inner, number in parts:
-            flat[name if inner is None else f"{name}/{inner}"] = float(number)
-    return flat
-
-
-@jax.jit
-def _alone(lanes: Any) -> Any:
-    """The one lane of a population, in arrays of its own."""
-    return jax.tree.map(lambda x: x[0], lanes)
-
-
-@jax.jit
-def _widened(lane: Any) -> Any:
-    return jax.tree.map(lambda x: jnp.asarray(x)[None], lane)
-
-
-def as_key(key: Any) -> jax.Array:
-    """An int seed, a typed key or a raw one as a typed key."""
-    if isinstance(key, (int, np.integer)):
-        return jax.random.key(int(key))
-    array: jax.Array = jnp.asarray(key)
-    typed = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
-    return array if typed else jax.random.wrap_key_data(array)

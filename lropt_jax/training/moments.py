@@ -12,6 +12,7 @@ import numpy as np
 from lropt_jax.progress import shown
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.lanes import Lane
+from lropt_jax.training.watching.words import edge_in_words
 
 
 @shown
@@ -28,8 +29,8 @@ class Moment:
       model_state: what else the model carries.
       opt_state: the optimizer's state. Assign another one, `moment.opt_state =
         set_hyperparams(moment.opt_state, learning_rate=0.01)`, and the next segment uses it.
-      history: "step", each metric, and each of the optimizer's numbers as the next update will
-        use it; arrays with one entry an evaluation, from the first one on.
+      history: "step", each metric, what is watched, and each of the optimizer's numbers as the
+        next update will use it; arrays with one entry an evaluation, from the first one on.
       key: of the training: with it the training goes on as if it had not been interrupted.
       task: what is trained.
     """
@@ -46,7 +47,8 @@ class Moment:
     def _about(self) -> tuple[str, dict[str, str]]:
         size = sum(np.size(x) for x in jax.tree.leaves(self.params))
         title = f"{type(self).__name__} after {self.step:,} updates, {size:,} parameters"
-        return title, {name: f"{value:.4g}" for name, value in self.metrics.items()}
+        rows = {name: f"{value:.4g}" for name, value in self.metrics.items()}
+        return title, rows | edge_in_words(self.history, self.step)
 
     @property
     def lane(self) -> Lane:

@@ -27,6 +27,8 @@ from lropt_jax.training.lanes import BatchOrder, Feed, Fetched, Lane
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.reading import Reader, evaluated_in_parts, fits
 from lropt_jax.training.segment import evaluation, segment
+from lropt_jax.training.watching.names import NOTHING, Watched
+from lropt_jax.training.watching.observer import Observer
 
 CACHED = 128  # compiled programs that are kept
 
@@ -42,9 +44,17 @@ class Population:
         state, so that the transformation of any lane updates them all.
       numbers: the numbers of some lane.
       layout: how the lanes lie on the machine.
+      watched: what is watched of them at each evaluation.
     """
 
-    def __init__(self, task: Task, optimizer: OptimizerOf, numbers: dict[str, Any], layout: Layout):
+    def __init__(
+        self,
+        task: Task,
+        optimizer: OptimizerOf,
+        numbers: dict[str, Any],
+        layout: Layout,
+        watched: Watched = NOTHING,
+    ):
         self.task, self.layout = task, layout
         loss, make = Fingerprint(task.loss), Fingerprint(optimizer)
         # Lanes begin alike by every strategy.
@@ -58,6 +68,9 @@ class Population:
         self._evaluate = _evaluate_program(*self._measures, layout, self._fast)
         self._splits: dict[str, _Placed] = {}
         self._reader = Reader(task.train, layout) if isinstance(task.train, Source) else None
+        self._observer = None
+        if watched.names:
+            self._observer = Observer(task, make, _Numbers(numbers), layout, self._fast, watched)
 
     def start(self, keys: jax.Array, numbers: dict[str, Any]) -> Lane:
         """Lanes before their first update: one key, and one of each number, a lane."""
@@ -122,6 +135,28 @@ class Population:
         else:
             values = self._evaluate(at, lanes.model_state, self.split(split), rounds)
         return {f"{split}_{name}": value for name, value in values.items()}
+
+    @property
+    def needs_before(self) -> bool:
+        """Whether what is watched needs the parameters before the last update."""
+        return self._observer is not None and self._observer.moves
+
+    def watched(self, lanes: Lane, before: Any, wanted: np.ndarray) -> dict[str, np.ndarray]:
+        """What is watched of lanes, by name, (width,); nothing where nobody watches.
+
+        Args:
+          lanes: the lanes.
+          before: their parameters before the last update, where `needs_before`.
+          wanted: (width,), the lanes that are looked at; the values of the others mean nothing.
+        """
+        if self._observer is None:
+            return {}
+        data = self.task.train
+        if isinstance(data, Source) and "watched" not in self._splits:
+            first = data.read(np.arange(self._observer.examples))
+            self._splits["watched"] = _placed(first, self.layout)
+        shown = self.split("watched" if isinstance(data, Source) else "train")
+        return self._observer.look(lanes, before if self.needs_before else (), shown, wanted)
 
     def finite(self, lanes: Lane) -> jax.Array:
         """Whether all parameters of a lane are finite, (width,)."""

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -49,6 +50,7 @@ class Run:
     working: np.ndarray
     diverged_rest: bool = False
     _orders: list[BatchOrder] = dataclasses.field(default_factory=list)
+    _before: Any = ()  # the parameters before the last segment, where these are needed
     _coming: tuple[Any, tuple[int, Feed | Fetched | None]] | None = None
 
     @classmethod
@@ -126,10 +128,10 @@ class Run:
         validated = self.population.task.valid is not None
         if validated:
             metrics |= self.evaluate("valid", there)
+        sane = there & (self.diverged_at < 0)
+        metrics |= self._masked(self.population.watched(self.lanes, self._before, sane), there)
         if self.observes:
             name = observed or ("valid_loss" if validated else "train_loss")
-            if name not in metrics:
-                raise ValueError(f"observe must be one of {sorted(metrics)}, got {name!r}")
             # The others' places hold nothing, and a NaN of ours would stop who hunts for theirs.
             values = jnp.asarray(np.where(there, metrics[name], 0.0), float_type())
             self.lanes = self.population.observe(self.lanes, values, there)
@@ -149,6 +151,8 @@ class Run:
         updates, feed = self._announced(plan, target)
         while feed is not None:
             busy, before = self.busy, self.step
+            if self._nearly_there(target):
+                self._before = _copied(self.lanes.params)
             self.lanes, recorded = self.population.run(self.lanes, feed, updates * busy)
             self.step = before + updates * busy
             following, feed = self._next(plan, target)  # prepared while the devices train
@@ -158,7 +162,7 @@ class Run:
             self.totals = {k: _added(self.totals.get(k), v) for k, v in values.items()}
             if not np.array_equal(busy, self.busy):  # some have diverged: their places are free
                 following, feed = 0, None
-            advance(updates * int(busy.sum()), feed is None)
+            advance(updates * int(busy.sum()), feed is None or self._nearly_there(target))
             updates = following
         there: np.ndarray = self.busy & (self.step == target)
         if there.any() and isinstance(self.population.task.train, Source):
@@ -166,6 +170,11 @@ class Run:
             then = self._next(plan, plan.next_evaluation(self.step))
             self._coming = self._standing(plan), then
         return there
+
+    def _nearly_there(self, target: np.ndarray) -> bool:
+        """Whether the next segment is one update to an evaluation: it is saved with that."""
+        nearly = self.busy & (self.step == target - 1)
+        return self.population.needs_before and bool(nearly.any())
 
     def _announced(self, plan: Itinerary, target: np.ndarray) -> tuple[int, Feed | Fetched | None]:
         """The next segment, which may be on its way."""
@@ -187,6 +196,8 @@ class Run:
         # Lanes that rest are fed what the first busy one is, which is drawn already.
         source = np.where(busy, np.arange(len(self.step)), busy.argmax())
         orders, first = [self._orders[i] for i in source], self.step[source]
+        if self.population.needs_before:  # the last update is a segment of its own
+            target = np.where(self.step < target - 1, target - 1, target)
         updates = plan.fitting(plan.room(orders), first, target[source])
         if not updates:
             return 0, None
@@ -206,6 +217,11 @@ class Run:
     def _masked(self, values: dict[str, np.ndarray], which: np.ndarray) -> dict[str, np.ndarray]:
         known = which & (self.diverged_at < 0)
         return {k: np.where(known, v, np.nan) for k, v in values.items()}
+
+
+@jax.jit
+def _copied(tree: Any) -> Any:
+    return jax.tree.map(jnp.copy, tree)
 
 
 def _replaced(values: np.ndarray, places: np.ndarray, new: Any) -> np.ndarray:

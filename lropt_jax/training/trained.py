@@ -21,6 +21,7 @@ from lropt_jax.training.layout import Layout
 from lropt_jax.training.moments import Moment
 from lropt_jax.training.population import Population
 from lropt_jax.training.segment import EVALUATION_CHUNK
+from lropt_jax.training.watching.names import OBSERVABLES
 from lropt_jax.validation import require, unknown
 
 SAVED = {"what": "a trained model"}
@@ -39,7 +40,8 @@ class Fit(Moment):
     @classmethod
     def of(cls, lane: Lane, history: dict[str, np.ndarray], task: Task) -> Fit:
         """A lane that has been trained, with what was seen on its way."""
-        seen = [n for n in history if n.split("_")[0] in ("train", "valid", "test")]
+        prefixes = ("train", "valid", "test")
+        seen = [n for n in history if n.split("_")[0] in prefixes or n in OBSERVABLES]
         return cls(
             int(lane.step),
             {name: float(history[name][-1]) for name in seen},
@@ -108,7 +110,7 @@ class Fit(Moment):
         (pathlib.Path(directory).expanduser() / "best_step").write_text(best)
 
     def plot(self) -> Any:
-        """A matplotlib figure: losses, the other metrics, and the optimizer's numbers.
+        """A matplotlib figure: losses, the other metrics, the learning rate, what was watched.
 
         Raises:
           ImportError: without matplotlib; it names the extra that installs it.

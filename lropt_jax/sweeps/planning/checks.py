@@ -14,11 +14,13 @@ import optax
 
 from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.hyperparameters.trials import NotData
+from lropt_jax.schedules.base import float_type
 from lropt_jax.sweeps.planning.jobs import Job, Optimizer, compiled_in
 from lropt_jax.tasks.metrics import known_metric, names_of_metrics
 from lropt_jax.tasks.task import SPLITS, Task, check_task
-from lropt_jax.training.fitting import NEEDS_EVALUATIONS
+from lropt_jax.training.course import NEEDS_EVALUATIONS
 from lropt_jax.training.visits import Itinerary
+from lropt_jax.training.watching.observer import check_watched
 from lropt_jax.validation import unknown
 
 
@@ -132,9 +134,16 @@ def check_metric(metric: str, known: Sequence[str]) -> str:
 
 
 def metric_names(job: Job) -> tuple[list[str], list[str]]:
-    """The metrics at each evaluation and those after the last update, by shapes alone."""
+    """The metrics at each evaluation, what is watched among them, and those after the last update,
+    by shapes alone.
+
+    Raises:
+      ValueError: for something that cannot be watched of this optimizer or model.
+    """
     shown, evaluated = names_of_metrics(job.task)
-    return shown, [f"{split}_{name}" for split in job.splits for name in evaluated]
+    numbers = {name: np.result_type(float_type()).type(0) for name in job.names}
+    seen = check_watched(job.task, job.optimizer, numbers, job.watched)
+    return [*shown, *seen], [f"{split}_{name}" for split in job.splits for name in evaluated]
 
 
 def _optimizer_state(job: Job, trials: Sequence[Mapping[str, Any]]) -> Any:

@@ -20,6 +20,7 @@ from lropt_jax.tasks.task import Task
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.population import Population
 from lropt_jax.training.visits import Itinerary
+from lropt_jax.training.watching.names import NOTHING, Watched
 
 Optimizer = Callable[..., optax.GradientTransformation]
 
@@ -36,6 +37,7 @@ class Job:
       key: the words of the plan's key.
       key_type: the generator that the key is for.
       splits: those to evaluate as a whole after the last update.
+      watched: what is watched at each evaluation.
     """
 
     task: Task
@@ -45,11 +47,12 @@ class Job:
     key: np.ndarray
     key_type: str
     splits: tuple[str, ...] = ()
+    watched: Watched = NOTHING
 
     def population(self, layout: Layout, numbers: Mapping[str, np.ndarray]) -> Population:
         """The programs of this job on these devices."""
         first = {name: float(values[0]) for name, values in numbers.items()}
-        return Population(self.task, self.optimizer, first, layout)
+        return Population(self.task, self.optimizer, first, layout, self.watched)
 
     def keys(self, seeds: np.ndarray) -> jax.Array:
         """The key of a lane of each seed."""

@@ -20,8 +20,9 @@ from lropt_jax.sweeps.planning.groups import Group, groups
 from lropt_jax.sweeps.planning.jobs import Job, Optimizer, names_of, optimizer_of, takes, task_of
 from lropt_jax.sweeps.planning.space import Spaces, static_names
 from lropt_jax.tasks.task import Task
-from lropt_jax.training.fitting import as_key
+from lropt_jax.training.course import as_key
 from lropt_jax.training.visits import Itinerary
+from lropt_jax.training.watching.names import NOTHING, Watched
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,6 +43,7 @@ class Plan:
       jobs: what each group shares.
       metrics: the names of the metrics at each evaluation.
       final: the names of those over whole splits after the last update.
+      watched: what is watched at each evaluation.
     """
 
     task: Task | Callable[..., Task]
@@ -57,6 +59,7 @@ class Plan:
     jobs: tuple[Job, ...]
     metrics: tuple[str, ...]
     final: tuple[str, ...]
+    watched: Watched = NOTHING
 
     @property
     def model_steps(self) -> int:
@@ -103,6 +106,11 @@ class Plan:
                  for g in self.groups]  # fmt: skip
         return _told_apart([digest(part) for part in parts])
 
+    @property
+    def _watch(self) -> str:
+        names = list(self.watched.names)
+        return f"{names} on {self.watched.examples} examples" if names else "nothing"
+
     @functools.cached_property
     def identity(self) -> dict[str, str]:
         """What the values depend on, in words, by names that the caller of `sweep` knows.
@@ -127,6 +135,7 @@ class Plan:
             "optimizer": digest(self.optimizer),
             "versions": versions(),
             "settings": str(settings()),
+            "watch": self._watch,
         }
 
 
@@ -151,6 +160,7 @@ def planned(
     key: Any = 0,
     rule: Rule | None = None,
     splits: Sequence[str] = (),
+    watched: Watched = NOTHING,
 ) -> Plan:
     """What `sweep` is asked to train, checked on shapes alone. See `sweep` for the arguments.
 
@@ -176,6 +186,7 @@ def planned(
             words,
             str(jax.random.key_impl(root)),
             tuple(splits),
+            watched,
         )
         checks.check_job(job, [{n: configurations[t][n] for n in job.names} for t in group.trials])
         jobs.append(job)
@@ -200,4 +211,5 @@ def planned(
         jobs=tuple(jobs),
         metrics=metrics,
         final=final,
+        watched=watched,
     )

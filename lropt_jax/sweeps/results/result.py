@@ -15,7 +15,7 @@ from lropt_jax.sweeps.results import frames, saving
 from lropt_jax.sweeps.results.drawings import Drawings
 from lropt_jax.sweeps.results.saving import Event
 from lropt_jax.sweeps.results.study import told
-from lropt_jax.training.fitting import Fit
+from lropt_jax.training.trained import Fit
 from lropt_jax.validation import installed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -18,9 +19,10 @@ from lropt_jax.sweeps.running.pieces import Piece
 from lropt_jax.sweeps.running.processes import exchanged
 from lropt_jax.sweeps.running.queue import run_piece
 from lropt_jax.sweeps.running.strategy import Resolved
-from lropt_jax.training.fitting import Fit
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.population import Population
+from lropt_jax.training.trained import Fit
+from lropt_jax.training.watching.names import NOTHING
 
 
 class TrainedModels:
@@ -122,7 +124,8 @@ class TrainedModels:
     def _population(self, trial: int) -> Population:
         group = self._group_of[trial]
         layout = Layout(self._resolved[group].strategy, self._devices)
-        return self._plan.jobs[group].population(layout, self._plan.numbers(group))
+        job = dataclasses.replace(self._plan.jobs[group], watched=NOTHING)
+        return job.population(layout, self._plan.numbers(group))
 
     def _stretches(self, result: SweepResult, trial: int) -> list[tuple[int, dict[str, float]]]:
         """From which update on a lane's weights were trained with which numbers, back through those

@@ -1,0 +1,234 @@
+"""The course of one training: checked, begun or taken up again, shown at each evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lropt_jax.hyperparameters.access import hyperparams, wants_observation
+from lropt_jax.tasks.metrics import names_of_metrics
+from lropt_jax.tasks.task import Task, check_task
+from lropt_jax.training.checkpoints import Checkpoints
+from lropt_jax.training.layout import Layout
+from lropt_jax.training.moments import Moment
+from lropt_jax.training.population import Population
+from lropt_jax.training.run import Run
+from lropt_jax.training.visits import Itinerary, itinerary
+from lropt_jax.training.watching.names import Watched, is_detail
+from lropt_jax.training.watching.observer import check_watched
+from lropt_jax.validation import whole_number
+
+NEEDS_EVALUATIONS = (
+    "eval_every must be given when a schedule observes: it says after how many updates the "
+    "loss is measured and shown to it"
+)
+
+
+@dataclasses.dataclass
+class Course:
+    """A training of one model on its way.
+
+    Attributes:
+      task: what is trained.
+      plan: when the host visits.
+      observed: the metric that schedules are shown, or None for the usual one.
+      run: the lane on its way.
+      layout: where it lies.
+      rows: the history so far.
+      checkpoints: where it is kept, or None.
+      restored: the evaluation that it goes on from, or None.
+      best: the best evaluation before, where it was kept.
+    """
+
+    task: Task
+    plan: Itinerary
+    observed: str | None
+    run: Run
+    layout: Layout
+    rows: list[dict[str, float]]
+    checkpoints: Checkpoints | None = None
+    restored: Moment | None = None
+    best: Moment | None = None
+
+    @classmethod
+    def begin(
+        cls, task: Task, tx: Any, steps: Any, key: Any, eval_every: Any, accumulate: Any,
+        observed: str | None, start: Moment | None, epochs: Any, directory: Any,
+        watched: Watched,
+    ) -> Course:  # fmt: skip
+        """Checks everything, and makes the lane ready."""
+        if not isinstance(tx, optax.GradientTransformation):
+            hint = f"{getattr(tx, '__name__', 'adam')}(1e-3)" if callable(tx) else "adam(1e-3)"
+            raise TypeError(f"tx must be an Optax transformation like {hint}, got {tx!r}")
+        plan = _plan(task, steps, epochs, eval_every, accumulate)
+        if start is not None and not 0 < start.step < plan.steps:
+            raise ValueError(
+                f"steps={plan.steps} are those of the whole training: they must be more than the "
+                f"{start.step} that start has taken"
+            )
+        check_task(task)
+        check_watched(task, lambda: tx, {}, watched)
+        _check_observed(task, tx, observed, eval_every, watched)
+        layout = Layout("vmap", tuple(jax.local_devices()[:1]))
+        population = Population(task, lambda: tx, {}, layout, watched)
+        root = as_key(key)
+        lanes = population.start(root[None], {})
+        training = cls(task, plan, observed, Run.begin(population, lanes), layout, [])
+        if directory is not None:
+            training.checkpoints = Checkpoints(directory, _identity(root, plan, task, lanes))
+            like = jax.tree.map(lambda x: x[0], lanes)
+            held = training.checkpoints.load("last", like)
+            if held is not None:
+                start = training.restored = Moment(**held, task=task)
+                best = training.checkpoints.load("best", like)
+                training.best = None if best is None else Moment(**best, task=task)
+        if start is not None:
+            training._go_on(start)
+        return training
+
+    def _go_on(self, start: Moment) -> None:
+        lanes = jax.device_put(_widened(start.lane), self.layout.lanes)
+        before = jax.tree.structure(self.run.lanes)
+        if jax.tree.structure(lanes) != before:  # type: ignore[operator]
+            raise ValueError(
+                "start was trained by another model or optimizer: its state has another structure"
+            )
+        self.run = Run.begin(self.run.population, lanes, start.step)
+        names = list(start.history)
+        count = int((start.history["step"] <= start.step).sum())
+        self.rows = [{n: start.history[n][i] for n in names} for i in range(count)]
+
+    def moments(self, advance: Callable[[int], None] = lambda updates: None) -> Iterator[Moment]:
+        """Trains on, an evaluation at a time."""
+        done = int(self.run.step[0])
+        said = False
+        for stop in self.plan.evaluations:
+            if stop <= done:
+                continue
+            _, metrics = self.run.visit(self.plan, lambda n, _: advance(n), self.observed)
+            moment = self._moment(stop, {k: float(v[0]) for k, v in metrics.items()})
+            diverged = int(self.run.diverged_at[0])
+            if diverged >= 0 and not said:
+                said = True
+                warnings.warn(
+                    f"the training is not finite from update {diverged + 1} on: its metrics are "
+                    "NaN from there",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+            if self.checkpoints is not None:
+                self.checkpoints.save("last", moment)
+            handed = moment.opt_state
+            yield moment
+            if moment.opt_state is not handed:
+                lane = self.run.lanes._replace(opt_state=_widened(moment.opt_state))
+                self.run.lanes = jax.device_put(lane, self.layout.lanes)
+
+    def _moment(self, step: int, metrics: dict[str, float]) -> Moment:
+        lane = _alone(self.run.lanes)
+        self.rows.append({"step": step, **metrics, **_numbers(lane.opt_state)})
+        # What was not watched before, or is not any more, is NaN there.
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        history = {name: np.array([row.get(name, np.nan) for row in self.rows]) for name in names}
+        shown = {name: value for name, value in metrics.items() if not is_detail(name)}
+        return Moment(
+            step, shown, lane.params, lane.model_state, lane.opt_state, history, lane.key,
+            self.task,
+        )  # fmt: skip
+
+    def keep_best(self, moment: Moment) -> None:
+        """Keeps the best evaluation on the disk, where the training is kept."""
+        if self.checkpoints is not None:
+            self.checkpoints.save("best", moment)
+
+
+def _check_observed(
+    task: Task, tx: Any, observed: str | None, eval_every: Any, watched: Watched
+) -> None:
+    """Whether schedules observe what there is to observe, and when; on shapes."""
+    params, _ = jax.eval_shape(task.init, jax.random.key(0))
+    observes = wants_observation(jax.eval_shape(tx.init, params))
+    if observes and eval_every is None:
+        raise ValueError(NEEDS_EVALUATIONS)
+    if observed is None:
+        return
+    if not observes:
+        raise ValueError(
+            f"observe={observed!r} needs an optimizer with a schedule that observes "
+            "(reduce_on_plateau is one)"
+        )
+    known = [*names_of_metrics(task)[0], *watched.names]
+    if observed not in known:
+        raise ValueError(f"observe must be one of {', '.join(known)}, got {observed!r}")
+
+
+def _plan(task: Task, steps: Any, epochs: Any, eval_every: Any, accumulate: Any) -> Itinerary:
+    if (steps is None) == (epochs is None):
+        raise ValueError(f"give steps or epochs, got steps={steps!r} and epochs={epochs!r}")
+    per_epoch = task.steps_per_epoch
+    if epochs is not None:
+        batches = whole_number("epochs", epochs) * per_epoch
+        starts = itinerary(batches, None, accumulate).microbatches
+        steps = batches if starts is None else int(np.searchsorted(starts, batches))
+    if isinstance(eval_every, str):
+        if eval_every != "epoch" or not (accumulate is None or isinstance(accumulate, int)):
+            raise ValueError(
+                'eval_every must be a whole number, or "epoch" (with a fixed number of '
+                f"microbatches), got {eval_every!r}"
+            )
+        eval_every = max(1, per_epoch // (accumulate or 1))
+    return itinerary(steps, eval_every, accumulate)
+
+
+def _identity(key: jax.Array, plan: Itinerary, task: Task, lanes: Any) -> dict[str, str]:
+    """What a kept training depends on, in words; it may only grow longer."""
+    shapes = jax.tree.map(lambda x: f"{x.dtype}{list(x.shape[1:])}", lanes)
+    return {
+        "key": str(np.asarray(jax.random.key_data(key)).tolist()),
+        "eval_every": str(plan.eval_every),
+        "microbatches": "1" if plan.microbatches is None else "several",
+        "examples": str(task.num_examples),
+        "batch_size": str(task.batch_size),
+        "model and optimizer": str(shapes),
+    }
+
+
+def _numbers(opt_state: Any) -> dict[str, float]:
+    """The optimizer's numbers, by name; those of a group by "label/name"."""
+    try:
+        found = hyperparams(opt_state)
+    except ValueError:  # it has none that can be read
+        return {}
+    flat: dict[str, float] = {}
+    for name, value in found.items():
+        parts = value.items() if isinstance(value, dict) else [(None, value)]
+        for inner, number in parts:
+            flat[name if inner is None else f"{name}/{inner}"] = float(number)
+    return flat
+
+
+@jax.jit
+def _alone(lanes: Any) -> Any:
+    """The one lane of a population, in arrays of its own."""
+    return jax.tree.map(lambda x: x[0], lanes)
+
+
+@jax.jit
+def _widened(lane: Any) -> Any:
+    return jax.tree.map(lambda x: jnp.asarray(x)[None], lane)
+
+
+def as_key(key: Any) -> jax.Array:
+    """An int seed, a typed key or a raw one as a typed key."""
+    if isinstance(key, (int, np.integer)):
+        return jax.random.key(int(key))
+    array: jax.Array = jnp.asarray(key)
+    typed = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+    return array if typed else jax.random.wrap_key_data(array)

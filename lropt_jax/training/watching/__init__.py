@@ -1,0 +1,1 @@
+"""What is watched of a training beside its metrics: curvature, movement, noise."""
