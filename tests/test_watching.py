@@ -168,7 +168,7 @@ def test_denominators_of_parameter_groups(x64):
     )
 
 
-LARGE = 1e20  # an eps beside which no gradient counts: the denominators stand still
+LARGE = 1e60  # an eps beside which no gradient counts: the denominators stand still
 STEADY = {
     "sgd": {},
     "heavy ball": {"momentum": 0.9},
@@ -195,12 +195,11 @@ def test_the_limit_is_where_a_quadratic_begins_to_explode(x64, name):
     unit = LARGE if adaptive else 1.0
     first = fit(task, make(0.1 * unit, **STEADY[name]), 300, watch=watch)
     rate = 0.1 * unit * first.history[f"{watch[0]}_limit"][-1] / first.history[watch[0]][-1]
-    ends = []
     for factor in (0.99, 1.01):
-        last = fit(task, make(factor * rate, **STEADY[name]), 300, watch=watch)
-        ends.append(last.history["train_loss"][-1])
+        last = fit(task, make(factor * rate, **STEADY[name]), 300, eval_every=100, watch=watch)
+        before, after = last.history["train_loss"][1:]
+        assert after < before / 2 if factor < 1 else after > before * 2
         assert f"edge of stability: at the edge: {factor:.2f} of" in repr(last)
-    assert ends[0] < 10 < 1000 < ends[1]
 
 
 def test_how_an_update_moves_all_and_each_layer(x64):
@@ -484,7 +483,12 @@ def test_stopping_and_keeping_by_what_is_watched():
 def test_the_figure_shows_what_was_watched():
     figure = fit(regression(), adam(1e-2), 12, eval_every=3, watch=ALL).plot()
     labels = [axes.get_ylabel() for axes in figure.axes]
-    for label in ("curvature", "curvature over denominators", "the last update", "examples"):
+    for label in (
+        "curvature",
+        "curvature over denominators",
+        "the last update",
+        "noise scale (examples)",
+    ):
         assert label in labels
     (curvature,) = (a for a in figure.axes if a.get_ylabel() == "curvature over denominators")
     assert [line.get_label() for line in curvature.lines] == ["preconditioned sharpness", "limit"]

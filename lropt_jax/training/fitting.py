@@ -176,6 +176,14 @@ def fit(
       True
       >>> result.evaluate("train")["loss"] < 1.0, result.predict(x).shape
       (True, (4,))
+
+      How near is gradient descent to the largest rate that this curvature bears?
+
+      >>> watched = fit(task, sgd(1.0), epochs=20, watch=["sharpness", "update_ratio"])
+      >>> round(watched.metrics["sharpness"], 4), float(watched.history["sharpness_limit"][-1])
+      (0.5, 2.0)
+      >>> print(repr(watched).splitlines()[-1].strip())
+      edge of stability: below the edge: 0.25 of 2/η
     """
     if keep not in ("last", "best"):
         raise ValueError(f"keep must be 'last' or 'best', got {keep!r}")
