@@ -30,6 +30,7 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "lropt_jax"
 html_static_path = ["_static"]
+html_extra_path = ["atlas/atlas.html"]  # a page that needs nothing else
 html_css_files = ["tables.css"]
 html_js_files = ["tables.js"]
 

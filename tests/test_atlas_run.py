@@ -15,6 +15,7 @@ from lropt_jax.atlas import entries, part
 from lropt_jax.atlas.design import MICROSECONDS, Design, design, metric_of
 from lropt_jax.atlas.entries import ENTRIES, entry, own_entry
 from lropt_jax.atlas.run import run_atlas
+from lropt_jax.atlas.verify import alike, verified
 from lropt_jax.problems.catalogue import PROBLEMS
 
 TINY = Design(
@@ -182,3 +183,26 @@ def test_a_run_is_read_as_a_frame(ran):
     frame = lropt_jax.load_atlas(folder)
     assert {"optimizer", "problem", "seed", "phase", "learning_rate"} <= set(frame.columns)
     assert len(frame.attrs["data"]) == 12
+
+
+def test_rows_are_verified_by_training_them_again(ran):
+    _, folder = ran
+    frame = lropt_jax.load_atlas(folder)
+    said = []
+    found = verified(frame, 2, seed=0, say=said.append)
+    assert found.agrees.all()
+    np.testing.assert_allclose(found.now, found.then, rtol=1e-3)
+    assert "agrees" in said[0]
+    wrong = frame.assign(test_loss=frame.test_loss + 100.0)
+    assert not verified(wrong, 1, seed=0).agrees.any()
+    with pytest.raises(ValueError, match="problems must be some"):
+        verified(frame, 1, ["shuttle"])
+
+
+def test_what_agrees():
+    lanes = np.array([0.1, 0.11, 0.12, 0.13])
+    assert alike(0.1, 0.10009, lanes)
+    assert alike(0.1, 0.125, lanes)
+    assert not alike(0.1, 0.2, lanes)
+    assert alike(np.nan, np.nan, lanes)
+    assert not alike(0.1, np.nan, lanes)

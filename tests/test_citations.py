@@ -23,7 +23,10 @@ def test_every_optimizer_has_an_entry(name):
 
 
 def test_names_exist():
-    assert set(citations._entries()) <= set(OPTIMIZERS) | set(SCHEDULES) | {"batch_size_from"}
+    assert set(citations._entries()) <= set(OPTIMIZERS) | set(SCHEDULES) | {
+        "batch_size_from",
+        "atlas",
+    }
     assert len(set(citation("adamw").split("\n\n"))) == 2
 
 

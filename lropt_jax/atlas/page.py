@@ -59,6 +59,9 @@ def page_data(frame: Any, entries: Mapping[str, Entry] = ENTRIES) -> dict[str, A
         "version": VERSION,
         "frozen": FROZEN,
         "data": frame.attrs.get("data", ""),
+        "about": ", ".join(
+            str(frame.attrs[k]) for k in ("versions", "machine") if k in frame.attrs
+        ),
         "trainings": len(frame),
         "opening": scores.opening(losses),
         "order": scores.order_words(names, placed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import io
+import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import numpy as np
 from lropt_jax.validation import require
 
 DATA = "data"
+ABOUT = "about.json"  # beside the data: versions, machine
 
 
 def load_atlas(directory: str | os.PathLike[str] | None = None) -> Any:
@@ -45,7 +47,8 @@ configuration on a fresh seed; "target": reruns that set the target |
       directory: the output of `lropt atlas`; None for what ships with the package.
 
     Returns:
-      A `pandas.DataFrame`. Its `.attrs["data"]` names the data by their hash.
+      A `pandas.DataFrame`. Its `.attrs["data"]` names the data by their hash; versions and the
+      machine are in `.attrs` too.
 
     Raises:
       ImportError: without pandas and pyarrow; it says what to install.
@@ -110,7 +113,9 @@ def combined(files: Sequence[pathlib.Path]) -> Any:
 
     found = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
     marks = hashlib.sha256(b"".join(file.read_bytes() for file in files))
-    found.attrs = {"data": marks.hexdigest()[:12]}
+    about = files[0].parent / ABOUT
+    told = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
+    found.attrs = {**told, "data": marks.hexdigest()[:12]}
     return found
 
 

@@ -40,7 +40,10 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Says the plan, trains what is missing, and writes the page."""
+    """Says the plan, trains what is missing, and writes the page; or trains rows again."""
+    if options.verify is not None:
+        _verify(options)
+        return
     from lropt_jax.atlas.design import design
     from lropt_jax.atlas.entries import ENTRIES
     from lropt_jax.atlas.page import page_data, write_page
@@ -67,6 +70,20 @@ def run(options: argparse.Namespace) -> None:
     path = write_page(frame, output / "index.html", entries)
     found = page_data(frame, entries)
     print(f"\n{found['opening']} {found['order']}\nRows: load_atlas({str(output)!r}). Page: {path}")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from lropt_jax.atlas.rows import load_atlas, shipped
+    from lropt_jax.atlas.verify import verified
+    from lropt_jax.validation import whole_number
+
+    count = whole_number("--verify", options.verify)
+    # What ships; without it, what a run has left.
+    frame = load_atlas() if shipped() else load_atlas(options.output)
+    found = verified(frame, count, options.problems, say=_say)
+    print(f"{int(found.agrees.sum())} of {len(found)} agree (data {frame.attrs['data']}).")
+    if not found.agrees.all():
+        raise SystemExit(1)
 
 
 def _say(words: str) -> None:

@@ -7,10 +7,10 @@ import importlib.resources
 
 
 def citation(name: str) -> str:
-    """BibTeX of the work behind an optimizer or a schedule.
+    """BibTeX of the work behind an optimizer or a schedule, or of the Atlas.
 
     Args:
-      name: of the constructor, `"adamw"` for example.
+      name: of the constructor, `"adamw"` for example; or "atlas".
 
     Raises:
       KeyError: for a name that has no paper, listing those that have.

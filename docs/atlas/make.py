@@ -1,0 +1,74 @@
+"""Writes what of the Atlas is generated: `python docs/atlas/make.py [RUN]`.
+
+With the output of `lropt atlas`, the problems that it has all optimizers of become the data that
+ship. Then, from the data that ship, the page and the table of this folder's index.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import platform
+import sys
+
+from lropt_jax.atlas.design import MICROSECONDS, VERSION
+from lropt_jax.atlas.entries import ENTRIES, FROZEN
+from lropt_jax.atlas.page import page_data, write_page
+from lropt_jax.atlas.rows import ABOUT, DATA, as_parquet, combined, load_atlas, small
+from lropt_jax.atlas.run import PARTS
+
+HERE = pathlib.Path(__file__).parent
+BEGIN, END = "<!-- generated -->\n", "<!-- end of what is generated -->"
+
+
+def ship(run: pathlib.Path) -> None:
+    """The whole problems of a run become data that ship."""
+    folder = HERE.parents[1] / "lropt_jax" / "atlas" / DATA
+    folder.mkdir(exist_ok=True)
+    held = json.loads((run / "design.json").read_text(encoding="utf-8"))
+    about = {
+        "atlas": VERSION,
+        "spaces frozen": FROZEN,
+        "versions": held["versions"],
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one device a training",
+    }
+    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    for problem in sorted((run / PARTS).iterdir()):
+        parts = [problem / f"{name}.parquet" for name in ENTRIES]
+        if all(part.exists() for part in parts):
+            path = folder / f"{problem.name}.parquet"
+            path.write_bytes(as_parquet(small(combined(parts))))
+            print(f"{path.name}: {path.stat().st_size:,} bytes")
+
+
+def table(found: dict) -> str:
+    """What the page says, in short."""
+    lines = [
+        found["opening"],
+        "",
+        f"{found['trainings']:,} trainings; so far there are data of {len(found['problems'])} of "
+        f"{len(MICROSECONDS)} problems (`{found['data']}`). {found['order']}",
+        "",
+        "| problem | tuned on 64: nobody is better than | by defaults |",
+        "|---|---|---|",
+    ]
+    for problem in found["problems"]:
+        tied = [", ".join(problem["budgets"][b]["tied"]) for b in ("all", "defaults")]
+        lines.append(f"| {problem['name']} | {tied[0]} | {tied[1]} |")
+    lines += ["", "| short cut | its winner is not best | pairs reversed |", "|---|---|---|"]
+    for row in found["reversals"]:
+        shares = [f"{100 * row[k]:.0f}%" for k in ("winner is not best", "pairs reversed")]
+        lines.append(f"| {row['short cut']} | {' | '.join(shares)} |")
+    return "\n".join(lines) + "\n\n"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        ship(pathlib.Path(sys.argv[1]))
+    frame = load_atlas()
+    write_page(frame, HERE / "atlas.html")
+    index = HERE / "index.md"
+    text = index.read_text(encoding="utf-8")
+    head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    index.write_text(head + table(page_data(frame)) + tail, encoding="utf-8")
