@@ -119,6 +119,8 @@ from lropt_jax.training.moments import Moment as Moment
 from lropt_jax.training.stopping import early_stopping as early_stopping
 from lropt_jax.training.trained import Fit as Fit
 from lropt_jax.training.trained import load_fit as load_fit
+from lropt_jax.tuning import Tuning as Tuning
+from lropt_jax.tuning import tune as tune
 
 __version__ = "0.1.0"
 

@@ -10,7 +10,13 @@ import pytest
 
 import lropt_jax
 from lropt_jax import adamw, sgd, sweep
-from lropt_jax.comparisons.families import SCHEDULE_FAMILIES, Planned, by_number, of_family
+from lropt_jax.comparisons.families import (
+    SCHEDULE_FAMILIES,
+    Planned,
+    by_number,
+    of_family,
+    stretched,
+)
 from tests.problems import regression
 
 STEPS = 40
@@ -46,11 +52,12 @@ def test_an_unknown_family_is_refused():
 
 
 def test_one_program_trains_all_families_and_the_line_to_paste_makes_the_same():
-    planned = Planned(adamw, {}, STEPS)
+    planned = Planned(adamw, {})
     space = [
-        {"learning_rate": 0.05, "schedule": number, "warmup_steps": warm, "weight_decay": 0.1}
+        {"learning_rate": 0.05, "schedule": number, "warmup_steps": warm, "total_steps": STEPS,
+         "weight_decay": 0.1}
         for number, warm in enumerate((0, 5, 5, 12))
-    ]
+    ]  # fmt: skip
     result = sweep(regression(), planned, space, steps=STEPS, strategy="vmap", progress=False)
     assert len(result.width) == 1  # one group of trials
     for trial, configuration in enumerate(result.trials):
@@ -71,11 +78,12 @@ def test_one_program_trains_all_families_and_the_line_to_paste_makes_the_same():
 
 
 def test_what_is_fixed_stands_in_the_line():
-    line = Planned(sgd, {"nesterov": True}, STEPS).code(
-        {"learning_rate": 0.1, "schedule": 2, "warmup_steps": 2, "momentum": 0.9}
-    )
+    chosen = {"learning_rate": 0.1, "schedule": 2, "warmup_steps": 2, "total_steps": STEPS}
+    line = Planned(sgd, {"nesterov": True}).code({**chosen, "momentum": 0.9})
     assert line == (
         "lropt_jax.sgd(lropt_jax.warmup(lropt_jax.cosine_decay(0.1, 38), 2), "
         "nesterov=True, momentum=0.9)"
     )
+    longer = Planned(sgd, {}).code(stretched(chosen, 400))
+    assert longer == "lropt_jax.sgd(lropt_jax.warmup(lropt_jax.cosine_decay(0.1, 380), 20))"
     assert jnp.ndim(eval(line, {"lropt_jax": lropt_jax}).init(jnp.zeros(2)).count) == 0

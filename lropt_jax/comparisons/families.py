@@ -11,10 +11,12 @@ import jax.numpy as jnp
 from lropt_jax import schedules
 from lropt_jax.comparisons.recipes import Scheduled
 from lropt_jax.schedules import Schedule, schedule
+from lropt_jax.schedules.shapes import progress, remaining, since
 from lropt_jax.validation import Finite, NonNegativeSteps, PositiveSteps, unknown
 
 # A schedule's family, and by its place here its number in a configuration.
 SCHEDULE_FAMILIES = ("constant", "linear", "cosine", "one_cycle")
+OWN = ("schedule", "warmup_steps", "total_steps")  # the names that are the schedule's
 
 
 def of_family(family: str, peak: Any, steps: Any, warmup_steps: Any) -> Schedule:
@@ -61,36 +63,33 @@ def by_number(
       warmup_steps: fewer than `total_steps`.
       family: its place in `SCHEDULE_FAMILIES`.
     """
-    values = [
-        of_family(name, peak_value, total_steps, warmup_steps)(count) for name in SCHEDULE_FAMILIES
-    ]
-    return jnp.stack(values)[jnp.asarray(family).astype(int)]
+    part = progress(since(count, warmup_steps), total_steps - warmup_steps)
+    falling = jnp.stack([jnp.ones_like(part), *(remaining(s, part) for s in ("linear", "cosine"))])
+    number = jnp.asarray(family).astype(int)
+    rising = jnp.where(count < warmup_steps, progress(count, warmup_steps), 1.0)
+    cycle = schedules.one_cycle(peak_value, total_steps, warmup_steps / total_steps)(count)
+    usual = peak_value * rising * falling[jnp.minimum(number, len(falling) - 1)]
+    return jnp.where(number < len(falling), usual, cycle)
 
 
 class Planned(Scheduled):
     """An optimizer whose schedule is data: a factory of `learning_rate` (its peak), `schedule` (the
-    family's number), `warmup_steps`, and the optimizer's own numbers.
+    family's number), `warmup_steps`, `total_steps`, and the optimizer's own numbers.
 
     Args:
       factory: its constructor.
       fixed: arguments that are given already.
-      steps: updates of the training.
     """
 
-    def __init__(self, factory: Callable[..., Any], fixed: Mapping[str, Any], steps: int):
-        super().__init__(factory, fixed, schedules.cosine_decay, steps)
-        own = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)
-            for name in ("schedule", "warmup_steps")
-        ]
+    def __init__(self, factory: Callable[..., Any], fixed: Mapping[str, Any]):
+        super().__init__(factory, fixed, schedules.cosine_decay, 0)
+        own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in OWN]
         signature = self.__signature__
         self.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *own])
 
-    def __call__(
-        self, learning_rate: Any, *, schedule: Any = 0, warmup_steps: Any = 0, **others: Any
-    ) -> Any:
-        rate = by_number(learning_rate, self.steps, warmup_steps, schedule)
-        return self.factory(rate, **self.fixed, **others)
+    def __call__(self, learning_rate: Any, **others: Any) -> Any:
+        family, warm, total = (others.pop(name) for name in OWN)
+        return self.factory(by_number(learning_rate, total, warm, family), **self.fixed, **others)
 
     def optimizer(self, chosen: Mapping[str, Any]) -> Any:
         """The optimizer of a configuration, its schedule as one would write it."""
@@ -103,6 +102,13 @@ class Planned(Scheduled):
         return self.line(rate, {**self.fixed, **others})
 
     def _parts(self, chosen: Mapping[str, Any]) -> tuple[Schedule, dict[str, Any]]:
-        others = dict(chosen)
-        peak, family = others.pop("learning_rate"), SCHEDULE_FAMILIES[int(others.pop("schedule"))]
-        return of_family(family, peak, self.steps, int(others.pop("warmup_steps"))), others
+        others = {k: v for k, v in chosen.items() if k not in ("learning_rate", *OWN)}
+        family = SCHEDULE_FAMILIES[int(chosen["schedule"])]
+        warm, total = int(chosen["warmup_steps"]), int(chosen["total_steps"])
+        return of_family(family, chosen["learning_rate"], total, warm), others
+
+
+def stretched(chosen: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """A configuration of a `Planned` for a training of another length."""
+    warm = round(chosen["warmup_steps"] * steps / chosen["total_steps"])
+    return {**chosen, "total_steps": steps, "warmup_steps": min(warm, steps - 1)}

@@ -1,0 +1,176 @@
+"""A call of `tune` from its plan to its answer: what is measured, searched, retrained, and when."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from lropt_jax.progress import progress_bar
+from lropt_jax.range_tests import RangeTest
+from lropt_jax.sweeps.running.placement import Placement
+from lropt_jax.sweeps.running.strategy import Load, Timed, resolve
+from lropt_jax.tasks.task import Task
+from lropt_jax.training.layout import Layout
+from lropt_jax.training.visits import itinerary
+from lropt_jax.tuning import finals, words
+from lropt_jax.tuning.board import Board, Setting
+from lropt_jax.tuning.budget import EPOCHS, TRAININGS, UNKNOWN, Budget, Meter, OutOfTime
+from lropt_jax.tuning.contenders import Contender
+from lropt_jax.tuning.journal import Journal
+from lropt_jax.tuning.rates import of_kind, planned_tests, tested
+from lropt_jax.tuning.result import Tuning
+from lropt_jax.tuning.search import Search
+
+EVALUATIONS = 10  # of a training
+ROOM = 0.7  # of the time is planned with: evaluations and compilations are not foreseen
+
+
+@dataclasses.dataclass
+class Call:
+    """One call of `tune`, whose arguments have been checked."""
+
+    task: Task
+    budget: Budget
+    metric: str
+    mode: str
+    contenders: dict[str, Contender]
+    baseline: Contender | None
+    seeds: int
+    key: Any
+    journal: Journal
+    began: float
+
+    def answer(self, length: int | None, progress: Any, learned_from: str | None) -> Tuning:
+        """Does it all."""
+        total = self.budget.total(length or UNKNOWN)
+        tests = planned_tests(self.contenders, total, length or UNKNOWN)
+        plan = words.plan_words(
+            self.budget, length, sum(t.model_steps for t in tests), finals.MOST, self.seeds,
+            list(self.contenders), self.baseline is not None, self.metric,
+        )  # fmt: skip
+        if progress is True:
+            print(plan, file=sys.stderr, flush=True)
+        shown = total if math.isfinite(total) else 2 * TRAININGS * (length or UNKNOWN)
+        self.journal.write(self.journal.seconds)
+        stopped = ""
+        with progress_bar(progress, int(shown), "tune") as bar:
+            began = self.began - self.journal.seconds
+            meter = Meter(self.budget, bar, int(shown), began)
+            search, curves, used = None, {}, 0
+            try:
+                placement, pace = self._placed(length or UNKNOWN, meter)
+                if length is None:
+                    length = self._affordable_length(pace, meter)
+                for one in tests:
+                    if one.model_steps * pace > one.share * meter.left:
+                        continue
+                    curves[one.name] = tested(self.task, one, self.key, self.journal, meter)
+                    used += one.model_steps
+                every = max(1, math.ceil(length / EVALUATIONS))
+                setting = Setting(
+                    self.task, itinerary(length, every), self.metric, self.mode, self.key, placement
+                )
+                board = Board(setting, self.contenders, _suggestions(self.contenders, curves))
+                search = Search(
+                    board, self.budget.total(length) - used,
+                    (self.seeds, 1 + (self.baseline is not None)), meter, self.journal,
+                )  # fmt: skip
+                if pace:
+                    search.pace = min(search.pace, pace)
+                search.run()
+            except OutOfTime:
+                pass  # what is left is for the fresh seeds
+            except KeyboardInterrupt:
+                stopped = "interrupted"
+            return self._ended(search, curves, used, meter, plan, stopped, length, learned_from)
+
+    def _ended(
+        self,
+        search: Search | None,
+        curves: dict[str, RangeTest],
+        used: int,
+        meter: Meter,
+        plan: str,
+        stopped: str,
+        length: int | None,
+        learned_from: str | None,
+    ) -> Tuning:
+        if search is None:  # interrupted before anything was tried
+            raise KeyboardInterrupt
+        found: list[finals.Finalist] = []
+        if not stopped:
+            try:
+                found = self._finals(search, meter)
+                if not found and search.board.ranked():
+                    stopped = "there was no time for fresh seeds"
+                self.journal.facts["finished"] = True
+            except OutOfTime:
+                stopped = "the time was over before the fresh seeds were"
+            except KeyboardInterrupt:
+                stopped = "interrupted"
+        self.journal.write(meter.seconds)
+        chosen, alike = finals.winner(found, search.board)
+        assert length is not None
+        return Tuning(
+            self.metric, self.mode, length, search.board, found, chosen, alike, curves, plan,
+            stopped, learned_from, meter.seconds, search.model_steps + used,
+        )  # fmt: skip
+
+    def _finals(self, search: Search, meter: Meter) -> list[finals.Finalist]:
+        meter.until(0.0)
+        made = [m for m in self.journal.moves if m["kind"] == "final"]
+        if not made:
+            count, seeds = finals.affordable(search, self.seeds, self.baseline is not None)
+            chosen = finals.tied(search.board, count) if count else []
+            if not chosen:
+                return []
+            self.journal.moves.append(finals.move_of(chosen, seeds, search.board))
+            self.journal.write(meter.seconds)
+        return finals.retrained(search, self.journal.moves[-1], self.baseline)
+
+    def _placed(self, length: int, meter: Meter) -> tuple[Placement, float]:
+        """Where all is trained, and where time counts, the seconds of an update of one model."""
+        name, contender = next(iter(self.contenders.items()))
+        devices = jax.local_devices()
+        count = min(len(devices), self.seeds)
+        width = -(-self.seeds // count) * count
+        facts = self.journal.facts
+        setting = Setting(
+            self.task, itinerary(length, None), self.metric, self.mode, self.key, Placement()
+        )
+        job_of = setting.plan(contender, [contender.first(length)], range(self.seeds))
+        numbers, job = job_of.numbers(0), job_of.jobs[0]
+        if "strategy" not in facts:
+            load = Load(numbers, width, self.seeds)
+            facts["strategy"] = resolve(load, "auto", width, job, devices[:count]).strategy
+        pace = 0.0
+        if self.budget.seconds is not None:
+            meter.describe(f"{name}: compiling")
+            if "update" not in facts:
+                layout = Layout(facts["strategy"], tuple(devices[:count]))
+                facts["update"] = Timed(job, numbers, width, layout).seconds() / width
+            pace = facts["update"]
+        self.journal.write(meter.seconds)
+        return Placement(facts["strategy"], width, count), pace
+
+    def _affordable_length(self, pace: float, meter: Meter) -> int:
+        """The updates of a training, where time is what counts: so many that there is time for
+        `TRAININGS` of them, and for one configuration on the fresh seeds."""
+        facts = self.journal.facts
+        if "steps" not in facts:
+            trainings = TRAININGS + self.seeds * (1 + (self.baseline is not None))
+            most = int(ROOM * max(meter.left, 0) / (trainings * max(pace, 1e-9)))
+            facts["steps"] = max(1, min(EPOCHS * self.task.steps_per_epoch, most))
+        return int(facts["steps"])
+
+
+def _suggestions(
+    contenders: Mapping[str, Contender], curves: Mapping[str, RangeTest]
+) -> dict[str, float | None]:
+    """The rate that a range test suggests, for the optimizers whose rates mean the same."""
+    return {name: of_kind(name, curves) for name, c in contenders.items() if c.rows}

@@ -1,0 +1,193 @@
+"""Writes a tuning to a folder: report.html, figures as PNG, all rows as CSV."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lropt_jax.comparisons.report import require_report, versions
+from lropt_jax.comparisons.tables import Table, listed
+from lropt_jax.optimizers import OPTIMIZERS
+from lropt_jax.sweeps.results.best_of_n import expected_best
+from lropt_jax.tasks.metrics import bounds, is_share
+from lropt_jax.tuning import words
+from lropt_jax.tuning.contenders import BASELINE
+
+if TYPE_CHECKING:
+    from lropt_jax.tuning.result import Tuning
+
+SHOWN = 12  # rows of the table; the others are folded away
+
+
+def write_report(tuning: Tuning, folder: str | os.PathLike[str], title: str) -> pathlib.Path:
+    """Writes `report.html`, the figures as PNG, and all rows as CSV.
+
+    Args:
+      tuning: what to report.
+      folder: made if it does not exist; files of the same names are replaced.
+      title: of the page.
+
+    Returns:
+      The path of `report.html`.
+
+    Raises:
+      ImportError: naming the missing package and the extra that installs it.
+    """
+    require_report()
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for name, (figure, caption) in _figures(tuning).items():
+        png = io.BytesIO()
+        figure.savefig(png, format="png")
+        (folder / f"{name}.png").write_bytes(png.getvalue())
+        data = base64.b64encode(png.getvalue()).decode()
+        pictures.append({"name": name, "caption": caption, "data": data})
+    tuning.table().to_csv(folder / "table.csv", index=False)
+    table = _tried_table(tuning)
+    sentence = str(tuning.recommendation).partition("\n\n")[0]
+    page = _template().render(
+        title=title,
+        setting=_setting(tuning),
+        sentence=sentence,
+        code=tuning.code,
+        warnings=tuning.warnings,
+        finals=_finals_table(tuning),
+        why=_why(tuning),
+        worth=words.worth(tuning),
+        pictures=pictures,
+        tried=words.tried(tuning),
+        best=Table(table.headings, table.rows[:SHOWN]),
+        others=Table(table.headings, table.rows[SHOWN:]),
+        untried=_untried(tuning),
+        plan=tuning.plan,
+        costs={
+            "model-steps": f"{tuning.model_steps:,}",
+            "time": f"{tuning.seconds:.0f} s",
+            **versions(),
+        },
+    )
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _setting(tuning: Tuning) -> str:
+    sizes = ", ".join(f"{n:,} {s}" for s, n in tuning.board.setting.task.num_examples.items())
+    way = {"min": "lower", "max": "higher"}[tuning.mode]
+    return (
+        f"{sizes} examples, batches of {tuning.board.setting.task.batch_size:,}; trainings of "
+        f"{tuning.steps:,} updates; {words.plain(tuning.metric)} decides, {way} is better."
+    )
+
+
+def _figures(tuning: Tuning) -> dict[str, tuple[Any, str]]:
+    from lropt_jax.plotting.comparisons import Panel, basins
+    from lropt_jax.plotting.sweeps import budget_figure
+
+    drawn: dict[str, tuple[Any, str]] = {}
+    values = np.array([t.value for t in tuning.tried])
+    metric = tuning.metric
+    if np.isfinite(values).sum() > 1:
+        curve = expected_best(values, mode=tuning.mode, bounds=bounds(metric, values))
+        drawn["tuning_curve"] = (
+            budget_figure({"": curve}, metric),
+            "What the best of n of the configurations comes to, as if they had come in no order; "
+            "shaded, a simultaneous 95% band for the median best. Where it is flat, more "
+            "configurations of this kind buy nothing.",
+        )
+    panels = []
+    for name, result in tuning.board.results.items():
+        if "learning_rate" not in result.trials[0]:
+            continue
+        found = result.sensitivity("learning_rate", metric, tuning.mode)
+        if not np.isfinite(found.mean).any():
+            continue
+        leads = tuning.leader is not None and tuning.leader[0].name == name
+        rate = tuning.leader[1].get("learning_rate") if leads and tuning.leader else None
+        panels.append(
+            Panel(
+                name, "learning_rate", found.values, found.mean, found.half_width,
+                found.diverged > 0, found.basin, rate,
+            )
+        )  # fmt: skip
+    if panels:
+        seen = np.concatenate([panel.mean for panel in panels])
+        drawn["basins"] = (
+            basins(panels, list(tuning.board.contenders), metric, bounds(metric, seen),
+                   is_share(metric)),
+            "What each peak learning rate came to, on one seed, whatever else was tried with it. "
+            "Shaded: as good as the optimizer's best. Dashed: recommended. Crosses: diverged.",
+        )  # fmt: skip
+    for name, test in tuning.range_tests.items():
+        drawn[f"range_test_{name}"] = (
+            test.plot(),
+            f"The range test of {name}: one short training in which the rate climbs.",
+        )
+    return drawn
+
+
+def _finals_table(tuning: Tuning) -> Table:
+    rows = []
+    tested = any(f.test(tuning.metric) is not None for f in tuning.finalists)
+    for f in tuning.finalists:
+        test = f.test(tuning.metric)
+        cells = [words.mean(f.values), *([words.mean(test)] if test is not None else [])]
+        note = "recommended" if f is tuning.chosen else "within noise" * (f in tuning.alike)
+        rows.append([f.name, *cells, f"{np.isfinite(f.values).sum()} of {len(f.values)}",
+                     f"{f.contender.memory:.1f}", note])  # fmt: skip
+    name = words.plain(tuning.metric)
+    headings = ["", name, *(["test " + name.removeprefix("valid ")] * tested), "finished",
+                "state / parameters", ""]  # fmt: skip
+    place = tuning.finalists.index(tuning.chosen) if tuning.chosen is not None else None
+    return Table(headings, rows, place)
+
+
+def _tried_table(tuning: Tuning) -> Table:
+    frame = tuning.table()
+    frame = frame[frame["origin"] != BASELINE] if len(frame) else frame
+    names = [n for n in frame if not n.startswith(("fresh_", "test_"))]
+    rows = [[_cell(row[n]) for n in names] for _, row in frame.iterrows()]
+    return Table([words.plain(n) for n in names], rows)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "–" if np.isnan(value) else f"{value:.4g}"
+    return str(value)
+
+
+def _why(tuning: Tuning) -> str:
+    if tuning.chosen is None:
+        return ""
+    return (
+        "Recommended is, of those within one standard error of the best mean, the one with the "
+        "smallest state, then the one whose good rates span most decades."
+    )
+
+
+def _untried(tuning: Tuning) -> str:
+    rest = sorted(set(OPTIMIZERS) - set(tuning.board.contenders))
+    return (
+        f"Other optimizers ({listed(rest)}), other batch sizes, clipping, averages of the weights, "
+        f"trainings of another length than {tuning.steps:,} updates, other splits of the data. "
+        "candidates= adds optimizers of your own."
+    )
+
+
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lropt_jax.tuning", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html")

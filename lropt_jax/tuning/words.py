@@ -1,0 +1,219 @@
+"""What a tuning says of itself: its plan and cost, what to take, what to doubt."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lropt_jax.comparisons.inference import Interval
+from lropt_jax.comparisons.tables import listed
+from lropt_jax.comparisons.words import FEW_SEEDS, Recommendation
+from lropt_jax.sweeps.results.statistics import mean_interval
+from lropt_jax.tuning.budget import Budget
+from lropt_jax.tuning.contenders import BASELINE
+
+if TYPE_CHECKING:
+    from lropt_jax.tuning.finals import Finalist
+
+HAND_MADE = "The ordered list that the search begins with is a hand-made prior, not learned yet."
+
+
+def plan_words(
+    budget: Budget,
+    steps: int | None,
+    range_steps: int,
+    most: int,
+    seeds: int,
+    names: list[str],
+    baseline: bool,
+    metric: str,
+) -> str:
+    """What is going to be done and what it costs, before it is."""
+    length = f"{steps:,} updates each" if steps is not None else "as long as the time allows"
+    said = f"Budget: {budget}. Trainings take {length}; {metric.replace('_', ' ')} decides. "
+    if range_steps:
+        said += f"Range tests first ({range_steps:,} model-steps of the budget). "
+    said += f"Then configurations of {listed(names)}, and more around the best. "
+    final = f"at most {most} tied ones" + (" and the baseline" if baseline else "")
+    said += f"At last {final} on {seeds} fresh seeds, tested once: "
+    if budget.seconds is not None:
+        return said + "within the time; fewer where it does not allow more."
+    assert steps is not None
+    return said + f"at most {(most + baseline) * seeds * steps:,} model-steps more."
+
+
+def recommendation(tuning: Any) -> Recommendation:
+    """What to take: a sentence, and the line of code to paste."""
+    if tuning.leader is None:
+        return Recommendation(_nothing(tuning))
+    contender, configuration = tuning.leader
+    metric, code = tuning.metric.replace("_", " "), tuning.code
+    keeps = contender.name == BASELINE
+    said = "Keep your baseline" if keeps else f"Use {short(contender.words(configuration))}"
+    if tuning.chosen is None and not tuning.tried:
+        said = f"Nothing was trained to its end ({tuning.stopped or 'the time was over'}): give a "
+        said += "larger budget. Untried, where the search would have begun: "
+        return Recommendation(
+            said + short(contender.words(configuration)) + ".", contender.name, code
+        )
+    if tuning.chosen is None:
+        value = next(t for t in tuning.board.ranked() if t.configuration == configuration).value
+        said += f": {metric} {_number(value)} on the one seed that it was tried on"
+        said += f" ({tuning.stopped})." if tuning.stopped else "."
+        return Recommendation(said, contender.name, code)
+    values = tuning.chosen.values
+    said += f": {metric} {mean(values)} on {len(values)} fresh seeds"
+    others = [f.name for f in tuning.alike if f.contender.name != BASELINE]
+    if others:
+        said += f"; {listed(others)} {'is' if len(others) == 1 else 'are'} within noise"
+    if (words := _against_baseline(tuning)) and not keeps:
+        said += f"; {words}"
+    if math.isfinite(tuning.doubling.value):
+        said += f"; doubling the budget would be expected to gain {_interval(tuning.doubling)}"
+    return Recommendation(said + ".", contender.name, code)
+
+
+def short(words: dict[str, Any]) -> str:
+    """A configuration in words."""
+    parts = [
+        f"{k.replace('_', ' ')} {v:.3g}" if isinstance(v, float) else f"{k.replace('_', ' ')} {v}"
+        for k, v in words.items() if k not in ("optimizer", "schedule")
+    ]  # fmt: skip
+    said = str(words["optimizer"])
+    if "schedule" in words:
+        said += f" under a {words['schedule'].replace('_', '-')} schedule"
+    return f"{said} ({', '.join(parts)})" if parts else said
+
+
+def plain(name: str) -> str:
+    """A name without underscores."""
+    return name.replace("_", " ")
+
+
+def tried(tuning: Any) -> str:
+    """How many of whom, and how they ended."""
+    counts: dict[str, int] = {}
+    for t in tuning.tried:
+        counts[t.contender] = counts.get(t.contender, 0) + 1
+    if not counts:
+        return "Nothing."
+    who = listed([f"{count} of {name}" for name, count in counts.items()])
+    ends = [
+        f"{count} {status}" for status in ("pruned", "diverged")
+        if (count := sum(t.status == status for t in tuning.tried))
+    ]  # fmt: skip
+    said = f"{len(tuning.tried)} configurations, each on one seed: {who}."
+    again = sum(len(t.values) > 1 for t in tuning.tried)
+    if again:
+        said += f" The best {again} on further seeds."
+    return said + (f" Of them {listed(ends)}." if ends else "")
+
+
+def worth(tuning: Any) -> str:
+    """What is left to gain, in words."""
+    if not math.isfinite(tuning.regret.value):
+        return "Too few configurations finished to tell."
+    return (
+        f"Doubling the budget would be expected to gain {_interval(tuning.doubling)}; a search 32 "
+        f"times as long {_interval(tuning.regret)}: that is the regret left. Both are read off how "
+        "the best of n improved so far, with a bootstrap over the configurations and the fresh "
+        "seeds; they say nothing of what was not tried."
+    )
+
+
+def warnings(tuning: Any) -> list[str]:
+    """What to doubt, a line each; none where all is well."""
+    found = []
+    if tuning.stopped:
+        found.append(f"it ended early: {tuning.stopped}")
+    if tuning.learned_from is None and any(c.rows for c in tuning.board.contenders.values()):
+        found.append(HAND_MADE)
+    for name, test in tuning.range_tests.items():
+        if test.suggestion is None:
+            reason = test.reasons["knee"]
+            found.append(f"the range test of {name} suggests no rate ({reason}): the list's own")
+    chosen = tuning.chosen
+    if chosen is not None and not chosen.finished:
+        found.append("the recommended configuration did not finish on every fresh seed")
+    if chosen is not None and 0 < len(chosen.values) < FEW_SEEDS:
+        found.append(f"intervals rest on {len(chosen.values)} seeds: they are wide")
+    lost = sum(t.status == "diverged" for t in tuning.tried)
+    if tuning.tried and lost > len(tuning.tried) / 2:
+        found.append(f"{lost} of {len(tuning.tried)} configurations diverged")
+    if len(tuning.tried) < 4:
+        found.append(f"only {len(tuning.tried)} tried: there may be far better ones")
+    found.extend(_edge(tuning))
+    return found
+
+
+def _edge(tuning: Any) -> list[str]:
+    """Whether the rate that is recommended is the lowest or highest of its optimizer's."""
+    if tuning.leader is None or tuning.leader[0].name == BASELINE:
+        return []
+    contender, configuration = tuning.leader
+    rate = configuration.get("learning_rate")
+    rates = {
+        t.configuration.get("learning_rate") for t in tuning.tried if t.contender == contender.name
+    }
+    numbers = [r for r in rates if isinstance(r, float)]
+    if len(numbers) < 3 or rate not in (min(numbers), max(numbers)):
+        return []
+    return [
+        f"learning rate {rate:.3g} lies on the edge of what was tried of {contender.name}: a "
+        "better one may lie beyond"
+    ]
+
+
+def _nothing(tuning: Any) -> str:
+    lost = sum(t.status == "diverged" for t in tuning.tried)
+    if lost == len(tuning.tried):
+        return (
+            f"Nothing to recommend: all {lost} configurations diverged, those of very small rates "
+            "among them. Look at the task: its loss or its data may not be finite."
+        )
+    return (
+        f"Nothing to recommend: {tuning.metric} is not finite for any of the {len(tuning.tried)} "
+        "configurations. Look at how the task evaluates it."
+    )
+
+
+def _against_baseline(tuning: Any) -> str:
+    base: Finalist | None = next(
+        (f for f in tuning.finalists if f.contender.name == BASELINE), None
+    )
+    if base is None:
+        return ""
+    difference = tuning.chosen.values - base.values
+    difference = difference if tuning.mode == "max" else -difference
+    middle, half = mean_interval(difference)
+    if not math.isfinite(middle):
+        return "the baseline finished on no fresh seed"
+    interval = Interval(middle, middle - half, middle + half)
+    if base in tuning.alike:
+        return f"it cannot be told from your baseline (better by {_interval(interval)})"
+    return (
+        f"it is {'better' if middle > 0 else 'worse'} than your baseline by {_interval(interval)}"
+    )
+
+
+def mean(values: np.ndarray) -> str:
+    """A mean over seeds with its 95% interval."""
+    middle, half = mean_interval(values)
+    return _interval(Interval(middle, middle - half, middle + half))
+
+
+def _interval(found: Interval) -> str:
+    """As many digits as the interval bears out."""
+    width = found.high - found.low
+    if not (math.isfinite(width) and width > 0):
+        return _number(found.value)
+    digits = max(0, 1 - math.floor(math.log10(width)))
+    if digits > 6:
+        return f"{found.value:.3g} [{found.low:.3g}, {found.high:.3g}]"
+    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
