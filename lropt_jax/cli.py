@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 # One module a subcommand (or a few), each with `add_parsers(subparsers)`.
-COMMANDS = ("compare", "find_lr", "catalogue", "sweep", "reproduce", "atlas")
+COMMANDS = ("tune", "compare", "find_lr", "catalogue", "sweep", "reproduce", "atlas")
 CLOSED = 128 + 13  # what a shell reports of a program whose reader has gone
 
 

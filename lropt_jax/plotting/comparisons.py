@@ -13,6 +13,7 @@ from lropt_jax.plotting.style import DIVERGED, colours, style
 
 EVERYWHERE = (-math.inf, math.inf)
 SHADED = 4  # curves at most whose bands can be told apart
+NARROW = 0.05  # of a share: below, its labels have a digit after the point
 Band = tuple[np.ndarray, np.ndarray]  # a mean and the half-width of its interval
 
 
@@ -227,7 +228,11 @@ def _band(
 
 
 def _percent(ax: Any) -> None:
-    ax.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f}%")
+    def words(value: float, _: Any) -> str:
+        low, high = ax.get_ylim()
+        return f"{100 * value:.{0 if high - low > NARROW else 1}f}%"
+
+    ax.yaxis.set_major_formatter(words)
 
 
 def _leave_out_the_climb(ax: Any, values: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from lropt_jax.progress import Progress
 from lropt_jax.validation import whole_number
 
+INTERRUPTED = "interrupted"  # why a tuning ended
 EPOCHS = 20  # of a training, where nobody says
 TRAININGS = 8  # that a budget of model-steps or time should at least allow, where nobody says
 UNKNOWN = 1000  # updates that a plan has while nobody knows how many there will be

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -19,10 +19,18 @@ from lropt_jax.training.layout import Layout
 from lropt_jax.training.visits import itinerary
 from lropt_jax.tuning import finals, words
 from lropt_jax.tuning.board import Board, Setting
-from lropt_jax.tuning.budget import EPOCHS, TRAININGS, UNKNOWN, Budget, Meter, OutOfTime
+from lropt_jax.tuning.budget import (
+    EPOCHS,
+    INTERRUPTED,
+    TRAININGS,
+    UNKNOWN,
+    Budget,
+    Meter,
+    OutOfTime,
+)
 from lropt_jax.tuning.contenders import Contender
 from lropt_jax.tuning.journal import Journal
-from lropt_jax.tuning.rates import of_kind, planned_tests, tested
+from lropt_jax.tuning.rates import PlannedTest, of_kind, planned_tests, tested
 from lropt_jax.tuning.result import Tuning
 from lropt_jax.tuning.search import Search
 
@@ -66,9 +74,7 @@ class Call:
                 placement, pace = self._placed(length or UNKNOWN, meter)
                 if length is None:
                     length = self._affordable_length(pace, meter)
-                for one in tests:
-                    if one.model_steps * pace > one.share * meter.left:
-                        continue
+                for one in self._in_time(tests, pace, meter):
                     curves[one.name] = tested(self.task, one, self.key, self.journal, meter)
                     used += one.model_steps
                 every = max(1, math.ceil(length / EVALUATIONS))
@@ -86,7 +92,7 @@ class Call:
             except OutOfTime:
                 pass  # what is left is for the fresh seeds
             except KeyboardInterrupt:
-                stopped = "interrupted"
+                stopped = INTERRUPTED
             return self._ended(search, curves, used, meter, plan, stopped, length, learned_from)
 
     def _ended(
@@ -105,14 +111,15 @@ class Call:
         found: list[finals.Finalist] = []
         if not stopped:
             try:
-                found = self._finals(search, meter)
+                self._finals(search, meter, found)
                 if not found and search.board.ranked():
                     stopped = "there was no time for fresh seeds"
                 self.journal.facts["finished"] = True
             except OutOfTime:
-                stopped = "the time was over before the fresh seeds were"
+                stopped = "the time was over before all fresh seeds were trained"
+                self.journal.facts["finished"] = True
             except KeyboardInterrupt:
-                stopped = "interrupted"
+                stopped = INTERRUPTED
         self.journal.write(meter.seconds)
         chosen, alike = finals.winner(found, search.board)
         assert length is not None
@@ -121,17 +128,29 @@ class Call:
             stopped, learned_from, meter.seconds, search.model_steps + used,
         )  # fmt: skip
 
-    def _finals(self, search: Search, meter: Meter) -> list[finals.Finalist]:
+    def _finals(self, search: Search, meter: Meter, found: list[finals.Finalist]) -> None:
         meter.until(0.0)
         made = [m for m in self.journal.moves if m["kind"] == "final"]
         if not made:
             count, seeds = finals.affordable(search, self.seeds, self.baseline is not None)
             chosen = finals.tied(search.board, count) if count else []
             if not chosen:
-                return []
+                return
             self.journal.moves.append(finals.move_of(chosen, seeds, search.board))
             self.journal.write(meter.seconds)
-        return finals.retrained(search, self.journal.moves[-1], self.baseline)
+        finals.retrained(search, self.journal.moves[-1], self.baseline, found)
+
+    def _in_time(
+        self, tests: list[PlannedTest], pace: float, meter: Meter
+    ) -> Iterator[PlannedTest]:
+        """The range tests that there is time for, or was when this was begun."""
+        decided = self.journal.facts.setdefault("range_tests", {})
+        for one in tests:
+            if one.name not in decided:
+                decided[one.name] = one.model_steps * pace <= one.share * meter.left
+                self.journal.write(meter.seconds)
+            if decided[one.name]:
+                yield one
 
     def _placed(self, length: int, meter: Meter) -> tuple[Placement, float]:
         """Where all is trained, and where time counts, the seconds of an update of one model."""

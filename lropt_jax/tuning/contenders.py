@@ -161,6 +161,9 @@ def of_baseline(baseline: Any, task: Task) -> Contender | None:
             f"transformation, {getattr(baseline, '__name__', 'factory')}({needed[0]}=...), or "
             "lambda: ...; with a space it is one of candidates"
         )
+    made = baseline()
+    if not (hasattr(made, "init") and hasattr(made, "update")):
+        raise ValueError(f"baseline must return a transformation, got {type(made).__name__}")
     return Contender(BASELINE, _alone(baseline), task=task)
 
 

@@ -109,8 +109,11 @@ def move_of(chosen: Sequence[Tried], seeds: int, board: Board) -> Move:
     return {"kind": "final", "chosen": [board.tried.index(t) for t in chosen], "seeds": seeds}
 
 
-def retrained(search: Search, move: Move, baseline: Contender | None) -> list[Finalist]:
-    """The finalists, those of one optimizer in one program; the baseline last."""
+def retrained(
+    search: Search, move: Move, baseline: Contender | None, found: list[Finalist]
+) -> None:
+    """Adds the finalists to a list as they are trained, those of one optimizer in one program; the
+    baseline last."""
     board = search.board
     chosen = [board.tried[i] for i in move["chosen"]]
     fresh = range(FRESH_SEEDS, FRESH_SEEDS + move["seeds"])
@@ -123,7 +126,6 @@ def retrained(search: Search, move: Move, baseline: Contender | None) -> list[Fi
         parts.append((baseline, [NOTHING]))
     splits = ("test",) if board.setting.task.test is not None else ()
     number = search.journal.moves.index(move)
-    found = []
     for contender, configurations in parts:
         search.meter.describe(f"{contender.name}: fresh seeds")
         plan = board.setting.plan(contender, configurations, fresh, splits=splits)
@@ -139,7 +141,6 @@ def retrained(search: Search, move: Move, baseline: Contender | None) -> list[Fi
                     name, contender, configuration, result, trial, board.setting.metric
                 )
             )  # fmt: skip
-    return found
 
 
 def winner(finalists: Sequence[Finalist], board: Board) -> tuple[Finalist | None, list[Finalist]]:

@@ -117,7 +117,7 @@ def _of_list(board: Board, count: int) -> Move | None:
         n for n, c in board.contenders.items()
         if c.space is not None and _drawn(board, n) < _size(board, n)
     ]  # fmt: skip
-    share = max(1, count // (len(own) + 2))
+    share = max(1, count // (len(own) + 1))
     taken = sum(t.origin == "list" for t in board.tried)
     rows = board.places[taken : taken + max(1, count - share * len(own))]
     left = count - len(rows)

@@ -108,8 +108,8 @@ def _figures(tuning: Tuning) -> dict[str, tuple[Any, str]]:
         found = result.sensitivity("learning_rate", metric, tuning.mode)
         if not np.isfinite(found.mean).any():
             continue
-        leads = tuning.leader is not None and tuning.leader[0].name == name
-        rate = tuning.leader[1].get("learning_rate") if leads and tuning.leader else None
+        best = next((t for t in tuning.board.ranked() if t.contender == name), None)
+        rate = None if best is None else best.configuration.get("learning_rate")
         panels.append(
             Panel(
                 name, "learning_rate", found.values, found.mean, found.half_width,
@@ -122,7 +122,7 @@ def _figures(tuning: Tuning) -> dict[str, tuple[Any, str]]:
             basins(panels, list(tuning.board.contenders), metric, bounds(metric, seen),
                    is_share(metric)),
             "What each peak learning rate came to, on one seed, whatever else was tried with it. "
-            "Shaded: as good as the optimizer's best. Dashed: recommended. Crosses: diverged.",
+            "Shaded: as good as the optimizer's best. Dashed: its best. Crosses: diverged.",
         )  # fmt: skip
     for name, test in tuning.range_tests.items():
         drawn[f"range_test_{name}"] = (

@@ -114,12 +114,20 @@ class Search:
             self._try_again(number, move["tried"])
         else:
             for name, found, origin in configurations(board, move):
+                if self._too_late(name):
+                    continue
                 self._try(number, name, found, origin, rule_of(board, move))
         board.rounds += move["kind"] == "near"
         if board.ranked():
             best = board.ranked()[0]
             self.meter.best = f"best {best.value:.4g}: {best.contender}"
         self.journal.write(self.meter.seconds)
+
+    def _too_late(self, name: str) -> bool:
+        """Whether there is no time left to compile an optimizer that was not tried yet: nothing
+        ends a compilation."""
+        new = name not in self.board.results and self._compiling > 0
+        return self.timed and new and self.meter.left - self.reserve < self._compiling
 
     def _try(
         self, number: int, name: str, found: list[Configuration], origin: str, rule: Rule | None

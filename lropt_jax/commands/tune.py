@@ -1,0 +1,122 @@
+"""`lropt tune`: which optimizer, rate and schedule for one's own problem, within a budget."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lropt_jax.commands.formatting import Defaults
+from lropt_jax.commands.output import naming, writable
+from lropt_jax.commands.problem import add_arguments, folder, imported, problem
+from lropt_jax.comparisons import recipes
+from lropt_jax.sweeps import log_uniform
+
+NOT_ITS_OWN = ("run", "output", "traceback", "no_cache")  # do not change what comes out
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Registers the subcommand."""
+    parser = subparsers.add_parser(
+        "tune",
+        help="which optimizer, rate and schedule for your own problem, within a budget",
+        formatter_class=Defaults,
+    )
+    add_arguments(parser)
+    parser.add_argument(
+        "--budget",
+        default="5min",
+        help='a time ("90s", "5min"), a number of trainings (16), or model-steps ("2e5 steps")',
+    )
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="updates of a training (default: 20 epochs, or less)"
+    )
+    parser.add_argument(
+        "--metric", help="what decides (default: the problem's, valid_accuracy or valid_loss)"
+    )
+    parser.add_argument("--mode", choices=("min", "max"), help="which way it is better")
+    parser.add_argument(
+        "--candidate",
+        action="append",
+        default=[],
+        metavar="MODULE:FACTORY",
+        help="a further optimizer of your own (mine.py:factory, optax:lion), a function of "
+        "learning_rate; what else is tuned stands in its attribute space; may be repeated",
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="MODULE:FUNCTION",
+        help="what you use now: a function without arguments that returns it",
+    )
+    parser.add_argument(
+        "--memory",
+        type=float,
+        metavar="R",
+        help="bytes of optimizer state over bytes of parameters, at most; with 1 there is no Adam",
+    )
+    parser.add_argument("--seeds", type=int, default=5, help="fresh seeds of the last step")
+    parser.add_argument("--key", type=int, default=0, help="seed of all randomness")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="where to write, and to go on from (default: runs/tune-<problem>)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Tunes, prints the answer and writes its report."""
+    from lropt_jax.comparisons.report import require_report
+    from lropt_jax.tuning import tune
+    from lropt_jax.tuning.budget import INTERRUPTED, read_budget
+
+    require_report()
+    read_budget(options.budget)
+    candidates = {name: _candidate(name) for name in options.candidate}
+    baseline = None
+    if options.baseline is not None:
+        baseline = imported("--baseline", options.baseline)
+    output = writable(options.output or Path("runs") / f"tune-{folder(options)}")
+    given = problem(options)
+    metric = options.metric or given.select
+    # Kept by the command, so that the same one goes on where it was interrupted.
+    words = repr(sorted((k, str(v)) for k, v in vars(options).items() if k not in NOT_ITS_OWN))
+    unfinished = output / f"unfinished-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+    found = tune(
+        given.task,
+        steps=options.steps,
+        budget=options.budget,
+        metric=metric,
+        mode=options.mode,
+        candidates=candidates or None,
+        baseline=baseline,
+        memory=options.memory,
+        seeds=options.seeds,
+        key=options.key,
+        directory=unfinished,
+    )
+    if found.stopped != INTERRUPTED:
+        shutil.rmtree(unfinished)
+    title = f"Tuning of {', '.join(given.words.values())}"
+    with naming(output):
+        page = found.report(output, title)
+    print(found.recommendation)
+    for line in found.warnings:
+        print(f"Note: {line}")
+    if found.stopped == INTERRUPTED:
+        print("The same command goes on from here.")
+    print(f"\nReport: {page}   ({found.seconds:.0f} s, {found.model_steps:,} model-steps)")
+
+
+def _candidate(name: str) -> tuple[Any, dict[str, Any]]:
+    """A factory and its space: its own attribute, or the rates that `compare` begins with."""
+    factory = imported("--candidate", name)
+    own = getattr(factory, "space", None)
+    if own is not None:
+        return factory, dict(own)
+    found = recipes.foreign("--candidate", name, factory)
+    rates = found.learning_rates.values
+    return factory, {"learning_rate": log_uniform(rates[0] / 10, rates[-1] * 10)}
