@@ -157,7 +157,7 @@ def test_the_meter_ends_what_takes_too_long(monkeypatch):
 
 def test_a_time_budget_ends_with_an_answer(monkeypatch, tmp_path):
     clock = Clock(0.02)
-    monkeypatch.setattr("lropt_jax.tuning.search.LONGEST", 12)
+    monkeypatch.setattr("lropt_jax.tuning.trying.LONGEST", 12)
     monkeypatch.setattr(budget, "time", clock)
     monkeypatch.setattr("lropt_jax.tuning.protocol.time", clock)
     result = tune(regression(), budget="12s", seeds=2, progress=False, directory=tmp_path / "kept")

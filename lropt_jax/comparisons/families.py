@@ -79,16 +79,22 @@ class Planned(Scheduled):
     Args:
       factory: its constructor.
       fixed: arguments that are given already.
+      steps: updates of the training; None: they are data too, `total_steps`, so that trainings of
+        every length share a program.
     """
 
-    def __init__(self, factory: Callable[..., Any], fixed: Mapping[str, Any]):
-        super().__init__(factory, fixed, schedules.cosine_decay, 0)
-        own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in OWN]
+    def __init__(
+        self, factory: Callable[..., Any], fixed: Mapping[str, Any], steps: int | None = None
+    ):
+        super().__init__(factory, fixed, schedules.cosine_decay, steps or 0)
+        names = OWN[:2] if steps else OWN
+        own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
         signature = self.__signature__
         self.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *own])
 
     def __call__(self, learning_rate: Any, **others: Any) -> Any:
-        family, warm, total = (others.pop(name) for name in OWN)
+        total = others.pop("total_steps", self.steps)
+        family, warm = others.pop("schedule"), others.pop("warmup_steps")
         return self.factory(by_number(learning_rate, total, warm, family), **self.fixed, **others)
 
     def optimizer(self, chosen: Mapping[str, Any]) -> Any:
@@ -104,7 +110,7 @@ class Planned(Scheduled):
     def _parts(self, chosen: Mapping[str, Any]) -> tuple[Schedule, dict[str, Any]]:
         others = {k: v for k, v in chosen.items() if k not in ("learning_rate", *OWN)}
         family = SCHEDULE_FAMILIES[int(chosen["schedule"])]
-        warm, total = int(chosen["warmup_steps"]), int(chosen["total_steps"])
+        warm, total = int(chosen["warmup_steps"]), int(chosen.get("total_steps", self.steps))
         return of_family(family, chosen["learning_rate"], total, warm), others
 
 

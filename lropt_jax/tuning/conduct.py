@@ -32,7 +32,7 @@ from lropt_jax.tuning.contenders import Contender
 from lropt_jax.tuning.journal import Journal
 from lropt_jax.tuning.rates import PlannedTest, of_kind, planned_tests, tested
 from lropt_jax.tuning.result import Tuning
-from lropt_jax.tuning.search import Search
+from lropt_jax.tuning.trying import Search
 
 EVALUATIONS = 10  # of a training
 ROOM = 0.7  # of the time is planned with: evaluations and compilations are not foreseen

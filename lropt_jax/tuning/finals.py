@@ -16,7 +16,7 @@ from lropt_jax.sweeps.results.statistics import mean_interval, paired_tests
 from lropt_jax.tuning.board import Board, Tried
 from lropt_jax.tuning.contenders import BASELINE, Contender
 from lropt_jax.tuning.journal import Move
-from lropt_jax.tuning.search import Search
+from lropt_jax.tuning.trying import Search
 
 MOST = 3  # configurations that are retrained, beside the baseline
 LEAST_SEEDS = 2  # for an interval

@@ -6,7 +6,7 @@ import base64
 import io
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,17 +18,14 @@ from lropt_jax.tasks.metrics import bounds, is_share
 from lropt_jax.tuning import words
 from lropt_jax.tuning.contenders import BASELINE
 
-if TYPE_CHECKING:
-    from lropt_jax.tuning.result import Tuning
-
 SHOWN = 12  # rows of the table; the others are folded away
 
 
-def write_report(tuning: Tuning, folder: str | os.PathLike[str], title: str) -> pathlib.Path:
+def write_report(tuning: Any, folder: str | os.PathLike[str], title: str) -> pathlib.Path:
     """Writes `report.html`, the figures as PNG, and all rows as CSV.
 
     Args:
-      tuning: what to report.
+      tuning: what to report, a `Tuning`.
       folder: made if it does not exist; files of the same names are replaced.
       title: of the page.
 
@@ -77,7 +74,7 @@ def write_report(tuning: Tuning, folder: str | os.PathLike[str], title: str) -> 
     return path
 
 
-def _setting(tuning: Tuning) -> str:
+def _setting(tuning: Any) -> str:
     sizes = ", ".join(f"{n:,} {s}" for s, n in tuning.board.setting.task.num_examples.items())
     way = {"min": "lower", "max": "higher"}[tuning.mode]
     return (
@@ -86,7 +83,7 @@ def _setting(tuning: Tuning) -> str:
     )
 
 
-def _figures(tuning: Tuning) -> dict[str, tuple[Any, str]]:
+def _figures(tuning: Any) -> dict[str, tuple[Any, str]]:
     from lropt_jax.plotting.comparisons import Panel, basins
     from lropt_jax.plotting.sweeps import budget_figure
 
@@ -132,7 +129,7 @@ def _figures(tuning: Tuning) -> dict[str, tuple[Any, str]]:
     return drawn
 
 
-def _finals_table(tuning: Tuning) -> Table:
+def _finals_table(tuning: Any) -> Table:
     rows = []
     tested = any(f.test(tuning.metric) is not None for f in tuning.finalists)
     for f in tuning.finalists:
@@ -148,7 +145,7 @@ def _finals_table(tuning: Tuning) -> Table:
     return Table(headings, rows, place)
 
 
-def _tried_table(tuning: Tuning) -> Table:
+def _tried_table(tuning: Any) -> Table:
     frame = tuning.table()
     frame = frame[frame["origin"] != BASELINE] if len(frame) else frame
     names = [n for n in frame if not n.startswith(("fresh_", "test_"))]
@@ -162,7 +159,7 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _why(tuning: Tuning) -> str:
+def _why(tuning: Any) -> str:
     if tuning.chosen is None:
         return ""
     return (
@@ -171,7 +168,7 @@ def _why(tuning: Tuning) -> str:
     )
 
 
-def _untried(tuning: Tuning) -> str:
+def _untried(tuning: Any) -> str:
     rest = sorted(set(OPTIMIZERS) - set(tuning.board.contenders))
     return (
         f"Other optimizers ({listed(rest)}), other batch sizes, clipping, averages of the weights, "

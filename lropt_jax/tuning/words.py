@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from lropt_jax.comparisons.words import FEW_SEEDS, Recommendation
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tuning.budget import Budget
 from lropt_jax.tuning.contenders import BASELINE
-
-if TYPE_CHECKING:
-    from lropt_jax.tuning.finals import Finalist
 
 HAND_MADE = "The ordered list that the search begins with is a hand-made prior, not learned yet."
 
@@ -180,9 +177,7 @@ def _nothing(tuning: Any) -> str:
 
 
 def _against_baseline(tuning: Any) -> str:
-    base: Finalist | None = next(
-        (f for f in tuning.finalists if f.contender.name == BASELINE), None
-    )
+    base = next((f for f in tuning.finalists if f.contender.name == BASELINE), None)
     if base is None:
         return ""
     difference = tuning.chosen.values - base.values
