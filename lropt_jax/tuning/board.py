@@ -17,7 +17,7 @@ from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.metrics import is_share
 from lropt_jax.tasks.task import Task
-from lropt_jax.training.fitting import as_key
+from lropt_jax.training.course import as_key
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.tuning.contenders import Configuration, Contender
 

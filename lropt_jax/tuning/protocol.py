@@ -16,7 +16,7 @@ from lropt_jax.sweeps.planning.digests import digest
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.metrics import direction, names_of_metrics, usual_metric
 from lropt_jax.tasks.task import Task, check_task
-from lropt_jax.training.fitting import as_key
+from lropt_jax.training.course import as_key
 from lropt_jax.training.visits import itinerary
 from lropt_jax.tuning import finals
 from lropt_jax.tuning.board import Setting

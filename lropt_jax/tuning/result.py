@@ -15,7 +15,7 @@ from lropt_jax.comparisons.words import Recommendation
 from lropt_jax.progress import shown
 from lropt_jax.range_tests import RangeTest
 from lropt_jax.sweeps.results.statistics import mean_interval
-from lropt_jax.training.fitting import Fit
+from lropt_jax.training.trained import Fit
 from lropt_jax.tuning import words
 from lropt_jax.tuning.board import Board, Tried
 from lropt_jax.tuning.contenders import BASELINE, Configuration, Contender
