@@ -11,17 +11,21 @@ import jax
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 
 
-def run(page: str, blocks: int, names: dict[str, Any] | None = None) -> dict[str, Any]:
+def run(page: str, blocks: int, section: str | None = None) -> dict[str, Any]:
     """Runs the python blocks of a page, one after another, and gives what they define.
 
     Args:
       page: its file's name.
       blocks: how many there are, lest none be found.
-      names: what is defined before.
+      section: the heading of the one that is run, after what stands before the first; or all.
     """
-    names = dict(names or {})
-    code = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    text = (DOCS / page).read_text()
+    if section is not None:
+        before, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
+        text = before + next(s for s in sections if s.startswith(f"{section}\n"))
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(code) == blocks
+    names: dict[str, Any] = {}
     with jax.numpy_rank_promotion("allow"):
         exec(compile("\n".join(code), page, "exec"), names)
     return names

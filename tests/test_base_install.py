@@ -14,8 +14,8 @@ import importlib.abc, json, sys, tempfile
 FOLDER = tempfile.mkdtemp()
 EXTRAS = {
     "cloudpickle", "dask", "datasets", "distributed", "equinox", "flax", "jinja2", "matplotlib",
-    "mlxtend", "mnist1d", "optuna", "orbax", "pandas", "pyarrow", "rich", "sklearn", "torch",
-    "xarray",
+    "mlxtend", "mnist1d", "optuna", "orbax", "pandas", "pyarrow", "rich", "sklearn",
+    "tensorboardX", "torch", "xarray",
 }
 class Missing(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):

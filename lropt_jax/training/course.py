@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.hyperparameters.access import hyperparams, wants_observation
+from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.tasks.metrics import names_of_metrics
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.checkpoints import Checkpoints
 from lropt_jax.training.layout import Layout
-from lropt_jax.training.moments import Moment
+from lropt_jax.training.moments import Moment, numbers_of
 from lropt_jax.training.population import Population
 from lropt_jax.training.run import Run
 from lropt_jax.training.visits import Itinerary, itinerary
@@ -133,7 +133,7 @@ class Course:
 
     def _moment(self, step: int, metrics: dict[str, float]) -> Moment:
         lane = _alone(self.run.lanes)
-        self.rows.append({"step": step, **metrics, **_numbers(lane.opt_state)})
+        self.rows.append({"step": step, **metrics, **numbers_of(lane.opt_state)})
         # What was not watched before, or is not any more, is NaN there.
         names = dict.fromkeys(name for row in self.rows for name in row)
         history = {name: np.array([row.get(name, np.nan) for row in self.rows]) for name in names}
@@ -198,20 +198,6 @@ def _identity(key: jax.Array, plan: Itinerary, task: Task, lanes: Any) -> dict[s
         "batch_size": str(task.batch_size),
         "model and optimizer": str(shapes),
     }
-
-
-def _numbers(opt_state: Any) -> dict[str, float]:
-    """The optimizer's numbers, by name; those of a group by "label/name"."""
-    try:
-        found = hyperparams(opt_state)
-    except ValueError:  # it has none that can be read
-        return {}
-    flat: dict[str, float] = {}
-    for name, value in found.items():
-        parts = value.items() if isinstance(value, dict) else [(None, value)]
-        for inner, number in parts:
-            flat[name if inner is None else f"{name}/{inner}"] = float(number)
-    return flat
 
 
 @jax.jit

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lropt_jax.hyperparameters.access import hyperparams
 from lropt_jax.progress import shown
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.lanes import Lane
@@ -55,3 +56,17 @@ class Moment:
         """All that the training needs to go on."""
         step = jnp.asarray(self.step, jnp.int32)
         return Lane(self.params, self.model_state, self.opt_state, self.key, step)
+
+
+def numbers_of(opt_state: Any) -> dict[str, float]:
+    """The optimizer's numbers, by name; those of a group by "label/name"."""
+    try:
+        found = hyperparams(opt_state)
+    except ValueError:  # it has none that can be read
+        return {}
+    flat: dict[str, float] = {}
+    for name, value in found.items():
+        parts = value.items() if isinstance(value, dict) else [(None, value)]
+        for inner, number in parts:
+            flat[name if inner is None else f"{name}/{inner}"] = float(number)
+    return flat

@@ -16,9 +16,10 @@ import optax
 from lropt_jax.hyperparameters.evaluation import evaluation_params
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.checkpoints import Checkpoints
+from lropt_jax.training.event_files import Logged, write_events
 from lropt_jax.training.lanes import Lane
 from lropt_jax.training.layout import Layout
-from lropt_jax.training.moments import Moment
+from lropt_jax.training.moments import Moment, numbers_of
 from lropt_jax.training.population import Population
 from lropt_jax.training.segment import EVALUATION_CHUNK
 from lropt_jax.training.watching.names import OBSERVABLES
@@ -108,6 +109,32 @@ class Fit(Moment):
         Checkpoints(directory, SAVED).save("last", self)
         best = "" if self.best_step is None else str(self.best_step)
         (pathlib.Path(directory).expanduser() / "best_step").write_text(best)
+
+    def to_tensorboard(self, directory: str | os.PathLike[str]) -> pathlib.Path:
+        """Writes the history for TensorBoard, with the optimizer's numbers on its HParams page.
+
+        Of a number that has changed the page has the largest value that it had at an evaluation;
+        its curve is among the others.
+
+        Args:
+          directory: a folder, made if it does not exist: a run of its own under the folder that
+            `tensorboard --logdir` is given. What was written there before is replaced.
+
+        Raises:
+          ImportError: without tensorboardX; it names the extra that installs it.
+
+        Example:
+          >>> import tempfile
+          >>> from lropt_jax import adam, classification_task, fit, load_data, mlp
+          >>> task = classification_task(mlp((8, 10)), load_data("digits"))
+          >>> result = fit(task, adam(0.01), steps=20, eval_every=10)
+          >>> folder = result.to_tensorboard(tempfile.mkdtemp())  # tensorboard --logdir FOLDER
+        """
+        history = dict(self.history)
+        steps = history.pop("step")
+        names = numbers_of(self.opt_state)
+        numbers = {name: float(f"{np.max(history[name]):.7g}") for name in names}
+        return write_events(directory, [Logged("", numbers, steps, history)])
 
     def plot(self) -> Any:
         """A matplotlib figure: losses, the other metrics, the learning rate, what was watched.

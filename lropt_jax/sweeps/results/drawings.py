@@ -14,6 +14,7 @@ from lropt_jax.sweeps.results.page import page, page_file
 from lropt_jax.sweeps.results.readings import Readings
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tasks.metrics import bounds
+from lropt_jax.training.event_files import Logged, write_events
 from lropt_jax.validation import require
 
 ROWS = 20  # of the table of a report
@@ -104,6 +105,39 @@ class Drawings(Readings):
         curve = self.budget_curve(metric, mode)
         shown = tuple(curve[name].to_numpy() for name in ("expected_best", "low", "high"))
         return budget_figure({"": shown}, metric)
+
+    def to_tensorboard(self, directory: str | os.PathLike[str]) -> Path:
+        """Writes all curves for TensorBoard, and the configurations for its HParams page.
+
+        Each trial and seed is a run, "trial-3/seed-0"; beside the configuration the page has its
+        seed and its status.
+
+        Args:
+          directory: the folder that `tensorboard --logdir` is given, made if it does not exist.
+            What was written there for these trials before is replaced.
+
+        Raises:
+          ImportError: without tensorboardX; it names the extra that installs it.
+
+        Example:
+          >>> import tempfile
+          >>> from lropt_jax import adam, classification_task, load_data, log_grid, mlp, sweep
+          >>> task = classification_task(mlp((8, 10)), load_data("digits"))
+          >>> space = {"learning_rate": log_grid(1e-3, 0.1, 3)}
+          >>> result = sweep(task, adam, space, steps=10, progress=False)
+          >>> folder = result.to_tensorboard(tempfile.mkdtemp())  # tensorboard --logdir FOLDER
+          >>> sorted(run.name for run in folder.iterdir())
+          ['trial-0', 'trial-1', 'trial-2']
+        """
+        digits = len(str(len(self.trials) - 1))
+        runs = []
+        for t, s in np.ndindex(*self.status.shape):
+            numbers = {**self.trials[t], "seed": self.seeds[s], "status": self.status[t, s]}
+            made = self.evaluated[t, s]
+            curves = {name: values[t, s][made] for name, values in self.values.items()}
+            name = f"trial-{t:0{digits}}/seed-{self.seeds[s]}"
+            runs.append(Logged(name, numbers, self.steps[made], curves))
+        return write_events(directory, runs)
 
     def report(
         self,
