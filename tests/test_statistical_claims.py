@@ -56,7 +56,7 @@ def _adamw(slopes, spread=0.0):
     found = {}
     for name, slope in zip(decoupled_decay._variants(1), slopes, strict=True):
         off = np.log(decays)[None, :] - np.log(1e-2) - slope * np.log(rates / 1e-2)[:, None]
-        scores = 0.7 - 1e-4 * off[..., None] ** 2 + spread * RANDOM.normal(size=(5, 9, 8))
+        scores = 0.7 - 1e-3 * off[..., None] ** 2 + spread * RANDOM.normal(size=(5, 9, 8))
         found[name] = {"learning_rate": rates, "decay": decays, "scores": scores}
     return found
 
@@ -136,7 +136,7 @@ ORDER = (0.95, 0.9, 0.8, 0.15, 0.1)
 MADE_UP = {
     "generalization_gap": (_gap(0.03, 0.0), _gap(0.0, 0.0), _gap(0.01, 0.0, spread=0.05)),
     "swats": (_swats(0.73, 0.725), _swats(0.73, 0.70), _swats(0.705, 0.70, spread=0.05)),
-    "adamw": (_adamw([0, -1, 1, 0, -1]), _adamw([1, -1, 1, 0, -1]), _adamw([0] * 5, 0.1)),
+    "adamw": (_adamw([0, -1, 1, 0, -1]), _adamw([1, -1, 1, 0, -1]), _adamw([0] * 5, 0.3)),
     "smith": (_smith(0.0), _smith(-0.01), _smith(0.002, 0.02)),
     "linear_scaling": (_scaling(1, 0.5), _scaling(0.5, 0.5), _scaling(1, 0.5, spread=10)),
     "lecture_tie": (_lecture(0.001), _lecture(0.03), _lecture(0.005, 0.05)),

@@ -17,7 +17,7 @@ from lropt_jax.reproductions.tuned import entries, tuned
 from lropt_jax.tasks.task import Task
 
 SEEDS, EPOCHS = 20, 60
-CNN_SEEDS, CNN_TUNING_SEEDS, CNN_EPOCHS = 10, 2, 10
+CNN_SEEDS, CNN_TUNING_SEEDS, CNN_EPOCHS = 10, 2, 8
 NAMES = ("momentum", "adam")
 SCHEDULES = ("cosine", "constant")
 POINTS, FITTED = 0.015, 0.995
