@@ -3,6 +3,9 @@
 import concurrent.futures
 import dataclasses
 import inspect
+import pathlib
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -14,9 +17,13 @@ import lropt_jax
 from lropt_jax.atlas import entries, part
 from lropt_jax.atlas.design import MICROSECONDS, Design, design, metric_of
 from lropt_jax.atlas.entries import ENTRIES, entry, own_entry
+from lropt_jax.atlas.rows import shipped
 from lropt_jax.atlas.run import run_atlas
 from lropt_jax.atlas.verify import alike, verified
+from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
 from lropt_jax.problems.catalogue import PROBLEMS
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 TINY = Design(
     problems=("noisy_quadratic",), entries=(entry("adamw"),), configurations=4, few=2, rates=2,
@@ -206,3 +213,70 @@ def test_what_agrees():
     assert not alike(0.1, 0.2, lanes)
     assert alike(np.nan, np.nan, lanes)
     assert not alike(0.1, np.nan, lanes)
+
+
+def test_what_ships_is_whole_and_small():
+    files = shipped()
+    assert sum(file.stat().st_size for file in files) < 4e6
+    frame = lropt_jax.load_atlas()
+    assert set(frame.problem) == {file.stem for file in files} <= set(PROBLEMS)
+    pairs = frame.groupby("problem").optimizer.unique()
+    assert all(set(names) == set(ENTRIES) for names in pairs)
+    assert set(frame.phase) == {"tune", "rates", "retrain", "target"}
+    assert frame.attrs["atlas"] == "1.0"
+    page = ROOT / "docs" / "atlas" / "atlas.html"
+    made = f'"data":"{frame.attrs["data"]}"'
+    assert made in page.read_text(encoding="utf-8"), "python docs/atlas/make.py writes it anew"
+
+
+def test_what_ships_was_trained_at_the_configurations_that_the_design_draws():
+    tuned = lropt_jax.load_atlas().query("phase in ('tune', 'rates')")
+    for name, rows in tuned.groupby("optimizer"):
+        drawn = design().tuning(entry(name))
+        for column in entry(name).space.keys() - {"family"}:
+            wanted = [drawn[t][column] for t in rows.trial]
+            np.testing.assert_allclose(rows[column], wanted, rtol=1e-6)
+        families = [SCHEDULE_FAMILIES[int(drawn[t]["family"])] for t in rows.trial]
+        assert list(rows.schedule) == families
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_random_moments_ends_in_the_same_bytes(ran, tmp_path):
+    (file,), _ = ran
+    code = (
+        "from tests.test_atlas_run import TINY\n"
+        "from lropt_jax.atlas.run import run_atlas\n"
+        f"run_atlas(TINY, {str(tmp_path)!r})\n"
+    )
+    again = tmp_path / "parts" / "noisy_quadratic" / "adamw.parquet"
+    moments, kills = np.random.default_rng(0).uniform(3, 12, 20), 0
+    for moment in moments:
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+        try:
+            assert process.wait(timeout=moment) == 0
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+        if again.exists():
+            break
+    else:
+        run_atlas(TINY, tmp_path)
+    assert kills
+    assert again.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.slow
+def test_two_workers_of_a_cluster_train_the_same_rows(ran, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    (file,), _ = ran
+    plan = dataclasses.replace(TINY, entries=(entry("adamw"), entry("lion")))
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        first, second = run_atlas(plan, tmp_path, client.get_executor())
+    assert first.read_bytes() == file.read_bytes()
+    assert second.exists()

@@ -52,10 +52,14 @@ def run(options: argparse.Namespace) -> None:
     from lropt_jax.commands.output import writable
     from lropt_jax.validation import require
 
-    changes = {}
+    problems, changes, beside = options.problems, {}, []
     if options.add:
-        changes["entries"] = (_own(options.add),)
-    plan = design(options.quick, options.problems, **changes)
+        own = _own(options.add)
+        # Beside the rows that ship, which a quick look has others than.
+        beside = [] if options.quick else shipped()
+        problems = problems or [file.stem for file in beside] or None
+        changes["entries"] = (*(design(quick=True).entries if options.quick else ()), own)
+    plan = design(options.quick, problems, **changes)
     cores = _cores()
     print(plan.plan(cores), flush=True)
     if options.plan:
@@ -64,12 +68,28 @@ def run(options: argparse.Namespace) -> None:
     output = writable(options.output)
     with own_pool(cores) as pool:
         run_atlas(plan, output, pool, _say)
-    beside = shipped() if options.add and not options.quick else []
     frame = gathered(output, beside)
     entries = ENTRIES | {entry.name: entry for entry in plan.entries}
     path = write_page(frame, output / "index.html", entries)
     found = page_data(frame, entries)
+    if options.add:
+        _say("\n" + "\n".join(_where(found, own.name)))
     print(f"\n{found['opening']} {found['order']}\nRows: load_atlas({str(output)!r}). Page: {path}")
+
+
+def _where(found: dict[str, Any], name: str) -> list[str]:
+    """Where an optimizer stands on each problem."""
+    lines = []
+    for problem in found["problems"]:
+        best = problem["budgets"]["all"]
+        (loss, half), (low, high) = best["rows"][name]["loss"], best["rows"][name]["rank"]
+        what = "errors" if problem["accuracy"] else "loss"
+        words = "nobody is better" if name in best["tied"] else f"rank {low} to {high}"
+        lines.append(
+            f"{name} on {problem['name']}: {what} {loss:.4g} ± {half or 0:.2g}; {words} of "
+            f"{len(best['rows'])}"
+        )
+    return lines
 
 
 def _verify(options: argparse.Namespace) -> None:
