@@ -79,7 +79,7 @@ def _scaling(momentum, adam, spread=0.0):
     found = {"batches": batches.tolist()}
     for name, slope in (("momentum", momentum), ("adam", adam)):
         off = np.log(rates)[None, :] - np.log(1e-2) - slope * np.log(batches / 8)[:, None]
-        losses = 1 + off[..., None] ** 2 + spread * RANDOM.normal(size=(4, 21, 8))
+        losses = 1 + 0.1 * off[..., None] ** 2 + spread * RANDOM.normal(size=(4, 21, 8))
         accuracy = 0.7 - 0.001 * off[..., None] ** 2 + 0 * losses
         warm = accuracy[-1:] + 0.001 * RANDOM.normal(size=8)
         found[name] = {"rates": rates, "cosine_loss": losses, "cosine_accuracy": accuracy}
@@ -138,7 +138,7 @@ MADE_UP = {
     "swats": (_swats(0.73, 0.725), _swats(0.73, 0.70), _swats(0.705, 0.70, spread=0.05)),
     "adamw": (_adamw([0, -1, 1, 0, -1]), _adamw([1, -1, 1, 0, -1]), _adamw([0] * 5, 0.3)),
     "smith": (_smith(0.0), _smith(-0.01), _smith(0.002, 0.02)),
-    "linear_scaling": (_scaling(1, 0.5), _scaling(0.5, 0.5), _scaling(1, 0.5, spread=10)),
+    "linear_scaling": (_scaling(1, 0.5), _scaling(0.5, 0.5), _scaling(1, 0.5, spread=0.3)),
     "lecture_tie": (_lecture(0.001), _lecture(0.03), _lecture(0.005, 0.05)),
     "fixed_rates": (
         _rates(ORDER, 0.95),
