@@ -4,6 +4,7 @@ import concurrent.futures
 import dataclasses
 import inspect
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -17,7 +18,7 @@ import lropt_jax
 from lropt_jax.atlas import entries, part
 from lropt_jax.atlas.design import MICROSECONDS, Design, design, metric_of
 from lropt_jax.atlas.entries import ENTRIES, entry, own_entry
-from lropt_jax.atlas.rows import shipped
+from lropt_jax.atlas.rows import as_parquet, gathered, shipped, stacked
 from lropt_jax.atlas.run import run_atlas
 from lropt_jax.atlas.verify import alike, verified
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
@@ -183,6 +184,21 @@ def test_the_plan_is_said_and_unknown_problems_are_refused():
 def test_without_data_it_says_how_to_make_them(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no data\. `lropt atlas` makes them"):
         lropt_jax.load_atlas(tmp_path)
+
+
+def test_rows_of_a_run_are_put_beside_others_once(ran, tmp_path):
+    (file,), folder = ran
+    others = pd.read_parquet(file)
+    both = stacked([others, others.assign(optimizer="mine", power=2.0)])
+    path = tmp_path / "noisy_quadratic.parquet"
+    path.write_bytes(as_parquet(both))
+    found = gathered(folder, TINY.problems, [path])
+    assert found.groupby("optimizer").size().to_dict() == {
+        "adamw": len(others),
+        "mine": len(others),
+    }
+    assert found.power.notna().sum() == len(others)
+    shutil.rmtree(folder / "data")
 
 
 def test_a_run_is_read_as_a_frame(ran):

@@ -60,7 +60,32 @@ def table(found: dict) -> str:
     for row in found["reversals"]:
         shares = [f"{100 * row[k]:.0f}%" for k in ("winner is not best", "pairs reversed")]
         lines.append(f"| {row['short cut']} | {' | '.join(shares)} |")
+    lines += ["", "![The rank of each optimizer](ranks.png)"]
     return "\n".join(lines) + "\n\n"
+
+
+def figure(found: dict, path: pathlib.Path) -> None:
+    """Each optimizer's mean rank with its interval, and its rank on each problem behind it."""
+    from matplotlib.figure import Figure
+
+    optimizers = sorted(found["optimizers"], key=lambda o: -o["rank"][0])
+    made = Figure(figsize=(7.0, 0.24 * len(optimizers) + 0.9), layout="constrained", dpi=150)
+    axes = made.add_subplot()
+    for place, optimizer in enumerate(optimizers):
+        value, low, high = optimizer["rank"]
+        for problem in found["problems"]:
+            rows = problem["budgets"]["all"]["rows"]
+            mine = rows[optimizer["name"]]["loss"][0]
+            rank = 1 + sum(row["loss"][0] < mine for row in rows.values())
+            axes.plot(rank, place, "o", ms=4, color="#b9c4ce", zorder=1)
+        axes.plot([low, high], [place, place], color="#0072b2", lw=2.5, zorder=2)
+        axes.plot(value, place, "o", color="#0072b2", ms=6, zorder=3)
+    axes.set_yticks(range(len(optimizers)), [o["name"] for o in optimizers])
+    count = len(found["problems"])
+    axes.set_xlabel(f"rank on {count} problems (grey), their mean and its 95% interval")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(y=0.02)
+    made.savefig(path, metadata={"Software": None})
 
 
 if __name__ == "__main__":
@@ -68,7 +93,9 @@ if __name__ == "__main__":
         ship(pathlib.Path(sys.argv[1]))
     frame = load_atlas()
     write_page(frame, HERE / "atlas.html")
+    found = page_data(frame)
+    figure(found, HERE / "ranks.png")
     index = HERE / "index.md"
     text = index.read_text(encoding="utf-8")
     head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    index.write_text(head + table(page_data(frame)) + tail, encoding="utf-8")
+    index.write_text(head + table(found) + tail, encoding="utf-8")

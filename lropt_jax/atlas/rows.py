@@ -83,35 +83,51 @@ def _of_run(directory: str | os.PathLike[str]) -> list[pathlib.Path]:
     return sorted((folder / DATA).glob("*.parquet")) or sorted(folder.glob("parts/*/*.parquet"))
 
 
-def gathered(directory: str | os.PathLike[str], beside: Sequence[pathlib.Path] = ()) -> Any:
+def gathered(
+    directory: str | os.PathLike[str],
+    problems: Sequence[str],
+    beside: Sequence[pathlib.Path] = (),
+) -> Any:
     """The rows of a run, written as they ship: one file a problem.
 
     Args:
       directory: the output of a run.
-      beside: files of further rows: those of the problems that the run has too are added.
+      problems: these alone.
+      beside: files of further rows, of optimizers that the run has not.
 
     Returns:
       All these rows.
     """
     folder = pathlib.Path(directory).expanduser()
-    by_problem: dict[str, list[pathlib.Path]] = {}
-    for part in sorted((folder / "parts").glob("*/*.parquet")):
-        by_problem.setdefault(part.parent.name, []).append(part)
     files = []
-    for problem, parts in by_problem.items():
+    for problem in problems:
+        frame = combined(sorted((folder / "parts" / problem).glob("*.parquet")))
+        for file in beside:
+            if file.stem == problem:
+                others = combined([file])
+                frame = stacked([others[~others.optimizer.isin(set(frame.optimizer))], frame])
         path = folder / DATA / f"{problem}.parquet"
         path.parent.mkdir(exist_ok=True)
-        further = [file for file in beside if file.stem == problem]
-        path.write_bytes(as_parquet(small(combined([*further, *parts]))))
+        path.write_bytes(as_parquet(small(frame)))
         files.append(path)
     return combined(files)
+
+
+def stacked(frames: Sequence[Any]) -> Any:
+    """Frames below each other; a column that one lacks is missing there."""
+    import pandas as pd
+
+    bare = [frame.copy() for frame in frames]
+    for frame in bare:
+        frame.attrs = {}
+    return pd.concat(bare, ignore_index=True)
 
 
 def combined(files: Sequence[pathlib.Path]) -> Any:
     """The rows of several files, in their order."""
     import pandas as pd
 
-    found = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    found = stacked([pd.read_parquet(file) for file in files])
     marks = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     about = files[0].parent / ABOUT
     told = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}

@@ -121,7 +121,7 @@ def _trained(
             for future in [f for f in running if f.done()]:
                 problem, entry = running.pop(future)
                 yield problem, entry, future.result()
-            time.sleep(0.05)  # Dask's futures are not those that `wait` knows
+            time.sleep(0.05)  # not every executor's futures are such that `wait` knows them
     finally:
         for future in running:
             future.cancel()

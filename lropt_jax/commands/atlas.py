@@ -66,9 +66,13 @@ def run(options: argparse.Namespace) -> None:
         return
     require("lropt atlas", "atlas", "pandas", "pyarrow", "scipy", "flax", "cloudpickle")
     output = writable(options.output)
-    with own_pool(cores) as pool:
-        run_atlas(plan, output, pool, _say)
-    frame = gathered(output, beside)
+    try:
+        with own_pool(cores) as pool:
+            run_atlas(plan, output, pool, _say)
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"Saved in {output}. Call it again to go on from there")
+        raise
+    frame = gathered(output, plan.problems, beside)
     entries = ENTRIES | {entry.name: entry for entry in plan.entries}
     path = write_page(frame, output / "index.html", entries)
     found = page_data(frame, entries)
