@@ -300,4 +300,4 @@ def test_a_sweep_of_a_state_goes_on() -> None:
 
 
 def test_the_page_runs() -> None:
-    guides.run("coming_from_optax.md", blocks=1)
+    guides.run("coming_from_optax.md", blocks=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import sys
 import warnings
@@ -128,6 +129,15 @@ def test_a_sweep_comes_back(
                 np.testing.assert_allclose(curves[name][1], values[t, s], rtol=1e-6)
                 np.testing.assert_allclose(shown[name], values[t, s, -1], rtol=1e-6)
     assert (result.status == "diverged").any()
+
+
+def test_what_was_measured_at_the_end_is_there(task: Any, tmp_path: pathlib.Path) -> None:
+    result = sweep(task, sgd, {"learning_rate": [0.1]}, steps=4, eval_every=2, progress=False)
+    measured = dataclasses.replace(result, final={"test_loss": np.array([[0.25]])})
+    measured.to_tensorboard(tmp_path)
+    assert _curves(tmp_path / "trial-0" / "seed-0")["final/test_loss"] == ([4], [0.25])
+    experiment, _ = _page(tmp_path)
+    assert "final/test_loss" in {info.name.tag for info in experiment.metric_infos}
 
 
 def test_spaces_with_other_names_share_a_page(task: Any, tmp_path: pathlib.Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +23,22 @@ class Logged(NamedTuple):
       numbers: what it was trained with, by name: numbers, words or truth values.
       steps: updates taken, (evaluations,).
       curves: what was seen, (evaluations,) each.
+      final: what was measured at the end.
     """
 
     name: str
     numbers: Mapping[str, Any]
     steps: np.ndarray
     curves: Mapping[str, np.ndarray]
+    final: Mapping[str, float] = {}
+
+    def scalars(self) -> Iterator[tuple[str, float, int]]:
+        """Each value by its name, and after how many updates it was."""
+        for name, values in self.curves.items():
+            for step, value in zip(self.steps, values, strict=True):
+                yield name, float(value), int(step)
+        for name, value in self.final.items():
+            yield f"final/{name}", float(value), int(self.steps[-1])
 
 
 def write_events(directory: str | os.PathLike[str], runs: Sequence[Logged]) -> pathlib.Path:
@@ -50,7 +60,7 @@ def write_events(directory: str | os.PathLike[str], runs: Sequence[Logged]) -> p
         raise ValueError(f"directory must be a folder, got the file {os.fspath(root)!r}")
     texts = _in_words(runs)
     every = {name: value for run in runs for name, value in _plain(run, texts).items()}
-    curves = {name: 0.0 for run in runs for name in run.curves}
+    metrics = {name: 0.0 for run in runs for name, *_ in run.scalars()}
     # A lane that diverged is NaN: its writer need not say so for every value.
     logging.getLogger("tensorboardX.x2num").addFilter(_is_other)
     for run in runs:
@@ -59,13 +69,12 @@ def write_events(directory: str | os.PathLike[str], runs: Sequence[Logged]) -> p
             old.unlink()
         with SummaryWriter(os.fspath(folder), filename_suffix=SUFFIX) as writer:
             # TensorBoard reads what the page has from the first run that it finds.
-            experiment, *_ = hparams(every, curves)
-            _, start, end = hparams(_plain(run, texts), dict(curves))
+            experiment, *_ = hparams(every, metrics)
+            _, start, end = hparams(_plain(run, texts), metrics)
             for summary in (experiment, start, end):
                 writer.file_writer.add_summary(summary)
-            for name, values in run.curves.items():
-                for step, value in zip(run.steps, values, strict=True):
-                    writer.add_scalar(name, float(value), int(step))
+            for scalar in run.scalars():
+                writer.add_scalar(*scalar)
     return root
 
 

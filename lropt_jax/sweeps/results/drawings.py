@@ -135,8 +135,9 @@ class Drawings(Readings):
             numbers = {**self.trials[t], "seed": self.seeds[s], "status": self.status[t, s]}
             made = self.evaluated[t, s]
             curves = {name: values[t, s][made] for name, values in self.values.items()}
-            name = f"trial-{t:0{digits}}/seed-{self.seeds[s]}"
-            runs.append(Logged(name, numbers, self.steps[made], curves))
+            run = f"trial-{t:0{digits}}/seed-{self.seeds[s]}"
+            final = {n: float(value[t, s]) for n, value in self.final.items() if made.all()}
+            runs.append(Logged(run, numbers, self.steps[made], curves, final))
         return write_events(directory, runs)
 
     def report(

@@ -51,6 +51,7 @@ class Readings:
     seeds: list[int]
     steps: np.ndarray
     values: dict[str, np.ndarray]
+    final: dict[str, np.ndarray]
     status: np.ndarray
     diverged_at: np.ndarray
     reached: np.ndarray
