@@ -108,7 +108,7 @@ def _rates(accuracies, ranged, spread=0.002):
 
     runs = {f"{r:g}": run(r, a) for r, a in zip(fixed_rates.TEXT, accuracies, strict=True)}
     runs[fixed_rates.RANGE] = run(0.002, ranged)
-    return {"suggested": 0.002, "runs": runs}
+    return {"runs": runs}
 
 
 def _choi(full, few, spread=0.003):
