@@ -16,7 +16,7 @@ from lropt_jax.tasks.adapters import regression_task
 from lropt_jax.tasks.data import Dataset, load_data
 from lropt_jax.tasks.task import Task
 
-EXAMPLES, SEEDS, STEPS, EVERY = 300, 10, 1200, 50
+EXAMPLES, SEEDS, STEPS, EVERY = 600, 10, 1200, 50
 MOST = 5  # of the six rates of each
 
 
@@ -26,12 +26,12 @@ def _heavy_ball(learning_rate: Any) -> Any:
 
 # A factory, what is watched, the rates, and the bounds of sharpness / limit at the end.
 METHODS: dict[str, tuple[Any, str, tuple[float, ...], tuple[float, float]]] = {
-    "gradient descent": (sgd, "sharpness", (0.5, 0.6, 0.7, 0.85, 1.0, 1.2), (0.9, 1.15)),
-    "heavy ball": (_heavy_ball, "sharpness", (0.7, 0.8, 0.9, 1.0, 1.15, 1.3), (0.9, 1.15)),
+    "gradient descent": (sgd, "sharpness", (0.65, 0.75, 0.85, 1.0, 1.2, 1.4), (0.9, 1.15)),
+    "heavy ball": (_heavy_ball, "sharpness", (0.6, 0.65, 0.7, 0.8, 0.9, 1.0), (0.9, 1.15)),
     "Adam": (
         adam,
         "preconditioned_sharpness",
-        (0.0025, 0.003, 0.0035, 0.004, 0.005, 0.006),
+        (0.003, 0.0035, 0.004, 0.005, 0.006, 0.008),
         (0.8, 1.2),
     ),
 }
