@@ -492,3 +492,34 @@ def test_the_figure_shows_what_was_watched():
         assert label in labels
     (curvature,) = (a for a in figure.axes if a.get_ylabel() == "curvature over denominators")
     assert [line.get_label() for line in curvature.lines] == ["preconditioned sharpness", "limit"]
+
+
+class Convolutional(nn.Module):
+    """Convolutions and poolings, which are rewritten on a CPU."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = jnp.tanh(nn.Conv(3, (3, 3))(x))
+        x = nn.max_pool(x, (2, 2), (2, 2))
+        x = jnp.tanh(nn.Conv(2, (3, 3), (2, 2))(x))
+        x = nn.avg_pool(x, (3, 3), (1, 1), padding="SAME")
+        return nn.Dense(3)(x.reshape(len(x), -1))
+
+
+def test_curvature_through_convolutions(monkeypatch):
+    monkeypatch.setattr(lj.config, "rewrite_convolutions", True)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(32, 8, 8, 1)).astype(np.float32)
+    y = rng.integers(0, 3, 32)
+    task = lj.classification_task(Convolutional(), (x, y), batch_size=16)
+    result = fit(task, adam(1e-2), 4, watch=["sharpness", "noise_scale"])
+
+    def of_each(params):
+        return task.evaluate(params, {}, task.train)["loss"]
+
+    largest = _largest(lambda params: of_each(params).mean(), result.params)
+    np.testing.assert_allclose(result.metrics["sharpness"], largest, rtol=1e-5)
+    vector, shape = jax.flatten_util.ravel_pytree(result.params)
+    each = np.asarray(jax.jit(jax.jacrev(lambda v: of_each(shape(v))))(vector), float)
+    expected = each.var(axis=0).sum() / (each.mean(0) ** 2).sum()
+    np.testing.assert_allclose(result.metrics["noise_scale"], expected, rtol=1e-5)
