@@ -164,6 +164,27 @@ def test_a_key_and_its_int_are_the_same_and_others_differ():
     assert (other != curves[0]).any()
 
 
+def test_another_fixed_number_compiles_nothing():
+    def branching(learning_rate, momentum):
+        return sgd(learning_rate, momentum=momentum if momentum > 0 else None)
+
+    def run(optimizer, **numbers):
+        return lr_range_test(TASK, optimizer, 1e-3, 1.0, steps=8, seeds=1, width=2, **numbers)
+
+    for optimizer in (sgd, optax.sgd):
+        first = run(optimizer, momentum=0.5)
+        with counted() as compilations:
+            second = run(optimizer, momentum=0.75)
+        assert compilations == []
+        assert (first.losses != second.losses).any()
+        many = run(optimizer, over={"momentum": [0.5, 0.75]})
+        np.testing.assert_allclose(many.losses[1], second.losses, rtol=1e-5)
+    compiled_in = run(branching, momentum=0.5)
+    np.testing.assert_allclose(compiled_in.losses, run(sgd, momentum=0.5).losses, rtol=1e-5)
+    with pytest.raises(ValueError, match="momentum must be"):
+        run(sgd, momentum=2.0)
+
+
 def test_a_second_test_compiles_nothing():
     def run(end, steps=7):
         lr_range_test(

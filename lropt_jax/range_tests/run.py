@@ -123,14 +123,16 @@ def lr_range_test(
         {LEARNING_RATE: float(rates[0]), **dict(zip(values, point, strict=True))}
         for point in itertools.product(*values.values())
     ]
-    plan = planned(
+    plan = _planned(
         task,
-        functools.partial(optimizer, **hyperparams),
+        optimizer,
         configurations,
+        hyperparams,
         seeds=seeds,
         itinerary=itinerary(steps, 1 if split == "valid" else None, accumulate),
         key=key,
     )
+    configurations = list(plan.configurations)
     layout = Layout(strategy_of(strategy, len(plan.seeds)), tuple(devices or jax.local_devices()))
     lanes = len(configurations) * len(plan.seeds)
     made = plan.jobs[0].optimizer(**{n: configurations[0][n] for n in plan.jobs[0].names})
@@ -150,6 +152,42 @@ def lr_range_test(
     return RangeTest(
         rates, losses.reshape(shape), values, list(plan.seeds), split, smoothing, divergence
     )
+
+
+def _planned(
+    task: Task,
+    optimizer: Factory,
+    configurations: Sequence[dict[str, Any]],
+    fixed: Mapping[str, Any],
+    **about: Any,
+) -> Plan:
+    """The plan, with fixed real numbers as data where the optimizer takes them so.
+
+    So that another value of one compiles nothing; of code that branches on one it is part.
+    """
+    data = {name: value for name, value in fixed.items() if isinstance(value, float)}
+    code = {name: value for name, value in fixed.items() if name not in data}
+    optimizer = functools.partial(optimizer, **code)
+    try:
+        whole = [configuration | data for configuration in configurations]
+        return planned(task, optimizer, whole, **about)
+    except ValueError:
+        if not data:
+            raise
+    return planned(task, _with(optimizer, data), list(configurations), **about)
+
+
+def _with(optimizer: Factory, fixed: Mapping[str, Any]) -> Factory:
+    """An optimizer with some of its arguments given, of which its signature says nothing."""
+
+    def made(**numbers: Any) -> optax.GradientTransformation:
+        return optimizer(**numbers, **fixed)
+
+    signature = inspect.signature(optimizer)
+    others = [p for name, p in signature.parameters.items() if name not in fixed]
+    named = [p.replace(kind=p.KEYWORD_ONLY) if p.kind is not p.VAR_KEYWORD else p for p in others]
+    made.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
+    return made
 
 
 class _Ladder:
