@@ -7,7 +7,15 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from lropt_jax.schedules.constructor import schedule
-from lropt_jax.schedules.shapes import between, progress, real, remaining, since, whole_parts
+from lropt_jax.schedules.shapes import (
+    between,
+    earlier,
+    progress,
+    real,
+    remaining,
+    since,
+    whole_parts,
+)
 from lropt_jax.validation import (
     Finite,
     NonNegativeSteps,
@@ -77,7 +85,7 @@ def cyclic(
 
 @schedule
 def one_cycle(
-    count: Any,
+    count: Steps,
     peak_value: Finite,
     total_steps: PositiveSteps,
     warmup_fraction: UnitInterval = 0.3,
@@ -136,7 +144,7 @@ def _needs_total_steps(total_steps: Any, base_value: Any, **others: Any) -> None
 @schedule
 @requires(_needs_total_steps)
 def one_cycle_momentum(
-    count: Any,
+    count: Steps,
     base_value: Finite = 0.85,
     peak_value: Finite = 0.95,
     total_steps: PositiveSteps | None = None,
@@ -178,15 +186,17 @@ def one_cycle_momentum(
 
 def _phases(count: Any, values: Any, total_steps: Any, fraction: Any, anneal: str) -> Any:
     """From each value to the next, in two or three phases; the real ends are PyTorch's."""
-    ends = [fraction * total_steps - 1, total_steps - 1]
+    steps = fraction * real(total_steps)
+    ends = [steps - 1, total_steps - 1]
     if len(values) == 4:
-        ends.insert(1, 2 * fraction * total_steps - 2)
-    time = jnp.minimum(count, total_steps - 1)
+        ends.insert(1, 2 * steps - 2)
+    time = earlier(count, total_steps - 1)
     starts = [0, *ends[:-1]]
     value = None
     for start, end, before, after in reversed(
         list(zip(starts, ends, values[:-1], values[1:], strict=True))
     ):
-        phase = between(before, after, remaining(anneal, progress(time - start, end - start)))
-        value = phase if value is None else jnp.where(time <= end, phase, value)
+        part = progress(since(time, start), since(end, start))
+        phase = between(before, after, remaining(anneal, part))
+        value = phase if value is None else jnp.where(real(time) <= real(end), phase, value)
     return value

@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 
 from lropt_jax.schedules.constructor import schedule
-from lropt_jax.schedules.shapes import between, progress, remaining
-from lropt_jax.validation import AtLeastOne, Finite, Positive, PositiveSteps
+from lropt_jax.schedules.shapes import between, is_whole, progress, real, remaining
+from lropt_jax.validation import AtLeastOne, Finite, Positive, PositiveSteps, Steps
 
 _DIGITS = 6  # binary digits of a cycle's number: 63 cycles, more than 2^31 steps hold of doubling
 
 
 @schedule
 def warm_restarts(
-    count: Any,
+    count: Steps,
     init_value: Finite,
     first_cycle_steps: PositiveSteps,
     cycle_mult: AtLeastOne = 1.0,
@@ -54,10 +54,18 @@ def warm_restarts(
       >>> [float(s(t)) for t in (0, 10, 30, 70)]
       [1.0, 1.0, 1.0, 1.0]
     """
-    cycle = _cycle(*map(jax.lax.stop_gradient, (count, first_cycle_steps, cycle_mult)))
+    first, time = real(first_cycle_steps), real(count)
+    cycle = _cycle(*map(jax.lax.stop_gradient, (time, first, cycle_mult)))
     start = _start(cycle, cycle_mult)
-    length = first_cycle_steps * _length(start, cycle_mult)
-    part = progress(count - first_cycle_steps * start, length)
+    elapsed = time - first * start
+    if is_whole(count, first_cycle_steps):
+        known, exactly = _counted(
+            count, first_cycle_steps, *jax.lax.stop_gradient((cycle_mult, cycle))
+        )
+        cycle = jnp.where(known, exactly[0], cycle)
+        start = start + jnp.where(known, exactly[1] - jax.lax.stop_gradient(start), 0)
+        elapsed = elapsed + jnp.where(known, exactly[2] - jax.lax.stop_gradient(elapsed), 0)
+    part = progress(elapsed, first * _length(start, cycle_mult))
     return between(init_value, end_value, cycle_decay**cycle * remaining("cosine", part))
 
 
@@ -74,6 +82,34 @@ def _cycle(count: Any, first: Any, mult: Any) -> Any:
         start = start + _length(start, mult)
         cycle = jnp.where(first * start <= count, cycle + 1, cycle)
     return cycle
+
+
+def _counted(count: Any, first: Any, mult: Any, cycle: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+    """In whole numbers, which a float does not hold beyond 2^24.
+
+    Args:
+      count, first: as whole numbers.
+      mult: if it is no whole number, nothing of this means anything.
+      cycle: what it is in floats, or one off.
+
+    Returns:
+      Whether `mult` is whole; then the cycle, its start in lengths of the first, the time in it.
+    """
+    known = mult == jnp.round(mult)
+    count, first = (jnp.asarray(x).astype(jnp.uint32) for x in (count, first))
+    whole = jnp.where(known, jnp.minimum(mult, 2.0**31), 1.0).astype(jnp.uint32)
+    number = jnp.maximum(cycle - 1, 0).astype(jnp.uint32)
+    start = _start(number, whole)
+    for _ in range(2):
+        following = start * whole + 1
+        # What 32 bits do not hold, no count reaches.
+        size = real(first) * (real(start) * real(whole) + 1)
+        reached = (size < 3e9) & (first * following <= count)
+        start, number = jnp.where(reached, following, start), jnp.where(reached, number + 1, number)
+    equal = whole == 1  # cycles of one length, of which there may be more than a float counts
+    start = jnp.where(equal, count // first, start)
+    number = jnp.where(equal, count // first, number)
+    return known, (real(number), real(start), real(count - first * start))
 
 
 def _length(start: Any, mult: Any) -> Any:
@@ -93,6 +129,8 @@ def _start(cycle: Any, mult: Any) -> Any:
         total, power = total * (1 + power), power * power
         one = small >> digit & 1 == 1
         total, power = jnp.where(one, mult * total + 1, total), jnp.where(one, mult * power, power)
+    if is_whole(cycle):  # the others, of a multiplier of 2 or more, are far beyond any count
+        return total
     return jnp.where(cycle < 2**_DIGITS, total, _long_sum(cycle, mult))
 
 

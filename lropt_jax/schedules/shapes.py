@@ -16,16 +16,17 @@ def real(x: Any) -> Any:
 
 def since(count: Any, start: Any) -> Any:
     """How long ago `start` was: in whole numbers, which are exact, where both are whole."""
-    return count - start if _whole(count, start) else real(count) - real(start)
+    return count - start if is_whole(count, start) else real(count) - real(start)
 
 
 def earlier(count: Any, end: Any) -> Any:
     """The lesser of the two, as a whole number where both are."""
-    whole = _whole(count, end)
+    whole = is_whole(count, end)
     return jnp.minimum(*(x if whole else real(x) for x in (count, end)))
 
 
-def _whole(*numbers: Any) -> bool:
+def is_whole(*numbers: Any) -> bool:
+    """Whether these are whole numbers by their types."""
     return all(jnp.issubdtype(jnp.result_type(x), jnp.integer) for x in numbers)
 
 
@@ -57,7 +58,7 @@ def whole_parts(elapsed: Any, steps: Any) -> Any:
     Not floor(elapsed / steps): compiled with a constant divisor that becomes a product with its
     rounded inverse, and 41 / 41 falls below 1.
     """
-    whole = _whole(elapsed, steps)
+    whole = is_whole(elapsed, steps)
     return jnp.floor_divide(*(x if whole else real(x) for x in (elapsed, steps)))
 
 
@@ -71,6 +72,6 @@ def segment_of(count: Any, boundaries: Any) -> Any:
     """The number of boundaries (a tuple or one array) that `count` has reached."""
     if len(boundaries) == 0:
         return jnp.zeros((), int)
-    whole = _whole(count, *boundaries)
+    whole = is_whole(count, *boundaries)
     ends = [b if whole else real(b) for b in boundaries]
     return jnp.sum((count if whole else real(count)) >= jnp.stack(ends), axis=0)
