@@ -121,6 +121,7 @@ from lropt_jax.training.trained import Fit as Fit
 from lropt_jax.training.trained import load_fit as load_fit
 from lropt_jax.tuning import Tuning as Tuning
 from lropt_jax.tuning import tune as tune
+from lropt_jax.validation import installed as _installed
 
 __version__ = "0.1.0"
 
@@ -147,7 +148,7 @@ else:
 __all__ = sorted(
     {name for name, value in globals().items() if not isinstance(value, type(_typing))}
     - {name for name in globals() if name.startswith("_")}
-    | set(_OF_FLAX)
+    | set(_OF_FLAX if _installed("flax") else ())  # for `from lropt_jax import *`
 )
 
 

@@ -83,6 +83,8 @@ WORKS = {
     "lr.sweep(task, lr.sgd, rates, directory=FOLDER, **quiet).model_steps": "8",
     "lr.load_sweep(FOLDER).best().trial": "0",
     "lr.lr_range_test(task, lr.sgd, steps=5, seeds=2).losses.shape": "(2, 5)",
+    "exec('from lropt_jax import *') or 'mlp' in lr.__all__": "False",
+    "lr.fit(task, lr.sgd(0.1), 4, watch='sharpness').history['sharpness'].shape": "(1,)",
     "main(['list'])": "0",
     "main(['sweep', '--example'])": "0",
 }
