@@ -107,7 +107,8 @@ CLAIM = Claim(
         "not reproduced": "With the rate tuned, Adam did as well without decay on most nets.",
         "undecided": "Whether Adam gains from decay could not be told on enough nets.",
     },
-    advice="Let Adam's rate fall to 0 over the training you can afford, and tune the peak.",
+    advice="Let Adam's rate fall to 0 over the training you can afford, and tune the peak; in a "
+    "training that is cut short decay only costs.",
     limits="Small nets and short trainings; a training of another length may gain more or less.",
     measure=_measure,
     judge=_judge,

@@ -148,8 +148,8 @@ CLAIM = Claim(
         "not reproduced": "Warm-up did not make the rate matter less on most nets.",
         "undecided": "Whether warm-up makes the rate matter less could not be told on enough nets.",
     },
-    advice="Warm up over a few percent of the updates: it costs nothing and forgives a rate that "
-    "is too high. Clipping beside it is compared in the table.",
+    advice="Tune the rate with the warm-up that you will use: it moves the best rate up and the "
+    "best loss down a little. Do not count on it, or on clipping, to make the tuning needless.",
     limits="Small nets, short trainings, validation losses that overfitting can raise, too.",
     measure=_measure,
     judge=_judge,
