@@ -260,6 +260,7 @@ def test_other_forms_go_on_and_it_is_said() -> None:
         (optax.adam(0.1), lr.adabelief(0.1), "tx must be one of sgd.*, got adabelief"),
         (optax.adam(0.1), lr.by_layer(adam, 0.1), "2 layers, each with moments of its own"),
         (optax.adam(0.1), optax.adam(0.1), "holds no tunable optimizer"),
+        (optax.sgd(0.1), lr.tunable(optax.adam)(0.1), "must be one of .*with ScaleByAdamState"),
         (optax.adam(0.1), lr.tunable(optax.lion)(0.1), "must be one of .*got one with ScaleByLion"),
     ],
 )

@@ -107,6 +107,8 @@ def test_a_schedule_goes_on_where_pytorch_was() -> None:
     momentum["param_groups"][0]["lr"] = 0.7
     tx = sgd(lr.linear(1.0, 0.0, 10), momentum=0.9)
     assert _quiet(tx, PARAMS, momentum, NAMES, count=3).count == 3
+    with pytest.raises(ValueError, match="count must be > 0 where there is momentum, got 0"):
+        from_torch(tx, PARAMS, momentum, NAMES, count=0)
     with pytest.warns(UserWarning, match="SGD does not say its count.*give count="):
         assert from_torch(tx, PARAMS, momentum, NAMES).count == 0
 

@@ -19,6 +19,7 @@ from lropt_jax.optimizers.carrying.parts import (
     moments_in,
     placed,
     same_structure,
+    strange_states,
     with_moments,
 )
 from lropt_jax.optimizers.paths import named_leaves
@@ -103,9 +104,7 @@ def _alike(ours: Any, theirs: Any) -> bool:
 
 def _moments_of(ours: TunableState, where: str) -> Any:
     held = moments_in(ours)
-    strange = sorted(
-        {name for name, _ in states_in(ours.inner_state)} - {k.__name__ for k in KINDS}
-    )
+    strange = sorted(set(strange_states(ours)))
     if len(held) > 1 or strange:
         what = ", ".join(strange) or f"{len(held)} layers, each with moments of its own"
         raise ValueError(

@@ -36,7 +36,7 @@ COUNTERS: dict[type, str] = {
 def check_carriable(caller: str, state: Any) -> None:
     """Raises `ValueError` for a state without a tunable optimizer, or with other moments."""
     refuse_others(caller, state)
-    strange = sorted(set(_strange(state)))
+    strange = sorted(set(strange_states(state)))
     if strange:
         kinds = ", ".join(dict.fromkeys(kind.torch for kind in KINDS.values()))
         raise ValueError(
@@ -54,17 +54,18 @@ def refuse_others(caller: str, state: Any) -> None:
             raise ValueError(f"{caller}: tx must be one of {', '.join(CARRIED)}, got {name}")
 
 
-def _strange(x: Any, holder: str = "arrays") -> Iterator[str]:
+def strange_states(x: Any, holder: str = "arrays") -> Iterator[str]:
+    """The names of the states that hold arrays, but those of KINDS and of WRAPPERS."""
     if type(x) in KINDS or isinstance(x, optax.ScaleByScheduleState):
         return
     if type(x) in WRAPPERS:
-        yield from _strange(getattr(x, WRAPPERS[type(x)]), type(x).__name__)
+        yield from strange_states(getattr(x, WRAPPERS[type(x)]), type(x).__name__)
     elif isinstance(x, Mapping):
         for value in x.values():
-            yield from _strange(value, holder)
+            yield from strange_states(value, holder)
     elif isinstance(x, (tuple, list)):
         for value in x:
-            yield from _strange(value, type(x).__name__ if hasattr(x, "_fields") else holder)
+            yield from strange_states(value, type(x).__name__ if hasattr(x, "_fields") else holder)
     elif jax.tree.leaves(x):
         yield holder
 

@@ -166,6 +166,8 @@ def step_of(part: Part, count: int | None) -> int | None:
     for slot in part.slots:
         _check_whole(part, slot)
     if not kind.counts:
+        if given == 0:
+            raise ValueError(f"{label}count must be > 0 where there is momentum, got 0")
         return given
     steps = {slot.path: number(slot.buffers["step"]) for slot in part.slots}
     for slot in part.slots:
