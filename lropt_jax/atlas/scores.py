@@ -65,12 +65,14 @@ class Results:
             if f"{split}_accuracy" in frame:
                 loss = np.where(accuracy, 1 - frame[f"{split}_accuracy"], loss)
             frame[split] = np.minimum(np.nan_to_num(loss, nan=np.inf), frame.before)
-        self._groups = dict(list(frame.groupby(["problem", "optimizer"])))
+        ordered = frame.sort_values(["trial", "seed"])
+        self._groups = dict(list(ordered.groupby(["problem", "optimizer", "phase"])))
+        self._nothing = frame.iloc[:0]
+        self._tested: dict[str, Array] = {}
 
     def rows(self, problem: str, optimizer: str, phase: str) -> Any:
         """The rows of a pair, by the number of the configuration and the seed."""
-        rows = self._groups[problem, optimizer]
-        return rows[rows.phase == phase].sort_values(["trial", "seed"])
+        return self._groups.get((problem, optimizer, phase), self._nothing)
 
     def chosen(self, problem: str, optimizer: str, budget: str) -> Any:
         """The rows of the configuration that a budget chose, a seed each; none where nothing
@@ -80,19 +82,21 @@ class Results:
 
     def before(self, problem: str) -> float:
         """The loss of a net that has learned nothing."""
-        return float(self._groups[problem, self.optimizers[0]].before.iloc[0])
+        return float(self.rows(problem, self.optimizers[0], "tune").before.iloc[0])
 
     def tested(self, budget: str) -> Array:
         """Losses on the test split, (problems, optimizers, seeds)."""
-        return self._over_seeds(budget, lambda rows: rows.test.to_numpy(float))
-
-    def _over_seeds(self, budget: str, value: Callable[[Any], Array]) -> Array:
-        found = [[value(self.chosen(p, o, budget)) for o in self.optimizers] for p in self.problems]
-        seeds = max(len(v) for row in found for v in row)
-        return np.array([
-            [v if len(v) else np.full(seeds, self.before(p)) for v in row]
-            for p, row in zip(self.problems, found, strict=True)
-        ])  # fmt: skip
+        if budget not in self._tested:
+            found = [
+                [self.chosen(p, o, budget).test.to_numpy(float) for o in self.optimizers]
+                for p in self.problems
+            ]
+            seeds = max(len(v) for row in found for v in row)
+            self._tested[budget] = np.array([
+                [v if len(v) else np.full(seeds, self.before(p)) for v in row]
+                for p, row in zip(self.problems, found, strict=True)
+            ])  # fmt: skip
+        return self._tested[budget]
 
     def target(self, problem: str) -> float:
         """What is to be reached: the median over the reruns of the best of the references, which
@@ -214,13 +218,10 @@ def agreement(losses: Array, halves: int = 200, seed: int = 0) -> float:
 
 def told_by_the_others(losses: Array) -> Array:
     """How well all other problems tell the order on each: Spearman's correlation, (problems,)."""
-    from scipy import stats
-
     placed = ranks(losses.mean(axis=2))
-    return np.array([
-        stats.spearmanr(placed[i], np.delete(placed, i, axis=0).mean(0)).statistic
-        for i in range(len(placed))
-    ])  # fmt: skip
+    others = ranks(np.array([np.delete(placed, i, axis=0).mean(0) for i in range(len(placed))]))
+    with np.errstate(invalid="ignore"):  # NaN where all are equal
+        return np.array([np.corrcoef(*pair)[0, 1] for pair in zip(placed, others, strict=True)])
 
 
 def opening(losses: Array) -> str:
