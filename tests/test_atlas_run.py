@@ -1,6 +1,7 @@
 """The Atlas's design and run: what is drawn, what is pasted, resuming, workers."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import inspect
 import pathlib
@@ -21,6 +22,7 @@ from lropt_jax.atlas.entries import ENTRIES, entry, own_entry
 from lropt_jax.atlas.rows import as_parquet, gathered, shipped, stacked
 from lropt_jax.atlas.run import run_atlas
 from lropt_jax.atlas.verify import alike, verified
+from lropt_jax.cli import main
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
 from lropt_jax.problems.catalogue import PROBLEMS
 
@@ -170,7 +172,7 @@ def test_an_own_optimizer_is_tuned_by_what_its_arguments_are_called():
 
 def test_the_plan_is_said_and_unknown_problems_are_refused():
     words = design().plan(2)
-    assert "24 optimizers on 14 problems" in words
+    assert "24 optimizer(s) on 14 problem(s)" in words
     assert "336" in words
     minutes = sum(design().seconds(p, e) for p, e in design().parts) / 60 / 2
     assert minutes < 240
@@ -296,3 +298,27 @@ def test_two_workers_of_a_cluster_train_the_same_rows(ran, tmp_path):
         first, second = run_atlas(plan, tmp_path, client.get_executor())
     assert first.read_bytes() == file.read_bytes()
     assert second.exists()
+
+
+@contextlib.contextmanager
+def _here(workers):
+    yield None
+
+
+def test_the_command(ran, tmp_path, monkeypatch, capsys):
+    _, folder = ran
+    monkeypatch.setattr("lropt_jax.atlas.design.design", lambda *_, **changes: TINY)
+    monkeypatch.setattr("lropt_jax.atlas.run.own_pool", _here)
+    assert main(["atlas", "--plan", "--output", str(tmp_path / "none")]) == 0
+    assert "1 optimizer(s) on 1 problem(s)" in capsys.readouterr().out
+    assert not (tmp_path / "none").exists()
+    assert main(["atlas", "--output", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "One problem alone says nothing about others. adamw is first." in told
+    page = (folder / "index.html").read_text()
+    assert "noisy_quadratic" in page
+    assert (folder / "data" / "noisy_quadratic.parquet").exists()
+    assert main(["atlas", "--add", "no_such_module:mine"]) == 2
+    assert "--add" in capsys.readouterr().err
+    assert main(["atlas", "--verify", "0"]) == 2
+    assert "--verify must be a whole number >= 1, got 0" in capsys.readouterr().err

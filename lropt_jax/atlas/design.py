@@ -131,8 +131,8 @@ class Design:
         return "\n".join(
             [
                 f"Atlas {VERSION}{', a quick look' if self.quick else ''}: "
-                f"{len(self.entries)} optimizers on {len(self.problems)} problems. Spaces frozen "
-                f"on {FROZEN}.",
+                f"{len(self.entries)} optimizer(s) on {len(self.problems)} problem(s). Spaces "
+                f"frozen on {FROZEN}.",
                 f"Each: {self.configurations} configurations drawn, {self.rates} rates with all "
                 f"else as by default, one seed; then the best at {budgets} on {self.seeds} fresh "
                 "seeds, tested once.",
