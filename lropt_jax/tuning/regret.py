@@ -50,7 +50,8 @@ def regret(
 
     The curve of the expected best of n is read as if configurations came in no order, and goes on
     as it went. The interval is a bootstrap over the configurations, and the seeds' own: what is
-    uncertain of the value found is as uncertain of its regret.
+    uncertain of the value found is as uncertain of its regret. Its lower end is 0: no search shows
+    that there is something better than what it found.
 
     Args:
       values: of the configurations tried, NaN for those that did not finish.
@@ -59,20 +60,21 @@ def regret(
       seed: of the resampling.
     """
     known = np.asarray(values, float)
+    seeds = half_width if np.isfinite(half_width) else 0.0
+    left, doubled = (_bootstrapped(known, mode, k, seed) for k in (DOUBLINGS, 1))
+    upper = left.value + float(np.hypot(left.high - left.value, seeds))
+    return Interval(left.value, 0.0 if np.isfinite(left.value) else left.low, upper), doubled
+
+
+def _bootstrapped(known: Any, mode: str, doublings: int, seed: int) -> Interval:
+    """What so many doublings would gain, with the interval of resampled configurations."""
+    value = further_gain(known, mode, doublings)
+    if not np.isfinite(value):
+        return Interval(*[float("nan")] * 3)
     random = np.random.default_rng(seed)
-    found = []
-    for doublings in (DOUBLINGS, 1):
-        value = further_gain(known, mode, doublings)
-        if not np.isfinite(value):
-            found.append(Interval(float("nan"), float("nan"), float("nan")))
-            continue
-        draws = [
-            further_gain(known[random.integers(0, len(known), len(known))], mode, doublings)
-            for _ in range(RESAMPLES)
-        ]
-        finite = [d for d in draws if np.isfinite(d)] or [value]
-        low, high = np.quantile(finite, [0.025, 0.975])
-        seeds = half_width if np.isfinite(half_width) else 0.0
-        upper = value + np.hypot(max(high - value, 0.0), seeds)
-        found.append(Interval(value, float(max(0.0, min(low, value) - seeds)), float(upper)))
-    return found[0], found[1]
+    draws = [
+        further_gain(known[random.integers(0, len(known), len(known))], mode, doublings)
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile([d for d in draws if np.isfinite(d)] or [value], [0.025, 0.975])
+    return Interval(value, float(min(low, value)), float(max(high, value)))
