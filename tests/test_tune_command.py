@@ -1,0 +1,75 @@
+"""`lropt tune`, as a person types it."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lropt_jax.cli import main
+
+MINE = """
+import optax
+from lropt_jax import log_uniform, sgd
+from tests.problems import regression
+
+def task():
+    return regression()
+
+def own(learning_rate):
+    return optax.sgd(learning_rate, momentum=0.5)
+
+own.space = {"learning_rate": log_uniform(0.01, 0.3)}
+
+def now():
+    return sgd(1e-3)
+"""
+SMALL = ["--budget", "6", "--steps", "20", "--seeds", "2"]
+
+
+def test_it_says_plan_and_answer_and_writes_a_report(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MINE)
+    words = ["tune", "--task", "mine.py:task", "--candidate", "mine.py:own",
+             "--baseline", "mine.py:now", *SMALL]  # fmt: skip
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("Budget: 6 trainings. Trainings take 20 updates each")
+    assert "on 2 fresh seeds" in said.out
+    assert "baseline" in said.out
+    assert "Note: The ordered list" in said.out
+    folder = tmp_path / "runs" / "tune-mine.py.task"
+    assert {p.name for p in folder.iterdir()} >= {"report.html", "table.csv", "basins.png"}
+    assert not list(folder.glob("unfinished*"))
+    assert "mine.py:own" in set(pd.read_csv(folder / "table.csv")["optimizer"])
+
+
+def test_interrupted_it_answers_and_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
+    from lropt_jax.sweeps.keeping import store
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MINE)
+    words = ["tune", "--task", "mine.py:task", *SMALL, "--output"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+    whole = capsys.readouterr().out.partition("Report:")[0]
+    save, saved = store.Directory.save, []
+
+    def interrupted(self, *args, **kwargs):
+        saved.append(save(self, *args, **kwargs))
+        if len(saved) == 12:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.Directory, "save", interrupted)
+    assert main([*words, str(tmp_path / "parts")]) == 0
+    assert "The same command goes on from here." in capsys.readouterr().out
+    assert list((tmp_path / "parts").glob("unfinished*"))
+    assert main([*words, str(tmp_path / "parts")]) == 0
+    assert capsys.readouterr().out.partition("Report:")[0] == whole
+    assert not list((tmp_path / "parts").glob("unfinished*"))
+
+
+def test_a_mistake_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["tune", "--problem", "digits_linear", "--budget", "five"]) == 2
+    assert "lropt: error: budget must be a whole number of trainings" in capsys.readouterr().err
+    assert main(["tune", "--problem", "digits", "--budget", "1"]) == 2
+    assert "unknown problem 'digits'; did you mean 'digits_linear'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
