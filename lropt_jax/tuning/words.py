@@ -62,14 +62,28 @@ def recommendation(tuning: Any) -> Recommendation:
         return Recommendation(said, contender.name, code)
     values = tuning.chosen.values
     said += f": {metric} {mean(values)} on {len(values)} fresh seeds"
-    others = [f.name for f in tuning.alike if f.contender.name != BASELINE]
+    others = _within_noise(tuning)
     if others:
-        said += f"; {listed(others)} {'is' if len(others) == 1 else 'are'} within noise"
+        one = len(others) == 1 and not others[0][0].isdigit()
+        said += f"; {listed(others)} {'is' if one else 'are'} within noise"
     if (words := _against_baseline(tuning)) and not keeps:
         said += f"; {words}"
     if math.isfinite(tuning.doubling.value):
         said += f"; doubling the budget would be expected to gain {_interval(tuning.doubling)}"
     return Recommendation(said + ".", contender.name, code)
+
+
+def _within_noise(tuning: Any) -> list[str]:
+    """Who cannot be told from the recommended one: by optimizer."""
+    names = [f.contender.name for f in tuning.alike if f.contender.name != BASELINE]
+    found = []
+    for name in dict.fromkeys(names):
+        count, own = names.count(name), name == tuning.chosen.contender.name
+        if count == 1:
+            found.append(f"another configuration of {name}" if own else name)
+        else:
+            found.append(f"{count} {'others' if own else 'configurations'} of {name}")
+    return found
 
 
 def short(words: dict[str, Any]) -> str:
