@@ -17,6 +17,7 @@ from lropt_jax.atlas.design import VERSION, metric_of
 from lropt_jax.atlas.entries import ENTRIES, FROZEN, Entry
 from lropt_jax.atlas.scores import BUDGETS, Results
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
+from lropt_jax.problems.catalogue import PROBLEMS
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.validation import require
 
@@ -90,6 +91,7 @@ def _problem(
     curves = {o: results.tuning_curve(problem, o) for o in results.optimizers}
     shown = [n for n in SHOWN if n <= min(len(c[0]) for c in curves.values())]
     return {
+        "what": (PROBLEMS[problem].__doc__ or "").splitlines()[0],
         "accuracy": metric_of(problem)[1] == "max",
         "before": results.before(problem),
         "target": results.target(problem),
