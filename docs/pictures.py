@@ -1,8 +1,11 @@
-"""Draws the pictures of the gallery before the pages are read: one of each schedule, one of each
-optimizer. Those that are there already are kept; `rm -r docs/_pictures` draws all anew."""
+"""What is made before the pages are read: pictures of the gallery, copies of the notebooks.
+
+Pictures that are there already are kept; `rm -r docs/_pictures` draws all anew.
+"""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 
@@ -31,6 +34,13 @@ def draw(app):
             lropt_jax.plot_paths({name: make}).savefig(path)
 
 
+def copy_notebooks(app):
+    """The executed notebooks, as pages."""
+    source = Path(app.srcdir).parent / "notebooks"
+    shutil.copytree(source, Path(app.srcdir) / "notebooks", dirs_exist_ok=True)
+
+
 def setup(app):
     app.connect("builder-inited", draw)
+    app.connect("builder-inited", copy_notebooks)
     return {"parallel_read_safe": True}

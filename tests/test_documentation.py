@@ -32,6 +32,12 @@ def test_the_gallery_shows_every_schedule_and_every_optimizer():
     assert shown == [*lropt_jax.OPTIMIZERS, *lropt_jax.SCHEDULES]
 
 
+def test_the_notebooks_are_pages():
+    named = re.findall(r"^notebooks/(\w+)$", (API.parent / "index.md").read_text(), re.M)
+    there = [path.stem for path in (API.parents[1] / "notebooks").glob("*.ipynb")]
+    assert sorted(named) == sorted(there)
+
+
 def test_every_public_name_has_its_place_in_the_documentation():
     pages = "".join(path.read_text() for path in API.glob("*.md"))
     documented = set(re.findall(r"^\.\. auto(?:function|class):: (\w+)", pages, re.M))

@@ -119,3 +119,11 @@ def test_importances_are_of_what_matters():
     assert drawn.patches[0].get_width() == pytest.approx(shares["x"])
     with pytest.raises(ValueError, match="two configurations"):
         made([[1.0], [NAN]], [["finished"], ["diverged"]]).importances()
+
+
+def test_a_notebook_shows_a_figure_without_pyplot():
+    import pickle
+
+    figure = made([[1.0], [2.0]]).plot_sensitivity("learning_rate")
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert pickle.loads(pickle.dumps(figure)).axes[0].get_xlabel() == "learning rate"

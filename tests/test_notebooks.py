@@ -10,7 +10,6 @@ import jax
 import pytest
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-SMALL = {"EPOCHS": 2, "SEEDS": 2, "TUNING_SEEDS": 1}
 
 
 def _cells(path):
@@ -21,18 +20,32 @@ def _cells(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_the_cells_run_in_order(path, monkeypatch):
+def test_the_cells_run_in_order(path, monkeypatch, tmp_path):
     import matplotlib
 
     matplotlib.use("agg")
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
-    budgets = re.compile(r"^EPOCHS, SEEDS, TUNING_SEEDS = .*$", re.M)
     with jax.numpy_rank_promotion("allow"):
         for number, source in enumerate(_cells(path), 1):
-            small = budgets.sub(", ".join(SMALL) + f" = {tuple(SMALL.values())}", source)
-            code = small.replace('jax.config.update("jax_num_cpu_devices", 2)', "")
+            code = source.replace("QUICK = False", "QUICK = True")
+            code = code.replace('jax.config.update("jax_num_cpu_devices", 2)', "")
             exec(compile(code, f"{path.name} cell {number}", "exec"), namespace)
+    assert namespace["QUICK"] is True
 
 
-def test_there_is_a_notebook():
-    assert NOTEBOOKS
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_it_was_run_and_is_small(path):
+    cells = json.loads(path.read_text())["cells"]
+    counts = [cell["execution_count"] for cell in cells if cell["cell_type"] == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    outputs = [o for cell in cells for o in cell.get("outputs", ())]
+    assert outputs
+    assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
+    assert path.stat().st_size < 1_000_000
+    text = path.read_text()
+    assert not re.search(r"/(home|tmp|work|root|Users)/", text), "a path of one machine"
+
+
+def test_there_are_notebooks():
+    assert len(NOTEBOOKS) >= 8

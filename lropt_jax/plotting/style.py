@@ -28,7 +28,7 @@ RC: Any = {
     "grid.alpha": 0.25,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    "figure.dpi": 110,
+    "figure.dpi": 90,
     "savefig.dpi": 160,
     "savefig.bbox": "tight",
     "font.size": 10,
@@ -44,10 +44,11 @@ def style() -> Iterator[Any]:
     """
     require("a figure", "report", "matplotlib")
     import matplotlib
-    from matplotlib.figure import Figure
+
+    from lropt_jax.plotting.shown import figure_class
 
     with matplotlib.rc_context(RC):
-        yield Figure
+        yield figure_class()
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
