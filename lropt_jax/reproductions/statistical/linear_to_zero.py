@@ -88,7 +88,9 @@ def _figure(data: Data) -> Any:
         dots(
             axes,
             {
-                where.replace(", ", "\n"): {name: _above(rows, name, "linear") for name in others}
+                where.replace("_", "_\n").replace(", ", "\n"): {
+                    name: _above(rows, name, "linear") for name in others
+                }
                 for where, rows in data.items()
             },
         )
@@ -123,7 +125,8 @@ CLAIM = Claim(
         "of the problems.",
         "undecided": "Whether linear decay beats a constant rate everywhere could not be told.",
     },
-    advice="Begin with linear decay to 0 and tune the peak; try others only after that.",
+    advice="Begin with linear decay to 0 and tune the peak. If you try others, try those that warm "
+    "up: one-cycle and a trapezoid were ahead where the training was short.",
     limits="Short trainings of small nets, without warm-up for linear and cosine.",
     measure=_measure,
     judge=_judge,
