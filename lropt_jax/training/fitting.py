@@ -142,8 +142,8 @@ def fit(
     evaluation.
 
     Args:
-      task, tx, steps, key, eval_every, accumulate, observe, start, epochs, watch, directory,
-        watch_examples: as in `train`.
+      task, tx, steps, key, eval_every, accumulate, observe, start: as in `train`.
+      epochs, watch, directory, watch_examples: as in `train`.
       progress: whether to show a live progress line.
       stop: `early_stopping(...)`, or any function of a `Moment` that says whether to end there.
       keep: "last", or "best": the parameters of the best evaluation, by the metric of `stop`, or
