@@ -54,6 +54,14 @@ def test_colours_of_a_heatmap_end_before_the_bad_corner():
     assert figure.axes[0].patches[-1].get_xy() == (-0.5, -0.5)  # the best is framed
 
 
+def test_of_equal_configurations_the_one_is_framed_that_best_names():
+    trials = [{"learning_rate": r, "momentum": m} for r in (0.01, 0.1) for m in (0.0, 0.9)]
+    result = made([[2.0], [1.0], [1.0], [1.0]], trials=trials)
+    assert result.best().trial == 1
+    frame = result.plot_heatmap("learning_rate", "momentum").axes[0].patches[-1]
+    assert frame.get_xy() == (-0.5, 0.5)
+
+
 def test_every_parallel_axis_has_ticks_and_few_values_one_each():
     trials = [
         {"rate": r, "b2": b, "kind": k}

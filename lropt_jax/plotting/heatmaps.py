@@ -51,9 +51,9 @@ def heatmap_figure(
     """
     columns, rows = values_of(trials, x), values_of(trials, y)
     usable = [t for t, trial in enumerate(trials) if x in trial and y in trial]
-    # The best last, so that it stays on top.
+    # The best last, so that it stays on top; of equal ones the first is the best, as elsewhere.
     worth = np.where(np.isfinite(scores), scores if mode == "max" else -scores, -np.inf)
-    order = [usable[i] for i in np.argsort(worth[usable], kind="stable")]
+    order = [usable[i] for i in np.lexsort((-np.arange(len(usable)), worth[usable]))]
     numbers = all(is_plain_number(trials[t][name]) for t in usable for name in (x, y))
     if numbers and len(columns) * len(rows) > 2 * len(usable):
         return _scattered(trials, scores, order, x, y, metric, mode)
