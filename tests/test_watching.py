@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import functools
 
@@ -523,3 +524,31 @@ def test_curvature_through_convolutions(monkeypatch):
     each = np.asarray(jax.jit(jax.jacrev(lambda v: of_each(shape(v))))(vector), float)
     expected = each.var(axis=0).sum() / (each.mean(0) ** 2).sum()
     np.testing.assert_allclose(result.metrics["noise_scale"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("accumulate", [None, 3])
+def test_data_on_the_host_and_microbatches(accumulate, tmp_path):
+    task = regression()
+    (tmp_path / "x").write_bytes(task.train["x"].tobytes())
+    x = np.memmap(tmp_path / "x", np.float32, mode="r").reshape(task.train["x"].shape)
+    host = dataclasses.replace(task, train={**task.train, "x": x})
+    run = functools.partial(
+        fit, tx=adam(1e-2), steps=11, accumulate=accumulate, watch=ALL, watch_examples=30
+    )
+    here, there = run(task, eval_every=4), run(host, eval_every=4)
+    often = run(task, eval_every=1)
+    for name in ALL:
+        np.testing.assert_array_equal(here.history[name], there.history[name])
+        np.testing.assert_array_equal(here.history[name], often.history[name][[3, 7, 10]])
+
+
+def test_a_worker_watches_too():
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        run = functools.partial(
+            sweep, regression(), sgd, {"learning_rate": [0.1, 0.01]}, steps=6, eval_every=3,
+            watch=WATCH, watch_examples=16, devices=1, width=2, strategy="map", progress=False,
+        )  # fmt: skip
+        here, there = run(), run(executor=pool)
+    assert set(here.values) == set(there.values)
+    for name, values in here.values.items():
+        np.testing.assert_array_equal(values, there.values[name])
