@@ -298,7 +298,7 @@ def test_a_report_is_one_page(tmp_path, name):
     assert path == tmp_path / (name if name.endswith("html") else f"{name}/report.html")
     assert "<h1>Rates &amp; momenta</h1>" in text
     assert text.index("<td>5</td>") < text.index("<td>0</td>")  # the best one first
-    assert text.count("data:image/svg+xml") == 4  # two sensitivities, parallel, budget
+    assert text.count("data:image/svg+xml") == 5  # two sensitivities, parallel, heat-map, budget
     assert "src='http" not in text
     nothing = made([[NAN]], [["diverged"]]).report(tmp_path / "nothing.html")
     assert "1 diverged" in nothing.read_text()
