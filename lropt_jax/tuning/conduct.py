@@ -35,6 +35,7 @@ from lropt_jax.tuning.result import Tuning
 from lropt_jax.tuning.trying import Search
 
 EVALUATIONS = 10  # of a training
+COMPILED = 2  # further optimizers that time is kept for
 ROOM = 0.7  # of the time is planned with: evaluations and compilations are not foreseen
 
 
@@ -72,11 +73,11 @@ class Call:
             search, curves, used = None, {}, 0
             try:
                 placement, pace = self._placed(length or UNKNOWN, meter)
-                if length is None:
-                    length = self._affordable_length(pace, meter)
                 for one in self._in_time(tests, pace, meter):
                     curves[one.name] = tested(self.task, one, self.key, self.journal, meter)
                     used += one.model_steps
+                if length is None:  # after what is compiled has been
+                    length = self._affordable_length(pace, placement, meter)
                 every = max(1, math.ceil(length / EVALUATIONS))
                 setting = Setting(
                     self.task, itinerary(length, every), self.metric, self.mode, self.key, placement
@@ -145,12 +146,16 @@ class Call:
     ) -> Iterator[PlannedTest]:
         """The range tests that there is time for, or was when this was begun."""
         decided = self.journal.facts.setdefault("range_tests", {})
+        compiling = self.journal.facts.get("compiling", 0.0)
         for one in tests:
             if one.name not in decided:
-                decided[one.name] = one.model_steps * pace <= one.share * meter.left
+                expected = one.model_steps * pace + compiling
+                decided[one.name] = expected <= one.share * meter.left
                 self.journal.write(meter.seconds)
             if decided[one.name]:
+                before = meter.seconds
                 yield one
+                compiling = max(compiling, meter.seconds - before - one.model_steps * pace)
 
     def _placed(self, length: int, meter: Meter) -> tuple[Placement, float]:
         """Where all is trained, and where time counts, the seconds of an update of one model."""
@@ -172,19 +177,25 @@ class Call:
             meter.describe(f"{name}: compiling")
             if "update" not in facts:
                 layout = Layout(facts["strategy"], tuple(devices[:count]))
-                facts["update"] = Timed(job, numbers, width, layout).seconds() / width
+                timed = Timed(job, numbers, width, layout)
+                facts["update"] = timed.seconds() / width
+                facts["compiling"] = timed.compiling
             pace = facts["update"]
         self.journal.write(meter.seconds)
         return Placement(facts["strategy"], width, count), pace
 
-    def _affordable_length(self, pace: float, meter: Meter) -> int:
+    def _affordable_length(self, pace: float, placement: Placement, meter: Meter) -> int:
         """The updates of a training, where time is what counts: so many that there is time for
-        `TRAININGS` of them, and for one configuration on the fresh seeds."""
+        `TRAININGS` of them in full programs, and for one configuration on the fresh seeds."""
         facts = self.journal.facts
         if "steps" not in facts:
-            trainings = TRAININGS + self.seeds * (1 + (self.baseline is not None))
-            most = int(ROOM * max(meter.left, 0) / (trainings * max(pace, 1e-9)))
-            facts["steps"] = max(1, min(EPOCHS * self.task.steps_per_epoch, most))
+            width, after = placement.width or 1, 1 + (self.baseline is not None)
+            trainings = width * (math.ceil(TRAININGS / width) + after)
+            left = max(meter.left - COMPILED * facts.get("compiling", 0.0), meter.left / 4)
+            usual = EPOCHS * self.task.steps_per_epoch
+            most = int(ROOM * left / (trainings * max(pace, 1e-9)))
+            # With no time left nothing will be trained: the answer is for a usual length.
+            facts["steps"] = min(usual, max(most, 1)) if left > 0 else usual
         return int(facts["steps"])
 
 

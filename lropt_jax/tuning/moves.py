@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -31,21 +32,24 @@ SMALLER = (1e-2, 1e-4, 1e-6)  # times the first rate, where nothing finished
 Part = tuple[str, list[Configuration], str]  # whose, what, and where it comes from
 
 
-def next_move(board: Board, count: int, at_once: int) -> Move | None:
+def next_move(board: Board, count: int, at_once: int, timed: bool = False) -> Move | None:
     """What is tried next; None where there is nothing left.
 
     Args:
       board: what came out.
       count: trainings that there is budget left for, at least 1.
       at_once: of a move, at most about: time is looked at between moves.
+      timed: whether time is what counts: a program that is not full takes as long as a full one,
+        and each further optimizer is compiled.
     """
+    most = max(1, count // board.width) if timed else len(board.contenders)
     whole = count + len(board.tried)
     first = min(count, max(1, math.ceil(FIRST_SHARE * whole)) - len(board.tried))
     # Several of an optimizer, which share a program: of the list, twice as many at once.
-    if first > 0 and (move := _of_list(board, min(first, 2 * at_once))):
+    if first > 0 and (move := _of_list(board, min(first, 2 * at_once), most)):
         return move
     if not board.ranked():
-        return _of_list(board, min(count, 2 * at_once)) or _smaller(board, count)
+        return _of_list(board, min(count, 2 * at_once), most) or _smaller(board, count)
     again = _again(board, count)
     left = count - len(again) * AGAIN_SEEDS
     if left > 0 and (move := _near(board, left, at_once)):
@@ -111,15 +115,22 @@ class OneRung:
         return f"1 of {ETA:g} at {self._rung} updates, by {self.metric}"
 
 
-def _of_list(board: Board, count: int) -> Move | None:
-    """The next rows of the list, and the next points of a person's own spaces among them."""
+def _of_list(board: Board, count: int, most: int) -> Move | None:
+    """The next rows of the list, of so many optimizers at most, and the next points of a person's
+    own spaces among them."""
     own = [
         n for n, c in board.contenders.items()
         if c.space is not None and _drawn(board, n) < _size(board, n)
     ]  # fmt: skip
     share = max(1, count // (len(own) + 1))
-    taken = sum(t.origin == "list" for t in board.tried)
-    rows = board.places[taken : taken + max(1, count - share * len(own))]
+    tried = collections.Counter(t.contender for t in board.tried if t.origin == "list")
+    rows = [
+        (place, name) for name, c in board.contenders.items()
+        for place in sorted(c.rows)[tried[name] :]
+    ]  # fmt: skip
+    names = list(dict.fromkeys(name for _, name in sorted(rows)))[:most]
+    wanted = max(1, count - share * len(own))
+    rows = sorted((place, name) for place, name in rows if name in names)[:wanted]
     left = count - len(rows)
     parts: dict[str, list[int]] = {}
     for place, name in rows:

@@ -72,8 +72,11 @@ class Search:
             if move["kind"] == "final":
                 return
             self.meter.until(self.reserve if self.board.tried else 0.0)
+            before = self.model_steps
             self._make(number, move)
             number += 1
+            if self.model_steps == before:  # there was no time for any part of it
+                return
 
     @property
     def timed(self) -> bool:
@@ -95,7 +98,7 @@ class Search:
         if count < 1:
             return None
         at_once = self.board.width if self.timed else MOVE * self.board.width
-        return next_move(self.board, count, at_once)
+        return next_move(self.board, count, at_once, self.timed)
 
     def _affordable(self) -> int:
         """How many whole trainings there is budget left for."""
