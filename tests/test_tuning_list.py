@@ -15,7 +15,7 @@ from lropt_jax.tuning.learning import greedy, learn, regrets
 
 def test_every_row_that_ships_makes_an_optimizer():
     learned_from, rows = shipped()
-    assert learned_from is None  # says so, too: see the file's note
+    assert learned_from is None or "Atlas" in learned_from
     assert len(rows) >= 16
     for one in complete(rows):
         configuration = one.configuration(200, 0.02)

@@ -208,7 +208,7 @@ def _row(found: Any, suggestions: Mapping[tuple[str, str], float | None] | None)
     known = [_shift(suggestions, p, o) for p, o in suggestions or () if o == who]
     usual = float(np.median(known)) if known else 0.0  # where there will be no suggestion
     numbers = {
-        name: float(value) for name, value in found.items()
+        name: float(f"{value:.4g}") for name, value in found.items()
         if name not in (*NAMES, *OWN) and value == value
     }  # fmt: skip
     relative = float(f"{rate / 10**shift:.3g}") if shift else None
