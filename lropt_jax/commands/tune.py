@@ -10,7 +10,7 @@ from typing import Any
 
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import naming, writable
-from lropt_jax.commands.problem import add_arguments, folder, imported, problem
+from lropt_jax.commands.problem import add_arguments, folder, imported, problem, title
 from lropt_jax.comparisons import recipes
 from lropt_jax.sweeps import log_uniform
 
@@ -100,9 +100,9 @@ def run(options: argparse.Namespace) -> None:
     )
     if found.stopped != INTERRUPTED:
         shutil.rmtree(unfinished)
-    title = f"Tuning of {', '.join(given.words.values())}"
+    about = f"Tuning of {title(options)}"
     with naming(output):
-        page = found.report(output, title)
+        page = found.report(output, about)
     print(found.recommendation)
     for line in found.warnings:
         print(f"Note: {line}")

@@ -13,6 +13,7 @@ from lropt_jax.plotting.style import DIVERGED, colours, style
 
 EVERYWHERE = (-math.inf, math.inf)
 SHADED = 4  # curves at most whose bands can be told apart
+DECADE = 8.0  # the ratio of an axis on which a decade is labelled alone
 NARROW = 0.05  # of a share: below, its labels have a digit after the point
 Band = tuple[np.ndarray, np.ndarray]  # a mean and the half-width of its interval
 
@@ -184,6 +185,8 @@ def generalization_gap(
 def _basin(ax: Any, panel: Panel, colour: str, limits: tuple[float, float]) -> None:
     if panel.values.min() > 0:
         logarithmic(ax, "x")
+        if panel.values.max() > DECADE * panel.values.min():  # a panel has no room for more
+            ax.xaxis.set_minor_formatter("")
     if panel.basin is not None and len(panel.values) > 1:
         ax.axvspan(*_between(panel.values, panel.basin), color=colour, alpha=0.12, linewidth=0)
     _band(ax, panel.values, (panel.mean, panel.half_width), "", colour, limits, marker="o")

@@ -177,6 +177,10 @@ class Tuning:
             for f in self.finalists if f.contender.name == BASELINE
         ]  # fmt: skip
         frame = pd.DataFrame(rows)
+        columns = list(map(str, frame))
+        last = [n for n in (self.metric, "status", "origin", "updates") if n in columns]
+        last += [n for n in columns if n.startswith(("fresh_", "test_"))]
+        frame = frame[[n for n in columns if n not in last] + last]
         if self.metric in frame:
             frame = frame.sort_values(
                 self.metric, key=lambda v: sign * v, kind="stable", na_position="last"
