@@ -75,7 +75,7 @@ class Setting:
         if self.layers is not None:
             model = Plain(self.layers[1:]) if plain else mlp(self.layers[1:])
         else:
-            model = cnn(10, convolution="lax") if plain else cnn(10)
+            model = cnn(10)
         return classification_task(
             model, {"train": self.data(), "valid": None, "test": None}, self.batch
         )

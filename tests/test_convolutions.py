@@ -102,6 +102,8 @@ LAYERS = {
     "depthwise, more out": ((4, 9, 8, 3), nn.Conv(6, (3, 3), feature_group_count=3)),
     "one pixel": ((4, 9, 8, 6), nn.Conv(5, (1, 1), (2, 2))),
     "tiles": ((4, 9, 8, 6), nn.Conv(5, (4, 2), (4, 2), padding="VALID")),
+    "smaller than the window": ((4, 2, 2, 8), nn.Conv(5, (3, 3))),
+    "many images": ((70, 5, 4, 8), nn.Conv(5, (3, 3))),
     "circular": ((4, 9, 8, 6), nn.Conv(5, (3, 3), padding="CIRCULAR")),
     "reflected": ((4, 9, 8, 3), nn.Conv(5, (3, 3), padding="REFLECT")),
     "a sequence": ((4, 20, 3), nn.Conv(5, (5,), (2,))),

@@ -13,7 +13,8 @@ import pytest
 from flax import linen as nn
 
 from lropt_jax.tasks import models
-from lropt_jax.tasks.models.layers import Dropout, conv_function, dense, im2col, max_pool
+from lropt_jax.tasks.models.layers import Dropout, dense
+from lropt_jax.training import fast_forms
 
 IMAGES = {"cnn": (28, 28, 1), "vgg11": (32, 32, 3), "resnet18": (32, 32, 3)}
 
@@ -32,6 +33,7 @@ def test_the_networks_have_the_sizes_that_are_known() -> None:
     """Keras's count for its tutorial net; those of the usual CIFAR implementations."""
     assert _parameters(models.mlp(), (40,)) == 4100 + 10100 + 1010
     assert _parameters(models.cnn(), (28, 28, 1)) == 320 + 18496 + 409856 + 2570
+    assert _parameters(models.cnn(width=8), (28, 28, 1)) == 80 + 1168 + 25664 + 650
     assert _parameters(models.resnet18(), (32, 32, 3)) == 11_173_962
     biases_before_norm = 64 + 128 + 2 * 256 + 4 * 512
     assert _parameters(models.vgg11(), (32, 32, 3)) == 9_231_114 - biases_before_norm
@@ -68,65 +70,28 @@ def test_equal_models_are_equal_and_can_be_pickled() -> None:
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_im2col_and_lax_are_the_same_network(name: str) -> None:
+def test_rewritten_it_is_the_same_network(name: str) -> None:
     """One set of weights, one set of logits and statistics."""
     small = {"cnn": {}, "vgg11": {"width": 2}, "resnet18": {"width": 2}}[name]
     images = jax.random.normal(jax.random.key(0), (2, *IMAGES[name]))
-    ours, theirs = (getattr(models, name)(convolution=how, **small) for how in ("im2col", "lax"))
+    model = getattr(models, name)(**small)
     rng = np.random.default_rng(0)
     variables = jax.tree.map(  # far quicker than compiling twenty initializers
         lambda x: rng.normal(1.0, 0.3, x.shape).astype(x.dtype) / np.sqrt(np.prod(x.shape[:-1])),
-        _abstract_init(ours, images.shape),
+        _abstract_init(model, images.shape),
     )
 
-    def both(variables: Any) -> Any:
+    def apply(variables: Any, images: Any) -> Any:
         rngs = {"dropout": jax.random.key(2)}
-        mutable = ["batch_stats"]
-        return [
-            model.apply(variables, images, train=True, rngs=rngs, mutable=mutable)
-            for model in (ours, theirs)
-        ]
+        return model.apply(variables, images, train=True, rngs=rngs, mutable=["batch_stats"])
 
+    rewritten = fast_forms.for_gradient(apply)
+    assert str(jax.make_jaxpr(rewritten)(variables, images)) != str(
+        jax.make_jaxpr(apply)(variables, images)
+    )
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
-        *jax.jit(both)(variables),
-    )
-
-
-CONVOLUTIONS = [
-    ((5, 9, 8, 3), (3, 3), (1, 1), "SAME", (1, 1)),
-    ((5, 9, 8, 3), (3, 2), (2, 3), "SAME", (1, 1)),
-    ((5, 9, 8, 3), (3, 3), (2, 1), "VALID", (1, 1)),
-    ((5, 9, 8, 3), (2, 3), (1, 2), ((1, 0), (2, 3)), (1, 1)),
-    ((5, 9, 8, 3), (3, 3), (1, 2), "SAME", (2, 1)),
-    ((5, 9, 8, 3), (1, 1), (2, 2), "VALID", (1, 1)),
-    ((5, 11, 2), (4,), (3,), "SAME", (2,)),
-    ((2, 5, 4, 6, 2), (2, 3, 2), (1, 2, 1), "SAME", (1, 1, 2)),
-]
-
-
-@pytest.mark.parametrize(("shape", "window", "strides", "padding", "dilation"), CONVOLUTIONS)
-def test_im2col_equals_lax(
-    shape: tuple[int, ...], window: Any, strides: Any, padding: Any, dilation: Any, x64: None
-) -> None:
-    """Values and both gradients, also under vmap over images and kernels."""
-    spatial = "XYZ"[: len(window)]
-    layout = jax.lax.conv_dimension_numbers(
-        shape, (*window, shape[-1], 4), (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
-    )
-    lhs = jax.random.normal(jax.random.key(0), (2, *shape))
-    rhs = jax.random.normal(jax.random.key(1), (2, *window, shape[-1], 4))
-
-    def run(convolve: Any) -> Any:
-        def f(x: jax.Array, w: jax.Array) -> Any:
-            y = convolve(x, w, strides, padding, rhs_dilation=dilation, dimension_numbers=layout)
-            return jnp.sum(jnp.sin(y)), y
-
-        return jax.jit(jax.vmap(jax.value_and_grad(f, (0, 1), has_aux=True)))(lhs, rhs)
-
-    ours, theirs = run(im2col), run(jax.lax.conv_general_dilated)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-11), ours, theirs
+        *jax.jit(lambda *args: (rewritten(*args), apply(*args)))(variables, images),
     )
 
 
@@ -168,38 +133,6 @@ def test_dense_has_second_derivatives() -> None:
         hessian(ours),
         hessian(theirs),
     )
-
-
-def test_what_im2col_cannot_do_is_an_error() -> None:
-    x, w = jnp.ones((1, 6, 6, 2)), jnp.ones((3, 3, 2, 4))
-    with pytest.raises(ValueError, match=r"feature_group_count=2.*lax"):
-        im2col(x, w[:, :, :1], (1, 1), "SAME", feature_group_count=2)
-    with pytest.raises(ValueError, match=r"lhs_dilation=\(2, 2\)"):
-        im2col(x, w, (1, 1), "SAME", lhs_dilation=(2, 2))
-    layout = jax.lax.conv_dimension_numbers(x.shape, (2, 4, 3, 3), ("NHWC", "IOHW", "NHWC"))
-    with pytest.raises(ValueError, match="channels last"):
-        im2col(x, w, (1, 1), "SAME", dimension_numbers=layout)
-
-
-def test_the_switch() -> None:
-    on_cpu = jax.default_backend() == "cpu"
-    assert (conv_function("auto") is im2col) == on_cpu
-    assert conv_function("lax") is jax.lax.conv_general_dilated
-    for make in (models.cnn, models.vgg11, models.resnet18):
-        with pytest.raises(ValueError, match='"auto", "im2col" or "lax", got \'fast\''):
-            make(convolution="fast")
-
-
-@pytest.mark.parametrize("size", [(6, 6), (7, 6), (7, 9)])
-def test_max_pool_equals_flax(size: tuple[int, int]) -> None:
-    x = jax.random.normal(jax.random.key(0), (3, *size, 4))
-
-    def flax_pool(x: jax.Array) -> Any:
-        return nn.max_pool(x, (2, 2), (2, 2))
-
-    np.testing.assert_array_equal(max_pool(x), flax_pool(x))
-    grads = [jax.grad(lambda x, f=f: jnp.sum(f(x) ** 2))(x) for f in (max_pool, flax_pool)]
-    np.testing.assert_array_equal(*grads)
 
 
 @pytest.mark.parametrize("rate", [0.25, 0.3, 0.5, 0.9])
@@ -251,6 +184,7 @@ def test_a_rate_near_1_stays_finite() -> None:
         (lambda: models.cnn(dropout=-0.1), "dropout.*-0.1"),
         (lambda: models.vgg11(dropout=2), "dropout.*2"),
         (lambda: models.cnn(classes=0), "classes.*0"),
+        (lambda: models.cnn(width=0), "width.*0"),
         (lambda: models.resnet18(width=0), "width.*0"),
         (lambda: _abstract_init(models.vgg11(), (2, 28, 28, 1)), r"32 x 32.*\(2, 28, 28, 1\)"),
         (lambda: _abstract_init(models.cnn(), (2, 40)), r"images.*\(2, 40\)"),

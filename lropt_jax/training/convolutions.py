@@ -26,6 +26,7 @@ from lropt_jax.training.convolution_forms import Compute, Convolution, Form
 FEW_CHANNELS = 4  # of an image, up to which copying it costs less than the library does
 SHORT = 200  # numbers under the window along a sequence, likewise
 PLACES = 128  # of a window, up to which each is written out
+IMAGES = 64  # at once, in the gradient of a kernel, beyond which the library slows down
 PIECES = 16  # groups, or phases of a spread input, up to which each is a convolution of its own
 
 
@@ -101,8 +102,9 @@ def form_of(x: Any, w: Any, how: Convolution) -> Form | None:
     if window == how.strides and how.gaps == plain:
         return forms.tiles
     channels = x.shape[-1]
+    small = math.prod(x.shape[1:-1]) < places  # an image that lies under the window whole
     few = {1: channels * places <= SHORT, 2: channels <= FEW_CHANNELS}.get(len(window), True)
-    worth = few or not _known(x)
+    worth = few or small or not _known(x)
     return forms.patches if worth and places <= PLACES and one_fits else None
 
 
@@ -137,7 +139,13 @@ def _by_library_in_turn(x: Any, w: Any, how: Convolution) -> Any:
         cut = tuple((min(low, 0), min(high, 0)) for low, high in how.padding)
         added = tuple((max(low, 0), max(high, 0)) for low, high in how.padding)
         x, how = how._replace(padding=cut).padded(x), how._replace(padding=added)
-    return _in_turn(how)(x, w)
+    convolve, depth = _in_turn(how), x.shape[-1]
+    gradient = math.prod(w.shape[:-2]) > math.prod(how.space(x, w))  # images as channels
+    if not gradient or depth <= IMAGES or how.groups * how.batch_groups > 1:
+        return convolve(x, w)
+    size = max(IMAGES, -(-depth // PIECES))
+    starts = range(0, depth, size)
+    return sum(convolve(x[..., k : k + size], w[..., k : k + size, :]) for k in starts)
 
 
 @functools.cache

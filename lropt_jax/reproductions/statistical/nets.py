@@ -14,10 +14,9 @@ from lropt_jax.tasks.task import Task
 
 def mnist5k_cnn(batch_size: int = 64) -> Task:
     """The convolutional net of the texts at a quarter of its width (8, 16, 64), on MNIST-5k."""
-    from lropt_jax.tasks.models.convolutional import CNN
+    from lropt_jax.tasks.models import cnn
 
-    net = CNN(classes=10, dropout=0.25, convolution="auto", width=8)
-    return classification_task(net, load_data("mnist5k"), batch_size)
+    return classification_task(cnn(width=8), load_data("mnist5k"), batch_size)
 
 
 def watched(task: Task) -> Task:

@@ -1,100 +1,13 @@
-"""The layers that the networks here are made of, in forms that are fast inside a compiled loop.
-
-On a CPU XLA runs the gradients of a convolution slowly inside any loop, and slower still when the
-kernels are vmapped. As slices and one matrix product they are many times faster there; an
-accelerator is better off with `lax.conv_general_dilated`.
-"""
+"""Layers that are cheaper than Flax's inside a compiled loop, and checks of the networks."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-
-Convolution = Literal["auto", "im2col", "lax"]
-
-
-def conv_function(how: Convolution) -> Callable[..., jax.Array]:
-    """The function to give to a Flax `Conv` as `conv_general_dilated`.
-
-    Args:
-      how: "im2col", "lax", or "auto", which is "im2col" when JAX's default backend is the CPU and
-        "lax" otherwise.
-
-    Raises:
-      ValueError: for anything else.
-    """
-    if how == "auto":
-        how = "im2col" if jax.default_backend() == "cpu" else "lax"
-    if how not in ("im2col", "lax"):
-        raise ValueError(f'convolution must be "auto", "im2col" or "lax", got {how!r}')
-    return im2col if how == "im2col" else jax.lax.conv_general_dilated
-
-
-def im2col(
-    lhs: jax.Array,
-    rhs: jax.Array,
-    window_strides: Sequence[int],
-    padding: str | Sequence[tuple[int, int]],
-    lhs_dilation: Sequence[int] | None = None,
-    rhs_dilation: Sequence[int] | None = None,
-    dimension_numbers: Any = None,
-    feature_group_count: int = 1,
-    batch_group_count: int = 1,
-    **precision: Any,
-) -> jax.Array:
-    """A convolution as slices, their concatenation and one matrix product.
-
-    Takes the arguments of `jax.lax.conv_general_dilated` and gives its result, for any number of
-    spatial axes in Flax's layout: channels last, kernels (*window, in, out).
-
-    Raises:
-      ValueError: for groups, a dilated input or another layout, which "lax" can do.
-    """
-    axes = range(1, lhs.ndim - 1)
-    size = tuple(rhs.shape[:-2])
-    strides = tuple(window_strides)
-    gaps = tuple(rhs_dilation or (1,) * len(size))
-    _check_plain(lhs, lhs_dilation, dimension_numbers, feature_group_count, batch_group_count)
-
-    extent = [(k - 1) * gap + 1 for k, gap in zip(size, gaps, strict=True)]
-    if isinstance(padding, str):
-        padding = jax.lax.padtype_to_pads([lhs.shape[a] for a in axes], extent, strides, padding)
-    lhs = jnp.pad(lhs, [(0, 0), *padding, (0, 0)])
-    out = [(lhs.shape[a] - e) // s + 1 for a, e, s in zip(axes, extent, strides, strict=True)]
-
-    def shifted(offsets: tuple[int, ...]) -> jax.Array:
-        start = [offset * gap for offset, gap in zip(offsets, gaps, strict=True)]
-        stop = [a + (n - 1) * s + 1 for a, n, s in zip(start, out, strides, strict=True)]
-        return jax.lax.slice(
-            lhs, (0, *start, 0), (lhs.shape[0], *stop, lhs.shape[-1]), (1, *strides, 1)
-        )
-
-    patches = jnp.concatenate([shifted(o) for o in itertools.product(*map(range, size))], axis=-1)
-    columns = patches.reshape(-1, patches.shape[-1])
-    product = jnp.matmul(columns, rhs.reshape(-1, rhs.shape[-1]), **precision)
-    return product.reshape(*patches.shape[:-1], rhs.shape[-1])
-
-
-def _check_plain(
-    lhs: jax.Array, lhs_dilation: Any, layout: Any, feature_groups: int, batch_groups: int
-) -> None:
-    last = lhs.ndim - 1
-    spatial = tuple(range(1, last))
-    expected = ((0, last, *spatial), (last, last - 1, *range(last - 1)), (0, last, *spatial))
-    if feature_groups != 1 or batch_groups != 1 or any(d != 1 for d in lhs_dilation or ()):
-        raise ValueError(
-            "im2col does neither groups nor dilated inputs, got feature_group_count="
-            f"{feature_groups}, batch_group_count={batch_groups}, lhs_dilation={lhs_dilation}; "
-            'use convolution="lax"'
-        )
-    if isinstance(layout, jax.lax.ConvDimensionNumbers) and tuple(layout) != expected:
-        raise ValueError(f'im2col is for channels last, got {layout}; use convolution="lax"')
 
 
 def dense(features: int, **options: Any) -> nn.Dense:
@@ -128,18 +41,6 @@ def dense_product(
         return product(x, w), product(dx, w) + by_weights
 
     return product(lhs, rhs)
-
-
-def max_pool(x: jax.Array) -> jax.Array:
-    """The maximum of each 2 x 2 block; a last odd row or column is dropped.
-
-    Args:
-      x: images, shape (batch, height, width, channels).
-    """
-    batch, height, width, channels = x.shape
-    rows, columns = height // 2, width // 2
-    blocks = x[:, : 2 * rows, : 2 * columns].reshape(batch, rows, 2, columns, 2, channels)
-    return blocks.max((2, 4))
 
 
 class Dropout(nn.Module):

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from lropt_jax.tasks.models.layers import Convolution, as_images, check_counts, conv_function, dense
+from lropt_jax.tasks.models.layers import as_images, check_counts, dense
 
 
-def resnet18(classes: int = 10, width: int = 64, convolution: Convolution = "auto") -> nn.Module:
+def resnet18(classes: int = 10, width: int = 64) -> nn.Module:
     """ResNet-18 (He et al. 2015, arXiv:1512.03385) in its CIFAR form.
 
     A convolution of 3 x 3, without a pooling, then four stages of two basic blocks of widths 1,
@@ -23,7 +23,6 @@ def resnet18(classes: int = 10, width: int = 64, convolution: Convolution = "aut
     Args:
       classes: the number of classes.
       width: channels of the first stage; 64 is the paper's.
-      convolution: how to convolve: "im2col", "lax", or "auto" (im2col on a CPU, lax elsewhere).
 
     Returns:
       A module for images of shape (batch, height, width, channels); flat square ones are taken
@@ -40,9 +39,8 @@ def resnet18(classes: int = 10, width: int = 64, convolution: Convolution = "aut
       >>> logits.shape
       (2, 10)
     """
-    conv_function(convolution)
     check_counts(classes=classes, width=width)
-    return ResNet18(classes, width, convolution)
+    return ResNet18(classes, width)
 
 
 class ResNet18(nn.Module):
@@ -50,7 +48,6 @@ class ResNet18(nn.Module):
 
     classes: int
     width: int
-    convolution: Convolution
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -59,7 +56,6 @@ class ResNet18(nn.Module):
             nn.Conv,
             use_bias=False,
             kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
-            conv_general_dilated=conv_function(self.convolution),
         )
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9)
         x = as_images(x, smallest=1)
