@@ -57,7 +57,7 @@ def test_a_sweep_from_a_file(written, capsys):
     assert len(frame) == 6 * 2 * 4 * 3
     assert {p.name for p in folder.glob("*.png")} == {
         "sensitivity-learning_rate.png", "sensitivity-momentum.png", "parallel.png",
-        "curves.png", "budget.png",
+        "curves.png", "budget.png", "heatmap.png",
     }  # fmt: skip
     assert main(["sweep", "small.toml", "--top", "4"]) == 0  # read back
     again = capsys.readouterr().out
