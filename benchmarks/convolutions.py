@@ -105,7 +105,7 @@ class Vgg(nn.Module):
 # Each with the shape of its inputs and the two lengths that are timed.
 MODELS: dict[str, tuple[nn.Module, tuple[int, ...], tuple[int, int]]] = {
     "mnist": (Mnist(), (28, 28, 1), (2, 12)),
-    "sequence": (Sequence(), (40, 1), (20, 220)),
+    "sequence": (Sequence(), (40, 1), (20, 1020)),
     "separable": (Separable(), (28, 28, 1), (4, 24)),
     "residual": (Residual(), (32, 32, 3), (2, 8)),
     "vgg": (Vgg(), (32, 32, 3), (2, 6)),
