@@ -95,8 +95,8 @@ def tune(
       >>> from lropt_jax import classification_task, fit, load_data, mlp, tune
       >>> task = classification_task(mlp((16, 10)), load_data("digits"), batch_size=64)
       >>> found = tune(task, steps=60, budget=4, seeds=2, progress=False)
-      >>> sorted(found.best)[:3], found.model_steps <= (4 + 3 * 2) * 60
-      (['learning_rate', 'optimizer', 'schedule'], True)
+      >>> "learning_rate" in found.best, found.model_steps <= (4 + 3 * 2) * 60
+      (True, True)
       >>> model = fit(task, found.optimizer(steps=100), steps=100)
     """
     began = time.monotonic()
