@@ -180,7 +180,8 @@ CLAIM = Claim(
     advice="Tune the rate of AdamW before you compare anything with it. An update of Muon costs "
     "more, too: compare times as well.",
     limits="Matrices of 32 by 32 and 32 by 128, a few hundred updates: Muon is made for large "
-    "ones. Under a falling rate a loss is reached late, which holds ratios near 1.",
+    "ones. Under a falling rate a loss is reached late, which holds ratios near 1. Muon "
+    "here uses Nesterov's momentum: see NAdamW in the table.",
     measure=_measure,
     judge=_judge,
     figure=_figure,
