@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pathlib
 import subprocess
@@ -30,6 +31,35 @@ def test_what_is_listed_is_public_and_there():
     assert set(namespace) - {"__builtins__"} == set(lropt_jax.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'adamm'"):
         _ = lropt_jax.adamm
+
+
+def test_what_is_loaded_later_is_what_a_type_checker_sees():
+    tree = ast.parse(pathlib.Path(lropt_jax.__file__).read_text())
+    (block,) = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "_typing.TYPE_CHECKING"
+    ]
+    seen: dict[str, list[str]] = {}
+    for line in block.body:
+        assert isinstance(line, ast.ImportFrom)
+        for alias in line.names:
+            room = f"{line.module}.models" if alias.name == "models" else str(line.module)
+            seen.setdefault(room, []).append(alias.name)
+    assert {k: sorted(v) for k, v in seen.items()} == {
+        k: sorted(v) for k, v in lropt_jax._LATER.items()
+    }
+
+
+def test_an_optimizer_is_there_without_whole_experiments():
+    code = """
+import sys, lropt_jax as lr
+tx, decay, trained = lr.adamw(1e-3), lr.cosine_decay(0.1, 10), lr.fit
+rooms = {m.split(".")[1] for m in sys.modules if m.startswith("lropt_jax.")}
+print(*rooms & {"sweeps", "comparisons", "atlas", "tuning", "problems", "range_tests"})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
 @pytest.mark.parametrize("name", lropt_jax.SCHEDULES)
