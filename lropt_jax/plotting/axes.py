@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lropt_jax.plotting.style import narrow
 from lropt_jax.validation import is_number
 
 
@@ -105,12 +106,28 @@ def words_of(name: str) -> str:
 
 
 def above(ax: Any) -> None:
-    """The legend over the frame in one row, where it hides nothing."""
+    """The legend over the frame, where it hides nothing: in one row, on a phone in rows of two."""
     handles, _ = ax.get_legend_handles_labels()
     ax.legend(
-        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=max(1, len(handles)), fontsize=9,
-        borderaxespad=0.2, handlelength=1.5, columnspacing=1.4,
+        loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize=9, borderaxespad=0.2,
+        ncols=max(1, min(2, len(handles)) if narrow() else len(handles)),
+        handlelength=1.5, columnspacing=1.4,
     )  # fmt: skip
+
+
+def beside(ax: Any, columns: int = 2, **look: Any) -> None:
+    """The legend beside the frame; on a phone, where there is no room, below the figure.
+
+    Args:
+      ax: matplotlib's axes.
+      columns: of the legend below.
+      look: further arguments of the legend.
+    """
+    if narrow():
+        handles, labels = ax.get_legend_handles_labels()
+        ax.figure.legend(handles, labels, loc="outside lower left", ncols=columns, **look)
+    else:
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **look)
 
 
 FEW = 8  # values that stand at equal distances, each with its tick

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lropt_jax.plotting.axes import logarithmic, spans_decades
-from lropt_jax.plotting.style import DIVERGED, colours, style
+from lropt_jax.plotting.axes import beside, logarithmic, spans_decades
+from lropt_jax.plotting.style import alarm, colours, narrow, size, style
 
 EVERYWHERE = (-math.inf, math.inf)
 SHADED = 4  # curves at most whose bands can be told apart
@@ -37,8 +37,10 @@ def learning_curves(
       limits: between which each lies, whatever an interval says.
     """
     with style() as figure:
-        fig = figure(figsize=(5.5 * len(metrics), 4.2), layout="constrained")
-        axes = fig.subplots(1, len(metrics), squeeze=False)[0]
+        rows, columns = (len(metrics), 1) if narrow() else (1, len(metrics))
+        height = 2.7 * rows + 0.12 * len(curves) if narrow() else 4.2
+        fig = figure(figsize=size(5.5 * columns, height), layout="constrained")
+        axes = fig.subplots(rows, columns, squeeze=False).ravel()
         colour = colours(curves)
         limits = limits or {}
         for ax, metric in zip(axes, metrics, strict=True):
@@ -55,7 +57,7 @@ def learning_curves(
             elif spans_decades(means):
                 logarithmic(ax, "y")
         if curves:
-            axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+            beside(axes[-1])
     return fig
 
 
@@ -99,10 +101,10 @@ def basins(
       limits: between which it lies, whatever an interval says.
       share: whether it is read in percent.
     """
-    columns = max(1, min(4, len(panels)))
+    columns = max(1, min(2 if narrow() else 4, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     with style() as figure:
-        fig = figure(figsize=(2.9 * columns + 0.4, 2.5 * rows + 0.6), layout="constrained")
+        fig = figure(figsize=size(2.9 * columns + 0.4, 2.5 * rows + 0.6), layout="constrained")
         axes = fig.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         colour = colours(names)
         for ax, panel in zip(axes, panels, strict=False):
@@ -114,7 +116,8 @@ def basins(
         for ax in axes[::columns]:
             ax.set_ylabel(_words(metric))
         if share:
-            _percent(axes[0])
+            for ax in axes:
+                _percent(ax)
             low, high = axes[0].get_ylim()
             axes[0].set_ylim(max(low, limits[0]), min(high, limits[1]))
     return fig
@@ -145,7 +148,7 @@ def generalization_gap(
     names = sorted(test, key=lambda name: -means[name] if mode == "max" else means[name])
     names.sort(key=lambda name: not np.isfinite(means[name]))  # those without a result last
     with style() as figure:
-        fig = figure(figsize=(8.5, 0.55 * len(names) + 1.4), layout="constrained")
+        fig = figure(figsize=size(8.5, 0.55 * len(names) + 1.4), layout="constrained")
         ax = fig.subplots()
         for row, name in enumerate(names):
             mean, half = intervals[name]
@@ -179,6 +182,7 @@ def generalization_gap(
         )  # fmt: skip
         if share:
             ax.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f}%")
+            ax.fmt_xdata = _exact_percent
     return fig
 
 
@@ -189,12 +193,12 @@ def _basin(ax: Any, panel: Panel, colour: str, limits: tuple[float, float]) -> N
             ax.xaxis.set_minor_formatter("")
     if panel.basin is not None and len(panel.values) > 1:
         ax.axvspan(*_between(panel.values, panel.basin), color=colour, alpha=0.12, linewidth=0)
-    _band(ax, panel.values, (panel.mean, panel.half_width), "", colour, limits, marker="o")
+    _band(ax, panel.values, (panel.mean, panel.half_width), panel.name, colour, limits, marker="o")
     ax.plot(
         panel.values[panel.diverged],
         np.full(panel.diverged.sum(), 0.03),
         "x",
-        color=DIVERGED,
+        color=alarm(),
         transform=ax.get_xaxis_transform(),
     )
     said = "none"
@@ -236,6 +240,11 @@ def _percent(ax: Any) -> None:
         return f"{100 * value:.{0 if high - low > NARROW else 1}f}%"
 
     ax.yaxis.set_major_formatter(words)
+    ax.fmt_ydata = _exact_percent
+
+
+def _exact_percent(value: float) -> str:
+    return f"{100 * value:.2f}%"
 
 
 def _leave_out_the_climb(ax: Any, values: np.ndarray) -> None:

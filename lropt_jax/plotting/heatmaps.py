@@ -18,9 +18,21 @@ from lropt_jax.plotting.axes import (
     words_of,
     worst_shown,
 )
-from lropt_jax.plotting.style import BEST, DIVERGED, MAPS, halo, style
+from lropt_jax.plotting.style import (
+    FIXED,
+    MAPS,
+    alarm,
+    grey,
+    halo,
+    ink,
+    is_dark,
+    narrow,
+    size,
+    style,
+)
 
 WRITTEN = 80  # cells at most that have their value written in them
+WRITTEN_NARROW = 7  # columns at most that have room for it on a phone
 
 
 def heatmap_figure(
@@ -66,26 +78,27 @@ def heatmap_figure(
         lost[at[t]] |= np.isnan(cells[at[t]]) and bool(diverged[t])
     with style() as figure:
         fig = figure(
-            figsize=(2.2 + 0.62 * len(columns), 1.6 + 0.5 * len(rows)), layout="constrained"
+            figsize=size(2.2 + 0.62 * len(columns), 1.6 + 0.5 * len(rows)), layout="constrained"
         )
         ax = fig.subplots()
         ax.grid(visible=False)
         colour = _Colours(cells, mode)
         image = ax.imshow(cells, origin="lower", aspect="auto", cmap=colour.map, norm=colour.norm)
         for row, column in zip(*np.nonzero(lost), strict=True):
-            _outlined(ax, row, column, hatch="////", edgecolor=DIVERGED, linewidth=0)
-        if cells.size <= WRITTEN:
+            _outlined(ax, row, column, hatch="////", edgecolor=alarm(), linewidth=0)
+        if cells.size <= WRITTEN and not (narrow() and len(columns) > WRITTEN_NARROW):
             for (row, column), value in np.ndenumerate(cells):
                 if np.isfinite(value):
                     ax.text(
                         column, row, f"{value:.3g}", ha="center", va="center", fontsize=7.5,
-                        color=colour.ink(value),
+                        color=colour.ink(value), gid=f"{FIXED}-{row}-{column}",
                     )  # fmt: skip
         if order and np.isfinite(scores[order[-1]]):
             row, column = at[order[-1]]
             _outlined(
-                ax, row, column, edgecolor=BEST, linewidth=2.2, path_effects=halo(5), zorder=3
-            )
+                ax, row, column, edgecolor="black", linewidth=2.2, zorder=3, gid=f"{FIXED}-best",
+                path_effects=halo(5, "white"),
+            )  # fmt: skip
         ax.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
         ax.set_yticks(range(len(rows)), rows)
         ax.set(xlabel=words_of(x), ylabel=words_of(y))
@@ -108,19 +121,19 @@ def _scattered(
     values = scores[list(order)]
     known = np.isfinite(values)
     with style() as figure:
-        fig = figure(figsize=(6.2, 4.4), layout="constrained")
+        fig = figure(figsize=size(6.2, 4.4), layout="constrained")
         ax = fig.subplots()
         if (~known).any():
-            ax.plot(across[~known], up[~known], "x", color=DIVERGED, alpha=0.6)
+            ax.plot(across[~known], up[~known], "x", color=alarm(), alpha=0.6)
         colour = _Colours(values, mode)
         points = ax.scatter(
             across[known], up[known], c=values[known], cmap=colour.map, norm=colour.norm,
-            s=44, edgecolor="0.35", linewidth=0.4,
+            s=44, edgecolor=grey(0.35), linewidth=0.4,
         )  # fmt: skip
         if known.any():
             ax.plot(
                 across[-1], up[-1], "o", markersize=14, markerfacecolor="none",
-                markeredgewidth=1.8, color=BEST, path_effects=halo(4),
+                markeredgewidth=1.8, color=ink(), path_effects=halo(4),
             )  # fmt: skip
             colour.bar(fig, ax, points, metric)
         for given, which in ((across, "x"), (up, "y")):
@@ -154,8 +167,7 @@ class _Colours:
 
     def ink(self, value: float) -> str:
         """Black or white, whichever is read on the value's colour."""
-        red, green, blue, _ = self.map(float(np.clip(self.norm(value), 0, 1)))
-        return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+        return "white" if is_dark(self.map(float(np.clip(self.norm(value), 0, 1)))) else "black"
 
     def bar(self, fig: Any, ax: Any, drawn: Any, metric: str) -> None:
         """The scale beside the picture."""

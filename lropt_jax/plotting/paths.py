@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.plotting.style import PALETTE, halo, style
+from lropt_jax.plotting.style import colours, grey, halo, ink, is_dark, style
 from lropt_jax.plotting.surfaces import (
     Surface,
     Way,
@@ -135,13 +135,14 @@ def _panel(axes: Any, surface: Surface, found: Mapping[str, Way], title: str) ->
     axes.tick_params(labelsize=7)
     axes.set_title(title, fontsize=9)
     if surface.minimum is not None:
-        axes.plot(*surface.minimum, "*", color="black", markersize=9, zorder=4)
-    axes.plot(*surface.start, "o", color="black", markersize=4, zorder=4)
-    for place, (words, way) in enumerate(found.items()):
+        axes.plot(*surface.minimum, "*", color=ink(), markersize=9, zorder=4)
+    axes.plot(*surface.start, "o", color=ink(), markersize=4, zorder=4)
+    colour = colours(found)
+    for words, way in found.items():
         seen = way.points[np.cumprod(np.isfinite(way.points).all(axis=1)).astype(bool)]
         rate = "" if way.rate is None else f"rate {way.rate:.2g}"
         axes.plot(
-            seen[:, 0], seen[:, 1], ".-", color=PALETTE[place], linewidth=1.1, markersize=2.5,
+            seen[:, 0], seen[:, 1], ".-", color=colour[words], linewidth=1.1, markersize=2.5,
             alpha=0.9, label=", ".join(filter(None, (words, rate))), clip_on=True,
         )  # fmt: skip
     if any(way.rate is not None for way in found.values()):
@@ -160,8 +161,10 @@ def _contours(axes: Any, function: Callable[[Any], Any], lowest: float | None) -
         return
     low = float(finite.min()) if lowest is None else lowest
     above = np.log10(np.maximum(height - low, 1e-3 * np.ptp(finite)))
-    axes.contourf(x, y, above, levels=14, cmap="Greys", alpha=0.35, zorder=0)
-    axes.contour(x, y, above, levels=14, colors="0.6", linewidths=0.4, zorder=0.5)
+    axes.contourf(
+        x, y, above, levels=14, cmap="Greys_r" if is_dark() else "Greys", alpha=0.35, zorder=0
+    )
+    axes.contour(x, y, above, levels=14, colors=[grey(0.6)], linewidths=0.4, zorder=0.5)
 
 
 def _around(paths: Sequence[np.ndarray]) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lropt_jax.plotting.axes import logarithmic
-from lropt_jax.plotting.style import colours, style
+from lropt_jax.plotting.style import alarm, colours, grey, narrow, size, style
 
 Array = np.ndarray[Any, Any]
-
-CURVE, DIVERGED = "#4D4D4D", "#B00020"
+CURVE = 0.3  # a dark grey
 
 
 class Panel(NamedTuple):
@@ -47,11 +46,11 @@ def range_test_figure(panels: Sequence[Panel], recommended: str, loss: str) -> A
       recommended: the rule that stands out.
       loss: what the vertical axes show.
     """
-    columns = min(3, len(panels))
+    columns = min(1 if narrow() else 3, len(panels))
     rows = math.ceil(len(panels) / columns)
     with style() as figure:
         width, height = (7.2, 4.4) if len(panels) == 1 else (4.2 * columns, 3.2 * rows)
-        fig = figure(figsize=(width, height), layout="constrained")
+        fig = figure(figsize=size(width, height), layout="constrained")
         axes = fig.subplots(rows, columns, sharex=True, squeeze=False).ravel()
         for ax, panel in zip(axes, panels, strict=False):
             _draw(ax, panel, recommended)
@@ -68,7 +67,7 @@ def range_test_figure(panels: Sequence[Panel], recommended: str, loss: str) -> A
                         labels.setdefault(label.split(":")[0], handle)
             fig.legend(
                 labels.values(), labels.keys(), loc="outside upper center", fontsize=9,
-                ncols=min(len(labels), 3 * columns),
+                ncols=min(len(labels), 2 if narrow() else 3 * columns),
             )  # fmt: skip
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
@@ -84,13 +83,13 @@ def _draw(ax: Any, panel: Panel, recommended: str) -> None:
     bottom, top = _heights(panel.seeds)
     ax.set_ylim(bottom, top)
     for lane, end in zip(panel.seeds, panel.ends, strict=True):
-        ax.plot(rates, lane, color=CURVE, alpha=0.2, linewidth=0.8)
+        ax.plot(rates, lane, color=grey(CURVE), alpha=0.2, linewidth=0.8)
         if end > 0:
             height = min(lane[end - 1], top)
-            ax.plot(rates[end - 1], height, "x", color=DIVERGED, alpha=0.7, clip_on=False)
+            ax.plot(rates[end - 1], height, "x", color=alarm(), alpha=0.7, clip_on=False)
     low, high = _middle_half(panel.seeds)
-    ax.fill_between(rates, low, high, color=CURVE, alpha=0.15, linewidth=0)
-    ax.plot(rates, panel.median, color=CURVE, linewidth=2, label="median")
+    ax.fill_between(rates, low, high, color=grey(CURVE), alpha=0.15, linewidth=0)
+    ax.plot(rates, panel.median, color=grey(CURVE), linewidth=2, label="median")
     colour = colours(panel.answers)
     for rule, answer in panel.answers.items():
         chosen = rule == recommended
@@ -117,10 +116,10 @@ def _draw(ax: Any, panel: Panel, recommended: str) -> None:
     if panel.bounds is not None:
         base, peak = panel.bounds
         for bound in panel.bounds:
-            ax.axvline(bound, color=CURVE, linewidth=0.8, linestyle=":")
-        ax.plot([], [], color=CURVE, linestyle=":", label=f"bounds: {base:.2g} to {peak:.2g}")
+            ax.axvline(bound, color=grey(CURVE), linewidth=0.8, linestyle=":")
+        ax.plot([], [], color=grey(CURVE), linestyle=":", label=f"bounds: {base:.2g} to {peak:.2g}")
     if (panel.ends >= 0).any():
-        ax.plot([], [], "x", color=DIVERGED, label="diverged")
+        ax.plot([], [], "x", color=alarm(), label="diverged")
 
 
 def _heights(smoothed: Array) -> tuple[float, float]:

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.plotting.style import colours, style
+from lropt_jax.plotting.style import colours, grey, size, style
 
 POINTS = 2000  # of a curve: more than a figure has columns
 DEFAULT_STEPS = 100  # where no number of a schedule says how long it takes
 TOGETHER = 6  # curves at most that one panel shows
+REACTS = "reacts to the loss: drawn as if it kept falling"
 ALIKE = 10.0  # how many times as high, or as long, one may be as another in one panel
 
 
@@ -22,6 +23,9 @@ def plot_schedules(
     schedules: Any, steps: int | None = None, log: bool = False, ax: Any = None
 ) -> Any:
     """Draws schedules: in one panel while they are few and alike, else in one each.
+
+    A schedule that reacts to the loss (`reduce_on_plateau`) is dashed, and said to be drawn as if
+    the loss kept falling: what it does depends on the training.
 
     Args:
       schedules: a schedule, several, or several by the name that labels them (otherwise their
@@ -56,11 +60,14 @@ def plot_schedules(
     if ax is None and _apart(named.values(), [values for _, values in curves.values()]):
         return _panels(named, steps, log)
     with style() as figure:
-        fig = figure(figsize=(7.2, 4.2), layout="constrained") if ax is None else ax.figure
+        fig = figure(figsize=size(7.2, 4.2), layout="constrained") if ax is None else ax.figure
         axes = fig.subplots() if ax is None else ax
         colour = colours(named)
         for name, (counts, values) in curves.items():
-            axes.plot(counts, values, color=colour[name], linewidth=1.8, label=_wrapped(name, 88))
+            reacts = _reacts(named[name])
+            label = _wrapped(f"{name} ({REACTS})" if reacts else name, 88)
+            line = "--" if reacts else "-"
+            axes.plot(counts, values, line, color=colour[name], linewidth=1.8, label=label)
         axes.set(xlabel="updates", ylabel="value", yscale="log" if log else "linear")
         axes.margins(x=0.01)
         axes.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0))
@@ -77,7 +84,13 @@ def _panels(named: Mapping[str, Any], steps: int | None, log: bool) -> Any:
         colour = colours(["one"])["one"]
         for axes, (name, schedule) in zip(panels, named.items(), strict=False):
             counts, values = sample(schedule, steps or common_horizon([schedule]))
-            axes.plot(counts, values, color=colour, linewidth=1.6)
+            reacts = _reacts(schedule)
+            axes.plot(counts, values, "--" if reacts else "-", color=colour, linewidth=1.6)
+            if reacts:
+                axes.text(
+                    0.5, 0.5, REACTS.replace(": ", ":\n"), transform=axes.transAxes, fontsize=8,
+                    ha="center", va="center", color=grey(0.3),
+                )  # fmt: skip
             axes.set_title(_wrapped(name, 34), fontsize=9, fontweight="normal")
             axes.set_yscale("log" if log else "linear")
             if not log and np.ptp(values) == 0 and values[0] > 0:  # else ticks of the last bit
@@ -89,6 +102,11 @@ def _panels(named: Mapping[str, Any], steps: int | None, log: bool) -> Any:
         fig.supxlabel("updates", fontsize=10)
         fig.supylabel("value", fontsize=10)
     return fig
+
+
+def _reacts(schedule: Any) -> bool:
+    """Whether a schedule observes the training, which a drawing has none of."""
+    return bool(getattr(schedule, "observes", False))
 
 
 def _apart(schedules: Any, curves: list[np.ndarray]) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from lropt_jax.plotting.axes import (
     Axis,
     above,
+    beside,
     logarithmic,
     shown,
     spans_decades,
@@ -18,7 +19,7 @@ from lropt_jax.plotting.axes import (
     words_of,
     worst_shown,
 )
-from lropt_jax.plotting.style import DIVERGED, PALETTE, halo, style
+from lropt_jax.plotting.style import alarm, colours, grey, halo, ink, narrow, palette, size, style
 
 
 def sensitivity_figure(
@@ -46,20 +47,20 @@ def sensitivity_figure(
         are no curve then, and are not joined.
     """
     with style() as figure:
-        fig = figure(figsize=(6.2, 4.2), layout="constrained")
-        ax = fig.subplots()
+        fig = figure(figsize=size(6.2, 4.2), layout="constrained")
+        ax, colour = fig.subplots(), palette()[0]
         if basin is not None and basin[0] < basin[1]:
-            ax.axvspan(*basin, color=PALETTE[0], alpha=0.1, linewidth=0, label="basin")
+            ax.axvspan(*basin, color=colour, alpha=0.1, linewidth=0, label="basin")
         half = np.nan_to_num(half_width)
         line = "o" if sampled else "o-"
-        ax.plot(values, mean, line, color=PALETTE[0], markersize=4, label="mean", zorder=3)
+        ax.plot(values, mean, line, color=colour, markersize=4, label="mean", zorder=3)
         low, high = np.clip(mean - half, *limits), np.clip(mean + half, *limits)
         on_decades = spans_decades(mean)
         if on_decades:
             logarithmic(ax, "y")
             low = np.maximum(low, np.nanmin(mean) / 1e3)  # what is negative has no place there
         if half.any():
-            look = {"color": PALETTE[0], "label": "95% interval"}
+            look = {"color": colour, "label": "95% interval"}
             if sampled:
                 ax.vlines(values, low, high, alpha=0.35, linewidth=1.2, **look)
             else:
@@ -68,7 +69,7 @@ def sensitivity_figure(
         bad = diverged > 0
         if bad.any():
             ax.plot(
-                values[bad], np.full(bad.sum(), 0.02), "|", color=DIVERGED, markersize=12,
+                values[bad], np.full(bad.sum(), 0.02), "|", color=alarm(), markersize=12,
                 markeredgewidth=2, transform=ax.get_xaxis_transform(), label="diverged",
             )  # fmt: skip
         if spans_decades(values):
@@ -103,7 +104,7 @@ def parallel_figure(
     good = places[-1] if mode == "max" else 1 - places[-1]
     colour_map = matplotlib.colormaps["viridis"]
     with style() as figure:
-        fig = figure(figsize=(1.9 * len(axes) + 1.0, 4.2), layout="constrained")
+        fig = figure(figsize=size(1.9 * len(axes) + 1.0, 4.2), layout="constrained")
         ax = fig.subplots()
         ax.grid(visible=False)
         for side in ("left", "bottom"):
@@ -112,12 +113,12 @@ def parallel_figure(
         ax.set_yticks([])
         for trial in np.argsort(np.nan_to_num(good, nan=-1)):
             known = np.isfinite(good[trial])
-            line = {"color": colour_map(good[trial])} if known else {"color": DIVERGED, "ls": ":"}
+            line = {"color": colour_map(good[trial])} if known else {"color": alarm(), "ls": ":"}
             ax.plot(range(len(axes)), places[:, trial], linewidth=1.2, alpha=0.8, **line)
         for i, axis in enumerate(axes):
-            ax.axvline(i, color="black", linewidth=0.8)
+            ax.axvline(i, color=ink(), linewidth=0.8)
             for place, label in axis.ticks:
-                ax.plot(i, place, "_", color="black", markersize=6)
+                ax.plot(i, place, "_", color=ink(), markersize=6)
                 ax.annotate(
                     label, (i, place), xytext=(5, 0), textcoords="offset points", fontsize=8,
                     va="center", zorder=4, path_effects=halo(3),
@@ -142,10 +143,10 @@ def importances_figure(importances: Mapping[str, float], metric: str) -> Any:
       metric: whose.
     """
     with style() as figure:
-        fig = figure(figsize=(5.6, 0.42 * len(importances) + 1.2), layout="constrained")
+        fig = figure(figsize=size(5.6, 0.42 * len(importances) + 1.2), layout="constrained")
         ax = fig.subplots()
         rows, shares = range(len(importances)), list(importances.values())
-        ax.barh(rows, shares, color=PALETTE[0], height=0.6)
+        ax.barh(rows, shares, color=palette()[0], height=0.6)
         for row, share in zip(rows, shares, strict=True):
             ax.annotate(
                 f"{100 * share:.0f}%", (share, row), xytext=(4, 0), textcoords="offset points",
@@ -183,13 +184,14 @@ def curves_figure(
         n for n in dict.fromkeys(k for t in trials for k in t) if len(values_of(trials, n)) > 1
     ]
     with style() as figure:
-        fig = figure(figsize=(8.0, 4.2), layout="constrained")
-        ax = fig.subplots()
+        height = 4.2 + 0.2 * len(chosen) * narrow()
+        fig = figure(figsize=size(8.0, height), layout="constrained")
+        ax, colour = fig.subplots(), colours(chosen)
         for trial in set(range(len(curves))) - set(chosen):
-            ax.plot(steps, curves[trial], color="0.75", linewidth=0.8, zorder=1)
-        for place, trial in enumerate(chosen):
+            ax.plot(steps, curves[trial], color=grey(0.65), linewidth=0.8, zorder=1)
+        for trial in chosen:
             words = ", ".join(shown(trials[trial][n]) for n in names if n in trials[trial])
-            ax.plot(steps, curves[trial], color=PALETTE[place % len(PALETTE)], label=words)
+            ax.plot(steps, curves[trial], color=colour[trial], label=words)
         ax.set(xlabel="updates", ylabel=words_of(metric))
         if spans_decades(curves[chosen]):
             logarithmic(ax, "y")
@@ -198,9 +200,9 @@ def curves_figure(
             room = 0.1 * (high - low) + 1e-12
             bottom = low / 1.2 if ax.get_yscale() == "log" else max(low - room, limits[0] - room)
             ax.set_ylim(bottom, min(high + 2 * room, limits[1] + room))
-            ax.legend(
-                loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, title_fontsize=8,
-                title=textwrap.fill(", ".join(map(words_of, names)), 32), alignment="left",
+            beside(
+                ax, fontsize=8, title_fontsize=8, alignment="left",
+                title=textwrap.fill(", ".join(map(words_of, names)), 32),
             )  # fmt: skip
     return fig
 
@@ -216,22 +218,21 @@ def budget_figure(
       metric: its name.
     """
     with style() as figure:
-        fig = figure(figsize=(6.2, 3.8), layout="constrained")
-        ax = fig.subplots()
+        fig = figure(figsize=size(6.2, 3.8), layout="constrained")
+        ax, colour = fig.subplots(), colours(curves)
         finite = np.concatenate([x[np.isfinite(x)] for curve in curves.values() for x in curve])
         if spans_decades(finite):
             logarithmic(ax, "y")
         low_end, high_end = _beyond(finite, ax.get_yscale() == "log")
-        for place, (name, (mean, low, high)) in enumerate(curves.items()):
+        for name, (mean, low, high) in curves.items():
             n = np.arange(1, len(mean) + 1)
-            colour = PALETTE[place % len(PALETTE)]
             alone = len(curves) == 1
-            ax.plot(n, mean, color=colour, label="expected best" if alone else name)
+            ax.plot(n, mean, color=colour[name], label="expected best" if alone else name)
             ax.fill_between(
                 n,
                 np.where(np.isfinite(low), low, low_end[1]),
                 np.where(np.isfinite(high), high, high_end[1]),
-                color=colour, alpha=0.15 if alone else 0.07, linewidth=0,
+                color=colour[name], alpha=0.15 if alone else 0.07, linewidth=0,
                 label="median best, 95% band" if alone else None,
             )  # fmt: skip
         ax.set_ylim(low_end[0], high_end[0])
@@ -240,7 +241,7 @@ def budget_figure(
         if len(curves) > 1:
             said = "lines: expected best; bands: 95% for the median best"
             ax.set_title(said, fontsize=9, fontweight="normal")
-            ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+            beside(ax)
         else:
             above(ax)
     return fig

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.plotting.axes import above, logarithmic, words_of
-from lropt_jax.plotting.style import colours, style
+from lropt_jax.plotting.style import colours, grey, narrow, size, style
 
 # What is watched, by what can share an axis.
 WATCHED = {
@@ -34,10 +34,10 @@ def history_figure(history: Mapping[str, np.ndarray], best_step: int | None = No
     rates = [n for n in names if n.split("/")[-1] == "learning_rate"]
     watched = [(what, [n for n in group if n in names]) for what, group in WATCHED.items()]
     panels = [p for p in (("", losses), ("", others), ("", rates), *watched) if p[1]]
-    columns = min(3, max(1, len(panels)))
+    columns = min(1 if narrow() else 3, max(1, len(panels)))
     rows = -(-len(panels) // columns) or 1
     with style() as figure:
-        fig = figure(figsize=(3.9 * columns, 3.3 * rows), layout="constrained")
+        fig = figure(figsize=size(3.9 * columns, 3.3 * rows), layout="constrained")
         places = fig.subplots(rows, columns, squeeze=False).ravel()
         for axes, (what, shown) in zip(places, panels, strict=False):
             _panel(axes, history, shown, what, best_step)
@@ -57,13 +57,13 @@ def _panel(
         axes.plot(
             history["step"],
             history[name],
-            color="0.4" if is_limit else colour[name],
+            color=grey(0.4) if is_limit else colour[name],
             linestyle="--" if is_limit else "-",
             label=None if alone else "limit" if is_limit else words_of(name),
             marker="o" if len(history["step"]) == 1 else None,
         )
     if best is not None:
-        axes.axvline(best, color="0.4", linestyle=":", label="best step")
+        axes.axvline(best, color=grey(0.4), linestyle=":", label="best step")
     axes.set(xlabel="updates", ylabel=what or (words_of(shown[0]) if alone else ""))
     if axes.get_legend_handles_labels()[0]:
         above(axes)
