@@ -17,7 +17,7 @@ from lropt_jax.validation import is_number, whole_number
 LONGEST_SEGMENT = 1024  # updates: bounds how long a visit waits
 SHORTEST_ROOM = 128  # updates: the host's part of a segment is small beside so many
 READ_BYTES = 2**25  # of examples that are read on the host for a segment
-FEED_BYTES = 2**18  # that a feed should not exceed: all of it goes to the devices each time
+FEED_BYTES = 2**20  # that a feed should not exceed: all of it goes to the devices each time
 
 
 class Room(NamedTuple):
