@@ -96,7 +96,7 @@ from lropt_jax.training.trained import Fit as Fit
 from lropt_jax.training.trained import load_fit as load_fit
 from lropt_jax.validation import installed as _installed
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Whole experiments are loaded when they are first named: whoever needs an optimizer in a loop of
 # his own does not wait for them. The models need Flax, which the rest does without.

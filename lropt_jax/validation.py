@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib
+import importlib.machinery
 import importlib.util
 import itertools
 import math
@@ -189,7 +191,7 @@ def instead(name: Any, known: Sequence[str], meant: Iterable[str] = ()) -> str:
 
 
 def require(what: str, extra: str, *packages: str) -> None:
-    """Finds out, before any work, whether the packages are installed that it needs.
+    """Finds out, before any work, whether the packages can be imported that it needs.
 
     Args:
       what: what needs them ("a figure").
@@ -197,16 +199,38 @@ def require(what: str, extra: str, *packages: str) -> None:
       packages: by the names that they are imported by.
 
     Raises:
-      ImportError: for the first that is missing; it says what to install.
+      ImportError: for the first that is missing; it says what to install. For one that is there and
+        fails as it is imported (of a release that does not go with this JAX, say): its own reason.
     """
     for package in packages:
-        if not installed(package):
-            raise ImportError(f"{what} needs {package}: pip install 'lropt-jax[{extra}]'")
+        importable(what, package, f"pip install 'lropt-jax[{extra}]'")
+
+
+def importable(what: str, package: str, remedy: str) -> None:
+    """The same for one package, and in your own words what to do where it is missing."""
+    if not installed(package):
+        raise ImportError(f"{what} needs {package}: {remedy}")
+    try:
+        importlib.import_module(package)
+    except Exception as error:  # whatever it raises: old releases fail with AttributeError, too
+        raise ImportError(
+            f"{what} needs {package}, which is installed but cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def installed(package: str) -> bool:
-    """Whether a package can be imported, by the name that it is imported by."""
+    """Whether a package is there, by the name that it is imported by; nothing is imported."""
+    name, *inner = package.split(".")
     try:
-        return importlib.util.find_spec(package) is not None
-    except (ImportError, ValueError):  # a finder that refuses; a module without a spec
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:  # a finder that refuses
         return False
+    except ValueError:  # loaded already, and without a spec
+        return True
+    for part in inner:
+        if spec is None or spec.submodule_search_locations is None:
+            return False
+        name = f"{name}.{part}"
+        spec = importlib.machinery.PathFinder.find_spec(name, spec.submodule_search_locations)
+    return spec is not None

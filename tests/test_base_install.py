@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import subprocess
 import sys
 
 import pytest
+
+from lropt_jax.validation import installed, require
 
 # Everything that the extras bring: an import of one of these fails as where it is not installed.
 BARE = """
@@ -98,8 +101,8 @@ READ = {
     "lr.lr_range_test(task, lr.sgd, steps=5, seeds=2).plot()": "'lropt-jax[report]'",
 }
 COMMANDS = {
-    "find-lr": "lropt find-lr needs pandas: pip install 'lropt-jax[report]'",
-    "compare": "a report needs matplotlib: pip install 'lropt-jax[report]'",
+    "find-lr": "lropt find-lr needs pandas: pip install 'lropt-jax[all]'",
+    "compare": "lropt compare needs matplotlib: pip install 'lropt-jax[all]'",
 }
 
 
@@ -142,3 +145,67 @@ def test_a_command_names_the_extra_before_the_work(tmp_path):
     )
     assert done.stdout.strip().endswith("[2, 2] []"), done.stdout + done.stderr
     assert done.stderr.splitlines() == [f"lropt: error: {words}" for words in COMMANDS.values()]
+
+
+# How a package fails that is there: of the wrong release, for another machine, half removed.
+BROKEN = {
+    "ImportError": "raise ImportError('cannot import name mutable_array')",
+    "ModuleNotFoundError": "import what_the_package_itself_lacks",
+    "AttributeError": "import jax.core; jax.core.NoLonger",
+    "OSError": "raise OSError('libgone.so: cannot open shared object file')",
+}
+
+
+def fake(folder: pathlib.Path, name: str, code: str) -> None:
+    """A package whose import runs `code`."""
+    inner = folder.joinpath(*name.split("."))
+    inner.mkdir(parents=True)
+    (inner / "__init__.py").write_text(code)
+
+
+@pytest.mark.parametrize("name", ["fake_package", "fake_space.inner"])
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_package_that_is_there_and_fails_says_why(tmp_path, monkeypatch, kind, name):
+    fake(tmp_path, name, BROKEN[kind])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert installed(name)
+    with pytest.raises(ImportError) as caught:
+        require("a figure", "report", name)
+    words = f"a figure needs {name}, which is installed but cannot be imported: {kind}: "
+    assert str(caught.value).startswith(words)
+    assert type(caught.value.__cause__).__name__ == kind
+    assert "pip install" not in str(caught.value)
+
+
+def test_a_part_whose_parent_fails_is_not_said_to_be_missing(tmp_path, monkeypatch):
+    fake(tmp_path, "fake_parent", BROKEN["ImportError"])
+    (tmp_path / "fake_parent" / "part.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert installed("fake_parent.part")
+    assert not installed("fake_parent.other")
+    assert not installed("fake_parent.part.deeper")
+    with pytest.raises(ImportError, match="cannot import name mutable_array"):
+        require("a figure", "report", "fake_parent.part")
+
+
+@pytest.mark.parametrize(
+    ("package", "case"),
+    [
+        ("flax", "lr.mlp((8, 2))"),
+        ("flax", "lr.classification_task(lambda rngs: None, {})"),
+        ("equinox", "lr.classification_task(lambda key: None, {})"),
+        ("sklearn", "lr.load_data('digits')"),
+        ("pandas", "lr.compare(None, {})"),
+        ("pandas", "main(['find-lr', '--data', 'digits'])"),
+        ("datasets", "lr.load_data('mnist', hub=True)"),
+    ],
+)
+def test_whatever_needs_it_says_why_it_cannot_be_imported(tmp_path, package, case):
+    fake(tmp_path, package, BROKEN["ImportError"])
+    done = bare(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"import lropt_jax as lr\nfrom lropt_jax.cli import main\n{case}"
+    )
+    said = done.stderr.splitlines()[-1]
+    assert f"needs {package}, which is installed but cannot be imported" in said, done.stderr
+    assert said.endswith("ImportError: cannot import name mutable_array")

@@ -130,7 +130,7 @@ def test_a_missing_extra_names_what_to_install(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert "model-steps" not in done.stderr  # found out before the work, not after it
-    assert "pip install 'lropt-jax[report]'" in done.stderr
+    assert "pip install 'lropt-jax[all]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

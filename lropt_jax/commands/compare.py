@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
     from lropt_jax.comparisons.protocol import compare
     from lropt_jax.comparisons.report import require_report, write_report
 
-    require_report()
+    require_report("lropt compare", "all")
     defaults = (
         QUICK if options.quick else {"epochs": EPOCHS, "seeds": SEEDS, "tuning_seeds": TUNING_SEEDS}
     )

@@ -52,7 +52,7 @@ def add_parsers(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the test, prints its summary and writes its figure, rows and summary."""
-    require("lropt find-lr", "report", "pandas", "matplotlib")
+    require("lropt find-lr", "all", "pandas", "matplotlib")
     from lropt_jax.comparisons import recipes
     from lropt_jax.range_tests import lr_range_test
 

@@ -40,8 +40,8 @@ def run(options: argparse.Namespace) -> None:
     from lropt_jax.reproductions.running import read, reproduce
     from lropt_jax.validation import require
 
-    require("lropt reproduce", "report", "jinja2", "matplotlib", "pandas", "scipy")
-    require("lropt reproduce", "data", "mnist1d", "sklearn", "mlxtend")
+    packages = ("jinja2", "matplotlib", "pandas", "scipy", "mnist1d", "sklearn", "mlxtend")
+    require("lropt reproduce", "all", *packages)
     names = list(CLAIMS) if options.all else options.names
     if not names:
         raise ValueError(f"name a claim, or --all. Claims: {', '.join(CLAIMS)}")

@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
     from lropt_jax.tuning import tune
     from lropt_jax.tuning.budget import INTERRUPTED, read_budget
 
-    require_report()
+    require_report("lropt tune", "all")
     read_budget(options.budget)
     candidates = {name: _candidate(name) for name in options.candidate}
     baseline = None

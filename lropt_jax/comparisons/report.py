@@ -20,13 +20,15 @@ NEEDED = ("matplotlib", "pandas", "scipy", "jinja2", "rich")
 PACKAGES = ("lropt-jax", "jax", "jaxlib", "optax", "flax", "numpy")
 
 
-def require_report() -> None:
+def require_report(what: str = "a report", extra: str = "report") -> None:
     """Finds out before the work whether a report can be made after it.
+
+    A command needs models and data, too: it names the extra that brings all.
 
     Raises:
       ImportError: naming the missing package and the extra that installs it.
     """
-    require("a report", "report", *NEEDED)
+    require(what, extra, *NEEDED)
 
 
 def write_report(

@@ -18,7 +18,6 @@ from lropt_jax.tasks.adapters import classification_task
 from lropt_jax.tasks.adapters.supervised import Splits, supervised_task
 from lropt_jax.tasks.data import Dataset
 from lropt_jax.tasks.task import Task
-from lropt_jax.validation import require
 
 
 def digits_linear(seed: int = 0) -> Task:
@@ -112,10 +111,12 @@ class _Poisson:
 @functools.cache
 def _read(package: str, path: str) -> np.ndarray:
     """A table of a package as float32, read without importing it."""
-    require(f"the problem of {path.split('/')[-1].split('.')[0]}", "atlas", package)
     spec = importlib.util.find_spec(package)
-    assert spec is not None
-    assert spec.submodule_search_locations
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(
+            f"the problem of {path.split('/')[-1].split('.')[0]} needs {package}: "
+            "pip install 'lropt-jax[atlas]'"
+        )
     file = pathlib.Path(spec.submodule_search_locations[0]) / path
     table = np.loadtxt(file, delimiter=",", skiprows=1, dtype=np.float32)
     table.flags.writeable = False

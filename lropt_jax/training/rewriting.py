@@ -113,7 +113,10 @@ class _Walk:
         params = eqn.params
         if any(self.finds(inner) for inner in _programs(eqn)):
             params = {name: self._param(value) for name, value in params.items()}
-        results = eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(params))
+        bound = eqn.primitive.get_bind_params(params)
+        # JAX 0.8 gives nested programs as functions of their own.
+        functions, named = bound if isinstance(bound, tuple) else ([], bound)
+        results = eqn.primitive.bind(*functions, *operands, **named)
         return results if eqn.primitive.multiple_results else [results]
 
     def _param(self, value: Any) -> Any:

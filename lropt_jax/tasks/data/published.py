@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lropt_jax.validation import importable
+
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -55,13 +57,11 @@ def read_hub(name: str, repository: bool | str) -> tuple[Pair, Pair]:
       ImportError: without the package `datasets`.
       ValueError: when the repository has other columns.
     """
-    try:
-        import datasets
-    except ImportError as error:
-        raise ImportError(
-            f"{name!r} from a hub needs the package datasets: pip install datasets pillow; "
-            "or give folder=..."
-        ) from error
+    importable(
+        f"{name!r} from a hub", "datasets", "pip install datasets pillow; or give folder=..."
+    )
+    import datasets
+
     path = PUBLISHED[name].repository if repository is True else repository
 
     def split(which: str) -> Pair:
