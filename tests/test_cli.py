@@ -67,18 +67,20 @@ def test_the_reports_command_makes_the_same_run_again(tmp_path, capsys):
 
 def test_a_task_of_ones_own(tmp_path, capsys, monkeypatch):
     (tmp_path / "mytask.py").write_text(
-        "from tests.problems import regression\nmake = regression\nother = 3\n"
+        "from tests.problems import regression\nmake = regression\nmade = make()\nother = 3\n"
         "def number():\n    return 3\n"
     )
     monkeypatch.chdir(tmp_path)
     arguments = ["compare", "--optimizers", "sgd", *SMALL, "--output", str(tmp_path / "o")]
-    assert main([*arguments, "--task", "mytask:make"]) == 0
-    assert "sgd" in capsys.readouterr().out
+    for number, name in enumerate(("mytask:make", "mytask.py:made")):  # a function, and a Task
+        assert main([*arguments, "--task", name, "--output", str(tmp_path / str(number))]) == 0
+        assert "sgd" in capsys.readouterr().out
     for name, message in (
-        ("mytask", "must be package.module:function, got 'mytask'"),
+        ("mytask", "must be package.module:task, got 'mytask'"),
         ("mytask:mak", "did you mean 'make'?"),
+        ("mytask:other", "unknown task 'other'"),
         ("nowhere:make", "No module named 'nowhere'"),
-        ("mytask:number", "must return a Task, got int"),
+        ("mytask:number", "must be a Task or return one, got int"),
     ):
         assert main([*arguments, "--task", name]) == 2
         assert message in capsys.readouterr().err

@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that choose a problem."""
     parser.add_argument(
         "--task",
-        metavar="MODULE:FUNCTION",
-        help="your own: a function that returns a Task, in a module or a file (mine.py:task)",
+        metavar="MODULE:NAME",
+        help="your own: a Task, or a function that returns one (mine.py:task, package.module:task)",
     )
     parser.add_argument(
         "--problem", metavar="NAME", help="a named problem (lropt list problems), data and net"
@@ -173,10 +173,15 @@ def imported(what: str, name: str) -> Callable[..., Any]:
     Raises:
       ValueError: when there is no such module or function; it names the nearest.
     """
-    module_name, _, function_name = name.rpartition(":")
-    if not module_name or not function_name:
+    function: Callable[..., Any] = _named_in_module(what, name, "function", callable)
+    return function
+
+
+def _named_in_module(what: str, name: str, kind: str, fits: Callable[[Any], bool]) -> Any:
+    module_name, _, own_name = name.rpartition(":")
+    if not module_name or not own_name:
         raise ValueError(
-            f"{what} must be package.module:function, got {name!r} (a file: mine.py:function)"
+            f"{what} must be package.module:{kind}, got {name!r} (a file: mine.py:{kind})"
         )
     module = _file(what, name, module_name) if module_name.endswith(".py") else None
     if module is None:
@@ -185,11 +190,11 @@ def imported(what: str, name: str) -> Callable[..., Any]:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             raise ValueError(f"{what} {name}: {error}") from error
-    function: Callable[..., Any] | None = getattr(module, function_name, None)
-    if not callable(function):
-        found = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise ValueError(f"{what} {name}: {unknown('function', function_name, found)}")
-    return function
+    value = getattr(module, own_name, None)
+    if not fits(value):
+        found = [n for n, v in vars(module).items() if fits(v) and not n.startswith("_")]
+        raise ValueError(f"{what} {name}: {unknown(kind, own_name, found)}")
+    return value
 
 
 def _within_reach(folder: str) -> None:
@@ -232,7 +237,8 @@ def _file(what: str, name: str, path: str) -> types.ModuleType:
 
 
 def _own_task(what: str, name: str) -> Task:
-    task = imported(what, name)()
-    if not isinstance(task, Task):
-        raise ValueError(f"{what} {name} must return a Task, got {type(task).__name__}")
-    return task
+    task = _named_in_module(what, name, "task", lambda v: isinstance(v, Task) or callable(v))
+    made = task if isinstance(task, Task) else task()
+    if not isinstance(made, Task):
+        raise ValueError(f"{what} {name} must be a Task or return one, got {type(made).__name__}")
+    return made
