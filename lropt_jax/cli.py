@@ -8,10 +8,12 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
+
+from lropt_jax.commands.endings import CLOSED, DONE, FAILED, MEANING, Signals
 
 # One module a subcommand (or a few), each with `add_parsers(subparsers)`.
 COMMANDS = ("tune", "compare", "find_lr", "catalogue", "sweep", "reproduce", "atlas")
-CLOSED = 128 + 13  # what a shell reports of a program whose reader has gone
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,33 +32,75 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    from lropt_jax.commands.failures import told
-
     options = _parser().parse_args(arguments)
     _use_all_cores()
+    signals = Signals()
     try:
-        if not options.no_cache:
-            from lropt_jax.training.remembered import keep_programs
+        with signals.heard():
+            if not options.no_cache:
+                from lropt_jax.training.remembered import keep_programs
 
-            keep_programs()
-        options.run(options)
+                keep_programs()
+            return _answered(options, signals)
     except KeyboardInterrupt as interrupt:
         notes = "".join(f". {note}" for note in getattr(interrupt, "__notes__", ()))
         print(f"\nlropt: interrupted{notes}", file=sys.stderr)
-        return 130
+        return signals.code
     except BrokenPipeError:
         raise
     except Exception as error:
-        if options.traceback or not told(error):
+        from lropt_jax.commands.failures import told
+
+        code = None if options.traceback else told(error)
+        if code is None:
             raise
-        return 2
-    return 0
+        return code
+
+
+def _answered(options: argparse.Namespace, signals: Signals) -> int:
+    """Has the command work, and shows what it found."""
+    from lropt_jax.commands.answers import as_json, kept_clean
+
+    if options.json:
+        with kept_clean() as out:
+            answer = options.run(options)
+            about = {"command": options.command, "version": _version()}
+            print(as_json({**about, **answer.document}), file=out)
+    else:
+        answer = options.run(options)
+        answer.show()
+    if answer.interrupted:
+        print(f"\nlropt: interrupted. {answer.interrupted}", file=sys.stderr)
+        return signals.code
+    if answer.failed:
+        print(f"lropt: error: {answer.failed}", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
+def _version() -> str:
+    return str(importlib.import_module(str(__package__)).__version__)
+
+
+class _Versions(argparse.Action):
+    """Prints the versions that a report of a fault should tell."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        from lropt_jax.comparisons.report import versions
+
+        others = {k: v for k, v in versions().items() if k != "lropt-jax"}
+        words = ", ".join(v if k == "devices" else f"{k} {v}" for k, v in others.items())
+        print(f"lropt {_version()} ({words})")
+        parser.exit()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lropt",
         description="Which optimizer, which learning rate, which schedule, and can I trust it?",
+    )
+    parser.add_argument(
+        "--version", action=_Versions, nargs=0, help="versions of all that matters, and the machine"
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
@@ -74,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
             help="compile anew; else what is compiled is kept in the user's cache folder "
             "(lropt_jax/programs), and a second start takes it from there",
         )
+        each.add_argument(
+            "--json",
+            action="store_true",
+            default=default,
+            help="print one JSON document and nothing else; words go to standard error",
+        )
+        each.epilog = MEANING
     return parser
 
 

@@ -24,6 +24,7 @@ FLOORS = [
     {"reproductions", "atlas", "tuning"},
     {"commands"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {wing: level for level, wings in enumerate(FLOORS) for wing in wings}
 LIGHT = {"jax", "jaxlib", "optax", "numpy"}

@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
+from lropt_jax.commands.plans import add_plan, said
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -21,7 +23,7 @@ def add_parsers(subparsers: Any) -> None:
         formatter_class=Defaults,
     )
     parser.add_argument("--quick", action="store_true", help="a quick look, which decides nothing")
-    parser.add_argument("--plan", action="store_true", help="say what it would take, and stop")
+    add_plan(parser)
     parser.add_argument(
         "--problems", nargs="+", metavar="NAME", help="these alone; lropt list problems"
     )
@@ -39,11 +41,10 @@ def add_parsers(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> Answer:
     """Says the plan, trains what is missing, and writes the page; or trains rows again."""
     if options.verify is not None:
-        _verify(options)
-        return
+        return _verify(options)
     from lropt_jax.atlas.design import design
     from lropt_jax.atlas.entries import ENTRIES
     from lropt_jax.atlas.page import page_data, write_page
@@ -61,9 +62,8 @@ def run(options: argparse.Namespace) -> None:
         changes["entries"] = (*(design(quick=True).entries if options.quick else ()), own)
     plan = design(options.quick, problems, **changes)
     cores = _cores()
-    print(plan.plan(cores), flush=True)
-    if options.plan:
-        return
+    if (planned := said(options, plan.plan(cores), plan.costs(cores))) is not None:
+        return planned
     require("lropt atlas", "atlas", "pandas", "pyarrow", "scipy", "flax", "cloudpickle")
     output = writable(options.output)
     try:
@@ -76,9 +76,14 @@ def run(options: argparse.Namespace) -> None:
     entries = ENTRIES | {entry.name: entry for entry in plan.entries}
     path = write_page(frame, output / "index.html", entries)
     found = page_data(frame, entries)
-    if options.add:
-        _say("\n" + "\n".join(_where(found, own.name)))
-    print(f"\n{found['opening']} {found['order']}\nRows: load_atlas({str(output)!r}). Page: {path}")
+    where = _where(found, own.name) if options.add else []
+
+    def show() -> None:
+        print("".join(f"\n{line}" for line in where))
+        print(f"{found['opening']} {found['order']}")
+        print(f"Rows: load_atlas({str(output)!r}). Page: {path}")
+
+    return Answer({**found, "added": where, "page": path, "rows": output}, show)
 
 
 def _where(found: dict[str, Any], name: str) -> list[str]:
@@ -96,7 +101,7 @@ def _where(found: dict[str, Any], name: str) -> list[str]:
     return lines
 
 
-def _verify(options: argparse.Namespace) -> None:
+def _verify(options: argparse.Namespace) -> Answer:
     from lropt_jax.atlas.rows import load_atlas, shipped
     from lropt_jax.atlas.verify import verified
     from lropt_jax.validation import whole_number
@@ -105,9 +110,13 @@ def _verify(options: argparse.Namespace) -> None:
     # What ships; without it, what a run has left.
     frame = load_atlas() if shipped() else load_atlas(options.output)
     found = verified(frame, count, options.problems, say=_say)
-    print(f"{int(found.agrees.sum())} of {len(found)} agree (data {frame.attrs['data']}).")
-    if not found.agrees.all():
-        raise SystemExit(1)
+    words = f"{int(found.agrees.sum())} of {len(found)} agree (data {frame.attrs['data']})."
+    differ = int((~found.agrees.astype(bool)).sum())
+    return Answer(
+        {"data": frame.attrs["data"], "verified": found, "differ": differ},
+        lambda: print(words),
+        f"{differ} rows came out otherwise" if differ else "",
+    )
 
 
 def _say(words: str) -> None:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.output import naming
 from lropt_jax.validation import require
 
@@ -51,10 +52,10 @@ def add_parsers(subparsers: Any) -> None:
         action="store_true",
         help="what each optimizer keeps beside the parameters, in bytes per parameter, measured",
     )
-    parser.set_defaults(run=show)
+    parser.set_defaults(run=listed)
 
 
-def draw(options: argparse.Namespace) -> None:
+def draw(options: argparse.Namespace) -> Answer:
     """Draws the schedules in the terminal and saves a picture of them."""
     from lropt_jax.commands.braille import plot
     from lropt_jax.commands.expressions import read_schedule
@@ -72,27 +73,36 @@ def draw(options: argparse.Namespace) -> None:
     if steps < 1:
         raise ValueError(f"--steps must be at least 1, got {steps}")
     height = 12 if len(named) <= 3 else 4
-    for label, schedule in named.items():
-        print(label)
-        print(plot(list(sample(schedule, steps)[1]), steps, height=height))
-        if schedule.observes:
-            print("(it changes with what it observes, not with the count: nothing was observed)")
-        print()
     output = options.output or Path("runs") / "schedules.png"
     figure = plot_schedules(named, options.steps, log=options.log)
     output.parent.mkdir(parents=True, exist_ok=True)
     with naming(output):
         figure.savefig(output)
-    print(f"saved {output}")
+
+    def show() -> None:
+        for label, schedule in named.items():
+            print(label)
+            print(plot(list(sample(schedule, steps)[1]), steps, height=height))
+            if schedule.observes:
+                print("(it changes with what it observes, not with the count: nothing observed)")
+            print()
+        print(f"saved {output}")
+
+    drawn = {
+        name: dict(zip(("steps", "values"), sample(schedule, steps), strict=True))
+        for name, schedule in named.items()
+    }
+    return Answer({"schedules": drawn, "figure": output}, show)
 
 
-def show(options: argparse.Namespace) -> None:
-    """Prints what there is, a line each."""
+def listed(options: argparse.Namespace) -> Answer:
+    """What there is, a line each."""
     if options.memory:
         if options.what not in (None, "optimizers"):
             raise ValueError(f"--memory is of optimizers, not of {options.what}")
-        print(memory())
-        return
+        from lropt_jax.optimizers.memory import memory_table
+
+        return Answer({"memory": memory_table()}, lambda: print(memory()))
     from lropt_jax.optimizers import OPTIMIZERS
     from lropt_jax.problems import PROBLEMS
     from lropt_jax.reproductions.catalogue import CLAIMS, claim_named
@@ -104,12 +114,16 @@ def show(options: argparse.Namespace) -> None:
         "problems": {name: first_line(make) for name, make in PROBLEMS.items()},
         "claims": {name: claim_named(name).title for name in CLAIMS},
     }
-    wanted = [options.what] if options.what else list(parts)
-    width = max(len(name) for part in wanted for name in parts[part])
-    for i, part in enumerate(wanted):
-        print(("\n" if i else "") + part)
-        for name, line in parts[part].items():
-            print(f"  {name:<{width}}  {line}")
+    wanted = {part: parts[part] for part in ([options.what] if options.what else parts)}
+
+    def show() -> None:
+        width = max(len(name) for lines in wanted.values() for name in lines)
+        for i, (part, lines) in enumerate(wanted.items()):
+            print(("\n" if i else "") + part)
+            for name, line in lines.items():
+                print(f"  {name:<{width}}  {line}")
+
+    return Answer(wanted, show)
 
 
 def memory() -> str:

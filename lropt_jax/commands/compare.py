@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import shlex
 import shutil
@@ -12,9 +13,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import naming, writable
-from lropt_jax.commands.problem import add_arguments, arguments, folder, imported, problem, title
+from lropt_jax.commands.plans import add_plan, cost_words, said
+from lropt_jax.commands.problem import (
+    Problem,
+    add_arguments,
+    arguments,
+    folder,
+    imported,
+    problem,
+    title,
+)
 
 if TYPE_CHECKING:
     from lropt_jax.comparisons.recipes import Recipe
@@ -34,6 +45,7 @@ def add_parsers(subparsers: Any) -> None:
         formatter_class=Defaults,
     )
     add_arguments(parser)
+    add_plan(parser)
     parser.add_argument(
         "--optimizers",
         default=",".join(DEFAULT_OPTIMIZERS),
@@ -93,8 +105,8 @@ def add_parsers(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Runs the comparison, prints its table and writes its report."""
+def run(options: argparse.Namespace) -> Answer:
+    """Runs the comparison, writes its report and tells its table."""
     from lropt_jax.comparisons import recipes
     from lropt_jax.comparisons.protocol import compare
     from lropt_jax.comparisons.report import require_report, write_report
@@ -124,6 +136,7 @@ def run(options: argparse.Namespace) -> None:
     elif given.epochs is not None and options.epochs is None and not options.quick:
         chosen["epochs"] = given.epochs
     steps = chosen["epochs"] * per_epoch
+    every = per_epoch * max(1, chosen["epochs"] // 30)
     strategy = options.strategy or given.strategy
     # Kept by the command, so that the same one goes on where it was interrupted.
     command = _command(options, names, chosen, strategy)
@@ -131,7 +144,9 @@ def run(options: argparse.Namespace) -> None:
     everything = options.tune == "all"
     trials = options.trials or (TRIALS if everything else None)
     entries = {name: r.entry(shape, steps, everything) for name, r in found.items()}
-    print(_plan(entries, trials, chosen, steps, options.splits))
+    foreseen = _foreseen(given, entries, trials, chosen, steps, every, options, strategy)
+    if (planned := said(options, *foreseen)) is not None:
+        return planned
     began = time.monotonic()
     comparison = compare(
         given.task,
@@ -144,7 +159,7 @@ def run(options: argparse.Namespace) -> None:
         smallest_difference=options.smallest_difference,
         seeds=chosen["seeds"],
         tuning_seeds=chosen["tuning_seeds"],
-        eval_every=per_epoch * max(1, chosen["epochs"] // 30),
+        eval_every=every,
         key=options.key,
         strategy=strategy,
         directory=unfinished,
@@ -161,8 +176,40 @@ def run(options: argparse.Namespace) -> None:
     with naming(output):
         page = write_report(comparison, output, heading, setting, command, per_epoch)
     shutil.rmtree(unfinished)
-    _print(comparison, setting)
-    print(f"\nReport: {page}   ({time.monotonic() - began:.0f} s)")
+    seconds = time.monotonic() - began
+
+    def show() -> None:
+        _print(comparison, setting)
+        print(f"\nReport: {page}   ({seconds:.0f} s)")
+
+    document = _document(comparison, setting)
+    document |= {"lropt": command, "report": page, "seconds": seconds}
+    failed = "" if comparison.ranking else "no optimizer finished on any seed"
+    return Answer(document, show, failed)
+
+
+def _document(comparison: Any, setting: Mapping[str, str]) -> dict[str, Any]:
+    """What `_print` shows, for programs."""
+    from lropt_jax.comparisons.tables import verdict
+
+    found = comparison.recommendation
+    return {
+        "problem": setting,
+        "recommendation": found,
+        "recommended": found.optimizer,
+        "code": found.code,
+        "verdict": verdict(comparison),
+        "metric": comparison.decisive,
+        "mode": comparison.mode,
+        "ranking": comparison.ranking,
+        "optimizers": comparison.table(),
+        "pairs": [
+            {**dataclasses.asdict(t), "significant": t.significant, "tie": t.tie}
+            for t in comparison.tests()
+        ],
+        "step_seconds": comparison.step_seconds,
+        "warnings": comparison.warnings,
+    }
 
 
 def _recipe(name: str) -> Recipe:
@@ -177,23 +224,45 @@ def _recipe(name: str) -> Recipe:
     return recipe(name)
 
 
-def _plan(
+def _foreseen(
+    given: Problem,
     entries: Mapping[str, Any],
     trials: int | None,
     chosen: Mapping[str, int],
     steps: int,
-    splits: int,
-) -> str:
-    """What is going to be trained, before it is."""
+    every: int,
+    options: argparse.Namespace,
+    strategy: str,
+) -> tuple[str, dict[str, Any]]:
+    """What is going to be trained, before it is, and what it costs."""
+    import jax
+
+    from lropt_jax.comparisons.match import plan_of
+    from lropt_jax.sweeps.running.foreseen import foreseen
+    from lropt_jax.sweeps.running.placement import Placement
+    from lropt_jax.training.visits import itinerary
+
     spaces = [space for _, space in entries.values()]
     most = max(trials or len(space["learning_rate"].values) for space in spaces)
-    trainings = len(spaces) * splits * (most * chosen["tuning_seeds"] + chosen["seeds"])
-    words = f" on {splits} splits" if splits > 1 else ""
-    return (
-        f"{len(spaces)} optimizers x {most} configurations x {chosen['tuning_seeds']} seed(s), "
-        f"then {chosen['seeds']} fresh seeds each{words}: {trainings:,} trainings of {steps:,} "
-        "updates. Where a choice lies on the edge of its grid, all get as many configurations more."
+    seeds, fresh, splits = chosen["tuning_seeds"], chosen["seeds"], options.splits
+    trainings = len(spaces) * splits * (most * seeds + fresh)
+    name, (factory, space) = next(iter(entries.items()))
+    when = itinerary(steps, every)
+    plan = plan_of(name, given.task, factory, space, trials, seeds, when, options.key)
+    count = len(jax.local_devices())
+    cost = foreseen(
+        plan,
+        Placement(strategy, -(-fresh // count) * count),
+        len(spaces),
+        trainings * steps / plan.model_steps,
     )
+    on = f" on {splits} splits" if splits > 1 else ""
+    words = (
+        f"{len(spaces)} optimizers x {most} configurations x {seeds} seed(s), then {fresh} fresh "
+        f"seeds each{on}, of {steps:,} updates: {cost_words(cost, name)} Where a choice lies on "
+        "the edge of its grid, all get as many configurations more."
+    )
+    return words, dataclasses.asdict(cost)
 
 
 def _folder_name(options: argparse.Namespace) -> str:

@@ -3,31 +3,46 @@ raised, with its traceback, from that code on."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 from pathlib import Path
 
+import jax
+
+from lropt_jax.commands.endings import FAILED, MISTAKE
 from lropt_jax.sweeps.planning.digests import library_roots
 
 OURS = Path(__file__).resolve().parents[1]
 # What a user can cause, and what says so in words; anything else is a fault of ours.
 MISTAKES = (ValueError, KeyError, TypeError, ImportError, OSError)
+# What no other words would have helped: there is no room left.
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.ENOMEM, getattr(errno, "EDQUOT", None)}
 
 
-def told(error: Exception) -> bool:
+def told(error: Exception) -> int | None:
     """Says on standard error what went wrong.
 
     Returns:
-      Whether there was anything to say to a user; an error of our own is not theirs to read.
+      The exit code. None where there is nothing to say to a user: an error of our own is not
+      theirs to read.
     """
     traced = _from_users_code(traceback.TracebackException.from_exception(error))
-    if traced is None and not isinstance(error, MISTAKES):
-        return False
+    if traced is None and not _full(error) and not isinstance(error, MISTAKES):
+        return None
     if traced is not None:
         print("".join(traced.format()), end="", file=sys.stderr)
     print(f"lropt: error: {_words(error)}", file=sys.stderr)
-    return True
+    return MISTAKE if traced is None and not _full(error) else FAILED
+
+
+def _full(error: Exception) -> bool:
+    """Whether a disk or the memory had no room left."""
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return "RESOURCE_EXHAUSTED" in str(error)
+    full = isinstance(error, OSError) and error.errno in FULL
+    return full or isinstance(error, MemoryError)
 
 
 def _words(error: Exception) -> str:

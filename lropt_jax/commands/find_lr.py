@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.expressions import read_value
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import naming, writable
@@ -50,11 +52,12 @@ def add_parsers(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> Answer:
     """Runs the test, prints its summary and writes its figure, rows and summary."""
     require("lropt find-lr", "all", "pandas", "matplotlib")
     from lropt_jax.comparisons import recipes
     from lropt_jax.range_tests import lr_range_test
+    from lropt_jax.range_tests.curve import RECOMMENDED
 
     found = recipes.recipe(options.optimizer)
     over = dict(_named("--over", words) for words in options.over)
@@ -89,8 +92,43 @@ def run(options: argparse.Namespace) -> None:
         (output / "summary.txt").write_text(summary, encoding="utf-8")
         test.to_pandas().to_csv(output / "rows.csv", index=False)
         test.plot().savefig(output / "range_test.png")
-    print(summary)
-    print(f"Figure and rows: {output}   ({seconds:.0f} s)")
+
+    def show() -> None:
+        print(summary)
+        print(f"Figure and rows: {output}   ({seconds:.0f} s)")
+
+    curves = [_curve(values, part) for values, part in test.parts()]
+    suggested = [curve["suggestion"] for curve in curves if curve["suggestion"] is not None]
+    document = {
+        "problem": given.words,
+        "optimizer": {"name": options.optimizer, **fixed},
+        "rule": RECOMMENDED,
+        "suggestion": suggested[0] if len(curves) == len(suggested) == 1 else None,
+        "curves": curves,
+        "learning_rates": test.learning_rates,
+        "seeds": test.seeds,
+        "split": test.split,
+        "output": output,
+        "seconds": seconds,
+    }
+    failed = "" if suggested else "no learning rate can be suggested: the reasons stand above"
+    return Answer(document, show, failed)
+
+
+def _curve(values: Mapping[str, Any], test: Any) -> dict[str, Any]:
+    """What the rules say of one configuration, and why some say nothing."""
+    from lropt_jax.range_tests.curve import RECOMMENDED
+
+    rules = test.suggestions
+    return {
+        "of": values,
+        "suggestion": rules[RECOMMENDED],
+        "bounds": test.bounds,
+        "rules": rules,
+        "reasons": {rule: reason for rule, reason in test.reasons.items() if reason},
+        "median": test.median,
+        "diverged": (test.diverged_at >= 0).sum(),
+    }
 
 
 def _named(option: str, words: str) -> tuple[str, list[Any]]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
 
 
@@ -32,8 +33,8 @@ def add_parsers(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Runs the claims, prints a line each, and writes the pages."""
+def run(options: argparse.Namespace) -> Answer:
+    """Runs the claims, says a line of each, and writes the pages."""
     from lropt_jax.commands.output import naming, writable
     from lropt_jax.reproductions.catalogue import CLAIMS, claim_named
     from lropt_jax.reproductions.pages import write_pages
@@ -48,11 +49,13 @@ def run(options: argparse.Namespace) -> None:
     for name in names:
         claim_named(name)  # a typo is refused before any claim runs
     output = writable(options.output)
+    verdicts = []
     for name in names:
         with naming(output / name):
             verdict = reproduce(name, options.quick, output)
         print(f"{name}: {verdict.verdict} ({verdict.seconds:.0f} s). {verdict.measured}")
         sys.stdout.flush()
+        verdicts.append(verdict)
     # The overview shows what there is, not only what ran now.
     found = []
     for name in CLAIMS:
@@ -61,4 +64,6 @@ def run(options: argparse.Namespace) -> None:
         kept = read(output / name, claim, quick)
         found += [] if kept is None else [kept]
     with naming(output):
-        print(f"\nPages: {write_pages(found, output)}")
+        pages = write_pages(found, output)
+    document = {"claims": [verdict.row() for verdict in verdicts], "pages": pages}
+    return Answer(document, lambda: print(f"\nPages: {pages}"))

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from lropt_jax.commands.answers import Answer
+from lropt_jax.commands.plans import add_plan, cost_words, said
+
+if TYPE_CHECKING:
+    from lropt_jax.commands.sweep_file import Described
 
 EXAMPLE = Path(__file__).with_name("sweep_example.toml")
 
@@ -28,14 +35,15 @@ def add_parsers(subparsers: Any) -> None:
         help="where progress, table and figures are kept (default: runs/<name of the file>)",
     )
     parser.add_argument("--top", type=int, default=10, help="trials to print (default: 10)")
+    add_plan(parser)
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Runs the sweep, prints its best trials and draws its figures."""
+def run(options: argparse.Namespace) -> Answer:
+    """Runs the sweep, draws its figures, and tells its best trials."""
     if options.example:
-        print(EXAMPLE.read_text(), end="")
-        return
+        text = EXAMPLE.read_text(encoding="utf-8")
+        return Answer({"example": text}, lambda: print(text, end=""))
     if options.file is None:
         raise ValueError("give a file, or --example to see one")
     from lropt_jax.commands.sweep_file import read
@@ -43,6 +51,8 @@ def run(options: argparse.Namespace) -> None:
 
     described = read(options.file)
     directory = options.directory or described.directory or Path("runs") / options.file.stem
+    if (planned := said(options, *_foreseen(described))) is not None:
+        return planned
     began = time.monotonic()
     result = sweep(
         described.task,
@@ -51,38 +61,103 @@ def run(options: argparse.Namespace) -> None:
         directory=directory,
         **described.arguments,
     )
-    _print(result, described.metric, described.mode, options.top)
-    for caution in result.cautions(described.metric, described.mode):
-        print(f"Note: the best's {caution}")
-    drawn = _draw(result, described.metric, described.mode, directory)
+    metric, mode = described.metric, described.mode
+    warnings = [f"the best's {caution}" for caution in result.cautions(metric, mode)]
+    drawn = _draw(result, metric, mode, directory)
     name, _ = result.table_file()
-    words = f", {drawn} figures" if drawn else ""
     seconds = time.monotonic() - began
-    print(f"\n{directory / name}{words}   ({result.model_steps:,} model-steps, {seconds:.0f} s)")
+
+    def show() -> None:
+        _print(result, metric, mode, options.top)
+        for line in warnings:
+            print(f"Note: {line}")
+        words = f", {len(drawn)} figures" if drawn else ""
+        cost = f"({result.model_steps:,} model-steps, {seconds:.0f} s)"
+        print(f"\n{directory / name}{words}   {cost}")
+
+    trials = _ranked(result, metric, mode)
+    document = {
+        "metric": metric,
+        "mode": mode,
+        "best": trials[0] if trials else None,
+        "trials": trials,
+        "lanes": _ends(result),
+        "warnings": warnings,
+        "table": directory / name,
+        "figures": drawn,
+        "model_steps": result.model_steps,
+        "seconds": seconds,
+    }
+    failed = "" if trials else f"no configuration finished with a finite {metric} on all seeds"
+    return Answer(document, show, failed)
+
+
+def _foreseen(described: Described) -> tuple[str, dict[str, Any]]:
+    """What is going to be trained, before it is, and what it costs."""
+    from lropt_jax.sweeps.planning.plan import planned
+    from lropt_jax.sweeps.running.foreseen import foreseen
+    from lropt_jax.sweeps.running.placement import Placement
+    from lropt_jax.training.visits import itinerary
+
+    given = dict(described.arguments)
+    when = itinerary(given.pop("steps"), given.pop("eval_every"))
+    placement = Placement(given.pop("strategy", "auto"), given.pop("width", None))
+    rule = given.pop("prune", None)
+    task, optimizer, space = described.task, described.optimizer, described.space
+    plan = planned(task, optimizer, space, itinerary=when, rule=rule, **given)
+    cost = foreseen(plan, placement)
+    words = (
+        f"{len(plan.configurations)} configurations x {len(plan.seeds)} seed(s), of "
+        f"{when.steps:,} updates: {cost_words(cost, 'the first')}"
+    )
+    if rule is not None:
+        words += " That is the most: who is pruned stops early."
+    return words, dataclasses.asdict(cost)
+
+
+def _ranked(result: Any, metric: str, mode: str) -> list[dict[str, Any]]:
+    """The trials that finished, the best first."""
+    import numpy as np
+
+    from lropt_jax.sweeps.results.statistics import mean_interval
+
+    means = result.means(metric)
+    order = np.argsort(means if mode == "min" else -means, kind="stable")
+    return [
+        {
+            "trial": trial,
+            "configuration": result.trials[trial],
+            "mean": means[trial],
+            "half_width": mean_interval(result.last(metric)[trial])[1],
+        }
+        for trial in order.tolist()
+        if np.isfinite(means[trial])
+    ]
+
+
+def _ends(result: Any) -> dict[str, int]:
+    """How many lanes ended how."""
+    import numpy as np
+
+    kinds, counts = np.unique(result.status.astype(str), return_counts=True)
+    return dict(zip(kinds.tolist(), counts.tolist(), strict=True))
 
 
 def _print(result: Any, metric: str, mode: str, top: int) -> None:
     """The best trials, and how the lanes ended."""
-    import numpy as np
-
     from lropt_jax.comparisons.tables import mean_and_interval, number
-    from lropt_jax.sweeps.results.statistics import mean_interval
 
-    means = result.means(metric)
-    order = np.argsort(means if mode == "min" else -means, kind="stable")[:top]
     names = list(dict.fromkeys(name for trial in result.trials for name in trial))
     rows = [
         [
-            str(trial),
-            *[number(result.trials[trial].get(name)) for name in names],
-            mean_and_interval(metric, *mean_interval(result.last(metric)[trial])),
+            str(one["trial"]),
+            *[number(one["configuration"].get(name)) for name in names],
+            mean_and_interval(metric, one["mean"], one["half_width"]),
         ]
-        for trial in order
-        if np.isfinite(means[trial])
+        for one in _ranked(result, metric, mode)[:top]
     ]
     headings = ["trial", *[n.replace("_", " ") for n in names], metric.replace("_", " ")]
-    kinds, counts = np.unique(result.status.astype(str), return_counts=True)
-    how = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
+    how = ", ".join(f"{count} {kind}" for kind, count in _ends(result).items())
     pairs = zip(result.strategy, result.width, strict=True)
     ways = ", ".join(dict.fromkeys(f"{strategy} of {width}" for strategy, width in pairs))
     caption = f"{result.status.size} lanes: {how}; {ways} lanes"
@@ -102,15 +177,15 @@ def _print(result: Any, metric: str, mode: str, top: int) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _draw(result: Any, metric: str, mode: str, directory: Path) -> int:
-    """Figures beside the table; none without matplotlib."""
+def _draw(result: Any, metric: str, mode: str, directory: Path) -> list[Path]:
+    """The files of the figures beside the table; none without matplotlib."""
     from lropt_jax.commands.output import naming
     from lropt_jax.validation import installed
 
     if not installed("matplotlib"):
-        return 0
+        return []
     figures = result.figures(metric, mode)
     for name, figure in figures.items():
         with naming(directory / f"{name}.png"):
             figure.savefig(directory / f"{name}.png")
-    return len(figures)
+    return [directory / f"{name}.png" for name in figures]

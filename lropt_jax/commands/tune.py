@@ -8,13 +8,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import naming, writable
 from lropt_jax.commands.problem import add_arguments, folder, imported, problem, title
 from lropt_jax.comparisons import recipes
 from lropt_jax.sweeps import log_uniform
 
-NOT_ITS_OWN = ("run", "output", "traceback", "no_cache")  # do not change what comes out
+NOT_ITS_OWN = (
+    "run",
+    "output",
+    "traceback",
+    "no_cache",
+    "json",
+    "plan",
+)  # do not change what comes out
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -67,8 +75,8 @@ def add_parsers(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Tunes, prints the answer and writes its report."""
+def run(options: argparse.Namespace) -> Answer:
+    """Tunes, writes the report and tells the answer."""
     from lropt_jax.comparisons.report import require_report
     from lropt_jax.tuning import tune
     from lropt_jax.tuning.budget import INTERRUPTED, read_budget
@@ -103,12 +111,33 @@ def run(options: argparse.Namespace) -> None:
     about = f"Tuning of {title(options)}"
     with naming(output):
         page = found.report(output, about)
-    print(found.recommendation)
-    for line in found.warnings:
-        print(f"Note: {line}")
-    if found.stopped == INTERRUPTED:
-        print("The same command goes on from here.")
-    print(f"\nReport: {page}   ({found.seconds:.0f} s, {found.model_steps:,} model-steps)")
+
+    def show() -> None:
+        print(found.recommendation)
+        for line in found.warnings:
+            print(f"Note: {line}")
+        print(f"\nReport: {page}   ({found.seconds:.0f} s, {found.model_steps:,} model-steps)")
+
+    document = {
+        "problem": given.words,
+        "recommendation": found.recommendation,
+        "code": found.code,
+        "best": found.best,
+        "metric": found.metric,
+        "mode": found.mode,
+        "steps": found.steps,
+        "configurations": found.table(),
+        "regret": found.regret,
+        "doubling": found.doubling,
+        "warnings": found.warnings,
+        "stopped": found.stopped,
+        "report": page,
+        "model_steps": found.model_steps,
+        "seconds": found.seconds,
+    }
+    goes_on = "The same command goes on from here" if found.stopped == INTERRUPTED else ""
+    failed = "" if found.board.ranked() or goes_on else "no configuration was trained to its end"
+    return Answer(document, show, failed, goes_on)
 
 
 def _candidate(name: str) -> tuple[Any, dict[str, Any]]:

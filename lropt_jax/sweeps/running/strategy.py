@@ -112,7 +112,7 @@ def lane_bytes(task: Task, lane: Lane, fast: bool = False) -> int:
 
 def _most_lanes(job: Job, numbers: Mapping[str, np.ndarray], devices: Sequence[Any]) -> int:
     """As many lanes as are useful and fit."""
-    lane = _lane(job, numbers, devices)
+    lane = lane_shapes(job, numbers, devices)
     needed = lane_bytes(job.task, lane, rewrites(devices))
     fits = len(devices) * int(_device_memory(devices) * MEMORY_SHARE // needed)
     useful = WIDEST.get(devices[0].platform, WIDEST_ACCELERATOR * len(devices))
@@ -130,7 +130,7 @@ def _device_memory(devices: Sequence[Any]) -> float:
         return 4e9 / len(devices)
 
 
-def _lane(job: Job, numbers: Mapping[str, np.ndarray], devices: Sequence[Any]) -> Lane:
+def lane_shapes(job: Job, numbers: Mapping[str, np.ndarray], devices: Sequence[Any]) -> Lane:
     """The shapes of a lane."""
     population = job.population(Layout("vmap", tuple(devices[:1])), numbers)
     shapes = population.shapes(dict(_first(numbers, 1)), 1, job.key_type)
@@ -150,7 +150,7 @@ def _fastest(
     local = width // len(devices)
     if local == 1:
         return "vmap"  # one lane alone on a device runs as it is
-    lane = _lane(job, numbers, devices)
+    lane = lane_shapes(job, numbers, devices)
     guessed = guess(job.task, lane, local, one_seed, devices)
     about = _about(job, lane, one_seed, width, devices)
     found = recall(about)

@@ -1,0 +1,55 @@
+"""What a long command is going to do and to cost: said before it does it, with --plan instead."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from lropt_jax.commands.answers import Answer
+from lropt_jax.sweeps.running.foreseen import Cost
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """The option that asks for the plan alone."""
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="say what would be trained and what it would cost, and stop",
+    )
+
+
+def said(options: argparse.Namespace, words: str, numbers: Mapping[str, Any]) -> Answer | None:
+    """Says a plan; the whole answer where nothing but it was asked for."""
+    if options.plan:
+        return Answer({"plan": words, **numbers}, lambda: print(words))
+    print(words, flush=True)
+    return None
+
+
+def cost_words(cost: Cost, measured: str) -> str:
+    """A cost in a sentence or two.
+
+    Args:
+      cost: what is foreseen.
+      measured: whose updates were.
+    """
+    return (
+        f"{cost.trainings:,} trainings, {cost.model_steps:,} model-steps; {cost.lanes} at once in "
+        f"about {_bytes(cost.memory)}. About {_time(cost.seconds)} on this machine, an estimate "
+        f"from a few updates of {measured}."
+    )
+
+
+def _bytes(count: float) -> str:
+    for unit in ("kB", "MB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:.2g} {unit}" if count < 100 else f"{count:.0f} {unit}"
+    return f"{count / 1000:.3g} GB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 1 else "1 s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
