@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     _use_all_cores()
     signals = Signals()
     try:
@@ -94,20 +94,21 @@ class _Versions(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command and of all its subcommands."""
+    top = argparse.ArgumentParser(
         prog="lropt",
         description="Which optimizer, which learning rate, which schedule, and can I trust it?",
     )
-    parser.add_argument(
+    top.add_argument(
         "--version", action=_Versions, nargs=0, help="versions of all that matters, and the machine"
     )
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         importlib.import_module(f"lropt_jax.commands.{name}").add_parsers(subparsers)
-    for each in (parser, *subparsers.choices.values()):
+    for each in (top, *subparsers.choices.values()):
         # Before the command and after it; the one that is not given must not undo the other.
-        default = False if each is parser else argparse.SUPPRESS
+        default = False if each is top else argparse.SUPPRESS
         each.add_argument(
             "--traceback", action="store_true", default=default, help="show where an error is from"
         )
@@ -125,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
             help="print one JSON document and nothing else; words go to standard error",
         )
         each.epilog = MEANING
-    return parser
+    return top
 
 
 def _use_all_cores() -> None:

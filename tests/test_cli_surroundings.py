@@ -83,7 +83,7 @@ def own(tmp_path, monkeypatch):
 )
 def test_ones_own_code_raises_with_its_own_traceback(own, capsys, task, optimizers, last, place):
     words = ["compare", "--task", f"own.py:{task}", "--optimizers", optimizers, *SMALL]
-    assert main(words) == 2
+    assert main(words) == 1
     told = capsys.readouterr().err
     lines = told.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
@@ -98,13 +98,13 @@ def test_ones_own_code_raises_with_its_own_traceback(own, capsys, task, optimize
 
 def test_a_file_that_python_cannot_read(own, capsys):
     own.write_text("def task():\n    return (\n")
-    assert main(["compare", "--task", "own.py:task", *SMALL]) == 2
+    assert main(["compare", "--task", "own.py:task", *SMALL]) == 1
     told = capsys.readouterr().err
     assert f'  File "{own}", line 2' in told
     assert "SyntaxError: '(' was never closed" in told
     assert "importlib" not in told
     own.write_text("import surely_not_there\n")
-    assert main(["compare", "--task", "own.py:task", *SMALL]) == 2
+    assert main(["compare", "--task", "own.py:task", *SMALL]) == 1
     told = capsys.readouterr().err
     assert f'  File "{own}", line 1, in <module>' in told
     assert told.splitlines()[-1].endswith("No module named 'surely_not_there'")
@@ -196,7 +196,7 @@ def test_a_full_disk_is_named(tmp_path, words, file):
     )
     words = [*words, "--output", str(tmp_path / file)]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 1, done.stderr
     assert f"File too large: '{tmp_path / file}" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 

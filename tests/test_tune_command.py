@@ -58,8 +58,10 @@ def test_interrupted_it_answers_and_the_same_command_goes_on(tmp_path, capsys, m
             raise KeyboardInterrupt
 
     monkeypatch.setattr(store.Directory, "save", interrupted)
-    assert main([*words, str(tmp_path / "parts")]) == 0
-    assert "The same command goes on from here." in capsys.readouterr().out
+    assert main([*words, str(tmp_path / "parts")]) == 130  # with the best so far
+    said = capsys.readouterr()
+    assert "lropt: interrupted. The same command goes on from here\n" in said.err
+    assert "Report: " in said.out
     assert list((tmp_path / "parts").glob("unfinished*"))
     assert main([*words, str(tmp_path / "parts")]) == 0
     assert capsys.readouterr().out.partition("Report:")[0] == whole

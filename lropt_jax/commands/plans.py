@@ -36,8 +36,8 @@ def cost_words(cost: Cost, measured: str) -> str:
     """
     return (
         f"{cost.trainings:,} trainings, {cost.model_steps:,} model-steps; {cost.lanes} at once in "
-        f"about {_bytes(cost.memory)}. About {_time(cost.seconds)} on this machine, an estimate "
-        f"from a few updates of {measured}."
+        f"about {_bytes(cost.memory)}. About {time_words(cost.seconds)} on this machine, an "
+        f"estimate from a few updates of {measured}."
     )
 
 
@@ -49,7 +49,10 @@ def _bytes(count: float) -> str:
     return f"{count / 1000:.3g} GB"
 
 
-def _time(seconds: float) -> str:
+def time_words(seconds: float | None) -> str:
+    """A time in words, as exact as an estimate may be."""
+    if seconds is None:
+        return "not measured"
     if seconds < 100:
         return f"{seconds:.0f} s" if seconds >= 1 else "1 s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

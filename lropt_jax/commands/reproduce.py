@@ -9,6 +9,7 @@ from typing import Any
 
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
+from lropt_jax.commands.plans import add_plan, said, time_words
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -23,6 +24,7 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="claims; lropt list claims")
     parser.add_argument("--all", action="store_true", help="all claims")
     parser.add_argument("--quick", action="store_true", help="a quick look, which decides nothing")
+    add_plan(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -49,6 +51,8 @@ def run(options: argparse.Namespace) -> Answer:
     for name in names:
         claim_named(name)  # a typo is refused before any claim runs
     output = writable(options.output)
+    if (planned := said(options, *_foreseen(names, options.quick, output))) is not None:
+        return planned
     verdicts = []
     for name in names:
         with naming(output / name):
@@ -67,3 +71,29 @@ def run(options: argparse.Namespace) -> Answer:
         pages = write_pages(found, output)
     document = {"claims": [verdict.row() for verdict in verdicts], "pages": pages}
     return Answer(document, lambda: print(f"\nPages: {pages}"))
+
+
+def _foreseen(names: list[str], quick: bool, output: Path) -> tuple[str, dict[str, Any]]:
+    """What is going to be run, and how long it took where it was measured."""
+    from lropt_jax.reproductions.catalogue import claim_named
+    from lropt_jax.reproductions.durations import SECONDS
+    from lropt_jax.reproductions.running import read
+
+    rows: dict[str, dict[str, Any]] = {}
+    for name in names:
+        claim = claim_named(name)
+        short = quick and claim.kind == "statistical"
+        kept = read(output / name, claim, short) is not None
+        seconds = 0.0 if kept else None if short else SECONDS.get(name)
+        rows[name] = {"kind": claim.kind, "seeds": claim.seeds, "kept": kept, "seconds": seconds}
+    known = [row["seconds"] for row in rows.values() if row["seconds"] is not None]
+    lines = [
+        f"  {name}: {row['kind']}, "
+        + ("finished, is read back" if row["kept"] else time_words(row["seconds"]))
+        for name, row in rows.items()
+    ]
+    unknown = len(rows) - len(known)
+    total = f"about {time_words(sum(known))}, an estimate: as long as on two cores"
+    total += f"; {unknown} of them not measured" if unknown else ""
+    words = "\n".join([f"{len(rows)} claim{'s' * (len(rows) > 1)}, {total}.", *lines])
+    return words, {"claims": rows, "seconds": sum(known), "not_measured": unknown}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import naming, writable
+from lropt_jax.commands.plans import add_plan, cost_words, said
 from lropt_jax.commands.problem import add_arguments, folder, imported, problem, title
 from lropt_jax.comparisons import recipes
 from lropt_jax.sweeps import log_uniform
@@ -33,6 +35,7 @@ def add_parsers(subparsers: Any) -> None:
         formatter_class=Defaults,
     )
     add_arguments(parser)
+    add_plan(parser)
     parser.add_argument(
         "--budget",
         default="5min",
@@ -80,9 +83,10 @@ def run(options: argparse.Namespace) -> Answer:
     from lropt_jax.comparisons.report import require_report
     from lropt_jax.tuning import tune
     from lropt_jax.tuning.budget import INTERRUPTED, read_budget
+    from lropt_jax.tuning.protocol import planned_tuning
 
     require_report("lropt tune", "all")
-    read_budget(options.budget)
+    amount = read_budget(options.budget)
     candidates = {name: _candidate(name) for name in options.candidate}
     baseline = None
     if options.baseline is not None:
@@ -93,19 +97,25 @@ def run(options: argparse.Namespace) -> Answer:
     # Kept by the command, so that the same one goes on where it was interrupted.
     words = repr(sorted((k, str(v)) for k, v in vars(options).items() if k not in NOT_ITS_OWN))
     unfinished = output / f"unfinished-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
-    found = tune(
-        given.task,
-        steps=options.steps,
-        budget=options.budget,
-        metric=metric,
-        mode=options.mode,
-        candidates=candidates or None,
-        baseline=baseline,
-        memory=options.memory,
-        seeds=options.seeds,
-        key=options.key,
-        directory=unfinished,
-    )
+    asked: dict[str, Any] = {
+        "steps": options.steps,
+        "budget": options.budget,
+        "metric": metric,
+        "mode": options.mode,
+        "candidates": candidates or None,
+        "baseline": baseline,
+        "memory": options.memory,
+        "seeds": options.seeds,
+        "key": options.key,
+    }
+    # Where time is what counts none is taken for foreseeing; what is going to be done `tune` says.
+    if options.plan or amount.seconds is None:
+        plan, cost = planned_tuning(given.task, **asked)
+        words = f"At most {cost_words(cost, 'one optimizer')}"
+        words = f"{plan} {words}" if options.plan else words
+        if (planned := said(options, words, dataclasses.asdict(cost))) is not None:
+            return planned
+    found = tune(given.task, directory=unfinished, **asked)
     if found.stopped != INTERRUPTED:
         shutil.rmtree(unfinished)
     about = f"Tuning of {title(options)}"

@@ -12,6 +12,7 @@ import jax
 
 from lropt_jax.progress import progress_bar
 from lropt_jax.range_tests import RangeTest
+from lropt_jax.sweeps.running.foreseen import Cost, foreseen
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.sweeps.running.strategy import Load, Timed, resolve
 from lropt_jax.tasks.task import Task
@@ -54,14 +55,44 @@ class Call:
     journal: Journal
     began: float
 
+    def plan(self, length: int | None) -> str:
+        """What is going to be done, in words."""
+        return words.plan_words(
+            self.budget, length, sum(t.model_steps for t in self._tests(length)), finals.MOST,
+            self.seeds, list(self.contenders), self.baseline is not None, self.metric,
+        )  # fmt: skip
+
+    def cost(self, length: int | None) -> Cost:
+        """At most what it costs; where time is what counts, about what there is time for."""
+        steps = length or UNKNOWN
+        setting = Setting(
+            self.task, itinerary(steps, max(1, math.ceil(steps / EVALUATIONS))), self.metric,
+            self.mode, self.key, Placement(),
+        )  # fmt: skip
+        contender = next(iter(self.contenders.values()))
+        plan = setting.plan(contender, [contender.first(steps)], range(self.seeds))
+        one = foreseen(plan, Placement())
+        pace = one.seconds / one.model_steps
+        if self.budget.seconds is not None:
+            count = int(ROOM * self.budget.seconds / pace)
+            return dataclasses.replace(
+                one, trainings=count // steps, model_steps=count, seconds=self.budget.seconds
+            )
+        fresh = (finals.MOST + (self.baseline is not None)) * self.seeds * steps
+        count = int(self._total(length)) + fresh
+        return dataclasses.replace(
+            one, trainings=count // steps, model_steps=count, seconds=count * pace
+        )
+
+    def _total(self, length: int | None) -> float:
+        return self.budget.total(length or UNKNOWN)
+
+    def _tests(self, length: int | None) -> list[PlannedTest]:
+        return planned_tests(self.contenders, self._total(length), length or UNKNOWN)
+
     def answer(self, length: int | None, progress: Any, learned_from: str | None) -> Tuning:
         """Does it all."""
-        total = self.budget.total(length or UNKNOWN)
-        tests = planned_tests(self.contenders, total, length or UNKNOWN)
-        plan = words.plan_words(
-            self.budget, length, sum(t.model_steps for t in tests), finals.MOST, self.seeds,
-            list(self.contenders), self.baseline is not None, self.metric,
-        )  # fmt: skip
+        total, tests, plan = self._total(length), self._tests(length), self.plan(length)
         if progress is True:
             print(plan, file=sys.stderr, flush=True)
         shown = total if math.isfinite(total) else 2 * TRAININGS * (length or UNKNOWN)

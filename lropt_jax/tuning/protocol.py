@@ -13,6 +13,7 @@ import numpy as np
 
 from lropt_jax.progress import Progress
 from lropt_jax.sweeps.planning.digests import digest
+from lropt_jax.sweeps.running.foreseen import Cost
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.metrics import direction, names_of_metrics, usual_metric
 from lropt_jax.tasks.task import Task, check_task
@@ -100,6 +101,52 @@ def tune(
       >>> model = fit(task, found.optimizer(steps=100), steps=100)
     """
     began = time.monotonic()
+    call, length, learned_from = _called(
+        task, steps, budget, metric, mode, candidates, baseline, memory, seeds, key, directory,
+        began,
+    )  # fmt: skip
+    try:
+        return call.answer(length, progress, learned_from)
+    finally:
+        call.journal.close()
+
+
+def planned_tuning(
+    task: Task,
+    steps: int | None = None,
+    budget: int | str = 16,
+    metric: str | None = None,
+    mode: str | None = None,
+    candidates: Mapping[str, tuple[Callable[..., Any], Any]] | None = None,
+    baseline: Any = None,
+    memory: float | None = None,
+    seeds: int = 5,
+    key: Any = 0,
+) -> tuple[str, Cost]:
+    """What `tune` would do, in words, and at most what it would cost: a few updates are measured.
+    See `tune` for the arguments and errors."""
+    call, length, _ = _called(
+        task, steps, budget, metric, mode, candidates, baseline, memory, seeds, key, None, 0.0
+    )
+    return call.plan(length), call.cost(length)
+
+
+def _called(
+    task: Task,
+    steps: int | None,
+    budget: int | str,
+    metric: str | None,
+    mode: str | None,
+    candidates: Mapping[str, tuple[Callable[..., Any], Any]] | None,
+    baseline: Any,
+    memory: float | None,
+    seeds: int,
+    key: Any,
+    directory: str | os.PathLike[str] | None,
+    began: float,
+) -> tuple[Call, int | None, str | None]:
+    """The call with its arguments checked, the updates of a training where they are known, and
+    what the list was learned from."""
     require("tune", "report", "pandas", "scipy")
     if not isinstance(task, Task):
         raise ValueError(f"task must be a Task, got {type(task).__name__}")
@@ -138,11 +185,8 @@ def tune(
         "devices": str(len(jax.local_devices())),
     }  # fmt: skip
     journal = Journal(directory, identity)
-    try:
-        call = Call(task, amount, metric, mode, contenders, base, seeds, key, journal, began)
-        return call.answer(length, progress, learned_from)
-    finally:
-        journal.close()
+    call = Call(task, amount, metric, mode, contenders, base, seeds, key, journal, began)
+    return call, length, learned_from
 
 
 def _metric(task: Task, metric: str | None, mode: str | None) -> tuple[str, str]:

@@ -1,0 +1,279 @@
+"""What the command leaves behind: its exit code, its JSON, and no files where it failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lropt_jax.cli import COMMANDS, main
+from lropt_jax.commands.answers import as_json
+
+OWN = """
+import jax.numpy as jnp, numpy as np
+from lropt_jax import Task
+
+def made(scale, raising=None):
+    def loss(w, state, batch, key):
+        print("a task that prints")
+        if raising:
+            raise raising
+        return scale * ((batch["x"] @ w - batch["y"]) ** 2).mean(), (state, {})
+
+    rng = np.random.default_rng(0)
+    split = {"x": rng.normal(size=(16, 3)).astype("f4")}
+    split["y"] = split["x"] @ np.ones(3, "f4")
+    return Task(lambda key: (jnp.zeros(3), {}), loss,
+                lambda w, s, b: {"loss": scale * (b["x"] @ w - b["y"]) ** 2},
+                split, split, split, 4)
+
+def task(): return made(1.0)
+def hopeless(): return made(float("nan"))
+def raises(): return made(1.0, RuntimeError("of the task"))
+def mistaken(): return 3
+"""
+SWEEP = """
+[task]
+function = "own.py:TASK"
+[optimizer]
+name = "sgd"
+[space]
+learning_rate = [0.01, 0.1, 0.2]
+[train]
+steps = 8
+seeds = 2
+strategy = "vmap"
+"""
+SMALL = {
+    "compare": ["--epochs", "2", "--seeds", "2", "--tuning-seeds", "1", "--optimizers", "sgd,adam"],
+    "find-lr": ["--steps", "40", "--seeds", "4", "--optimizer", "sgd", "--end", "100"],
+    "tune": ["--budget", "6", "--steps", "12", "--seeds", "2"],
+}
+TRAINS = ["compare", "find-lr", "tune", "sweep"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(OWN)
+    for task in ("task", "hopeless", "raises", "mistaken"):
+        (tmp_path / f"{task}.toml").write_text(SWEEP.replace("TASK", task))
+    return tmp_path
+
+
+def words(command, task="task"):
+    if command == "sweep":
+        return ["sweep", f"{task}.toml"]
+    return [command, "--task", f"own.py:{task}", *SMALL[command]]
+
+
+def strict(text):
+    """Parsed as RFC 8259 has it: Python's own reader takes NaN and Infinity too."""
+
+    def refused(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refused)
+
+
+QUICKLY = [
+    ["list"], ["list", "problems"], ["list", "--memory"], ["schedules", "cosine_decay", "constant"],
+    ["sweep", "--example"], ["reproduce", "wilson"], ["atlas", "--quick", "--plan"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [*QUICKLY, *map(words, TRAINS)], ids=" ".join)
+def test_json_and_nothing_else(here, capfd, line):
+    assert main([*line, "--json"]) == 0
+    document = strict(capfd.readouterr().out)
+    assert document["command"] == line[0]
+    assert len(document) > 2
+
+
+def test_json_of_each_command_says_what_it_prints(here, capfd):
+    assert main([*words("find-lr"), "--json"]) == 0
+    out, told = capfd.readouterr()
+    assert "a task that prints" in told
+    found = strict(out)
+    assert found["suggestion"]["low"] <= found["suggestion"]["value"] <= found["suggestion"]["high"]
+    assert len(found["curves"][0]["median"]) == len(found["learning_rates"]) == 40
+    assert main([*words("compare"), "--json"]) == 0
+    found = strict(capfd.readouterr().out)
+    assert [row["optimizer"] for row in found["optimizers"]] == ["sgd", "adam"]
+    assert {found["pairs"][0]["first"], found["pairs"][0]["second"]} == {"sgd", "adam"}
+    assert "lropt_jax." in found["code"]
+    assert os.path.exists(found["report"])
+    assert main([*words("sweep"), "--json"]) == 0
+    found = strict(capfd.readouterr().out)
+    assert found["best"] == found["trials"][0]
+    assert found["lanes"] == {"finished": 6}
+    assert os.path.exists(found["table"])
+    assert main([*words("tune"), "--json"]) == 0
+    found = strict(capfd.readouterr().out)
+    assert found["best"]["optimizer"] in found["code"]
+    assert main(["list", "optimizers", "--json"]) == 0
+    found = strict(capfd.readouterr().out)
+    assert "adam" in found["optimizers"]
+
+
+def test_what_is_no_json_becomes_it():
+    import dataclasses
+    import pathlib
+
+    import jax.numpy as jnp
+    import numpy as np
+    import pandas as pd
+
+    @dataclasses.dataclass
+    class Thing:
+        value: float
+
+    frame = pd.DataFrame({"a": [1.0, float("nan")]}, index=pd.Index(["x", "y"], name="name"))
+    text = as_json(
+        {
+            "nan": np.nan, "inf": [np.inf, -np.inf, np.float32("nan")], "array": jnp.arange(2),
+            "frame": frame, "thing": Thing(float("inf")), "path": pathlib.Path("a"), 3: np.int64(4),
+            "function": strict, "none": None, "true": np.bool_(True), "words": np.str_("w"),
+        }
+    )  # fmt: skip
+    assert strict(text) == {
+        "nan": None, "inf": [None, None, None], "array": [0, 1],
+        "frame": [{"name": "x", "a": 1.0}, {"name": "y", "a": None}], "thing": {"value": None},
+        "path": "a", "3": 4, "function": "strict", "none": None, "true": True, "words": "w",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", TRAINS)
+@pytest.mark.parametrize(
+    ("task", "code", "says"),
+    [
+        ("hopeless", 1, "lropt: error: no "),
+        ("raises", 1, "RuntimeError: of the task"),
+        ("mistaken", 2, "got int"),
+        ("nothing", 2, "'nothing'"),
+    ],
+)
+def test_the_exit_code_says_whose_fault_it_was(here, capfd, command, task, code, says):
+    if task == "nothing":
+        (here / "nothing.toml").write_text(SWEEP.replace("TASK", task))
+    before = sorted(here.rglob("*"))
+    assert main([*words(command, task), "--json"]) == code
+    out, told = capfd.readouterr()
+    assert says in told
+    if code == 2:
+        assert told.count("\n") == 1
+    if task == "hopeless":  # it was trained, and there is something to read
+        assert strict(out)["command"] == command
+    else:
+        assert out == ""
+        left = [p for p in sorted(here.rglob("*")) if "__pycache__" not in p.parts]
+        assert left == [p for p in before if "__pycache__" not in p.parts]
+
+
+MISTAKES = [
+    ["compare", "--seeds", "1"], ["compare", "--optimizers", "adm"], ["compare", "--data", "x"],
+    ["find-lr", "--optimizer", "adm"], ["find-lr", "--set", "x"], ["find-lr", "--steps", "0"],
+    ["sweep"], ["sweep", "nowhere.toml"], ["tune", "--budget", "x"], ["tune", "--seeds", "1"],
+    ["reproduce"], ["reproduce", "wilsn"], ["atlas", "--problems", "x"], ["atlas", "--add", "x"],
+    ["atlas", "--verify", "0"], ["schedules", "cosin"], ["schedules", "constant", "--steps", "0"],
+    ["list", "claims", "--memory"], ["completion", "fsh"], ["list", "nothing"], ["compair"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", MISTAKES, ids=" ".join)
+def test_a_mistake_ends_with_two_and_leaves_nothing(tmp_path, monkeypatch, capfd, line):
+    monkeypatch.chdir(tmp_path)
+    assert ended(line) == 2
+    told = capfd.readouterr()
+    assert "error: " in told.err
+    assert "Traceback" not in told.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def ended(line):
+    try:
+        return main(line)
+    except SystemExit as parsed:  # argparse's own
+        return parsed.code
+
+
+def commands():
+    return [line[0] for line in (*QUICKLY, *map(words, TRAINS))]
+
+
+def test_every_command_is_tried_here():
+    import argparse
+
+    from lropt_jax.cli import parser
+
+    (subparsers,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    assert set(subparsers.choices) - {"completion"} == set(commands())
+    assert len(COMMANDS) <= len(subparsers.choices)
+
+
+@pytest.mark.parametrize("line", [[], *[[name] for name in dict.fromkeys(commands())]])
+def test_help_says_the_exit_codes(capsys, line):
+    with pytest.raises(SystemExit) as done:
+        main([*line, "--help"])
+    assert done.value.code == 0
+    assert "Exit codes: 0 done; 1 the work failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["compare", "tune", "sweep"])
+def test_a_plan_trains_nothing_and_leaves_nothing(here, capfd, command):
+    before = sorted(here.iterdir())
+    assert main([*words(command), "--plan", "--json"]) == 0
+    plan = strict(capfd.readouterr().out)
+    assert sorted(p for p in here.iterdir() if p.name != "__pycache__") == before
+    assert plan["model_steps"] >= plan["trainings"] > 0
+    assert plan["memory"] > 0
+    assert plan["seconds"] > 0
+    assert main([*words(command), "--plan"]) == 0
+    (line,) = [x for x in capfd.readouterr().out.splitlines() if "an estimate" in x]
+    assert main(words(command)) == 0
+    out, told = capfd.readouterr()
+    # Said before the work too; the time is measured anew.
+    assert line.partition("At most")[0].partition("About")[0] in out + told
+    assert "an estimate" in out
+
+
+def test_a_plan_counts_what_is_trained(here, capfd):
+    assert main([*words("sweep"), "--plan", "--json"]) == 0
+    plan = strict(capfd.readouterr().out)
+    assert (plan["trainings"], plan["model_steps"]) == (6, 48)
+    assert main([*words("sweep"), "--json"]) == 0
+    assert strict(capfd.readouterr().out)["model_steps"] == 48
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_with_words(here, number, code):
+    (here / "task.toml").write_text(SWEEP.replace("TASK", "task").replace("= 8", "= 4000000"))
+    line = [sys.executable, "-m", "lropt_jax", "sweep", "task.toml", "--json"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(here.rglob("*.npz")):
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, told = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert out == ""
+    assert told.splitlines()[-1] == (
+        "lropt: interrupted. Saved in runs/task. Call it again to go on from there"
+    )
+
+
+def test_the_versions_that_a_report_of_a_fault_should_tell():
+    import jax
+
+    done = subprocess.run(
+        [sys.executable, "-m", "lropt_jax", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("lropt ")
+    assert f"jax {jax.__version__}" in done.stdout
+    assert "cores" in done.stdout
