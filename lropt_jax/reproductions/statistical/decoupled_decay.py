@@ -135,6 +135,7 @@ def _figure(data: Data) -> Any:
             axes.plot(rates, best, "o-", color="white", markeredgecolor=colour[name])
             axes.set_xscale("log")
             axes.set_yscale("log")
+            axes.minorticks_off()  # their labels would run into each other
             axes.grid(visible=False)
             axes.set_title(f"{name}\nslope {slope.value:.2f}")
             axes.set_xlabel("learning rate")
@@ -166,8 +167,8 @@ CLAIM = Claim(
     sentences={
         "reproduced": "Where decay is multiplied by the rate, as in PyTorch's and Optax's AdamW, a "
         "higher rate wants a smaller decay; where it is not, the best decay stays where it is.",
-        "not reproduced": "The best decay does not move with the rate as the account has it, in "
-        "one variant at least.",
+        "not reproduced": "The best decay does not follow the rate as the account has it: flat "
+        "where it stands alone, inversely where it is multiplied by the rate.",
         "undecided": "The slopes are too uncertain to tell in one variant at least.",
     },
     advice="After changing the rate by a factor of three, look at the decay again; whether your "

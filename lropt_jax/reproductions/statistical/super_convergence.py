@@ -128,7 +128,7 @@ CLAIM = Claim(
     sentences={
         "reproduced": "One cycle reached in a quarter of the updates what a stepped rate reached "
         "in all of them.",
-        "not reproduced": "A quarter of the updates was not enough, with one cycle either.",
+        "not reproduced": "A quarter of the updates was not enough, not even with one cycle.",
         "undecided": "Whether a quarter of the updates suffices could not be told.",
     },
     advice="When time is short, use one-cycle over the time you have; look at what a stepped rate "
