@@ -92,8 +92,8 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         ship(pathlib.Path(sys.argv[1]))
     frame = load_atlas()
-    write_page(frame, HERE / "atlas.html")
     found = page_data(frame)
+    write_page(found, HERE / "atlas.html")
     figure(found, HERE / "ranks.png")
     index = HERE / "index.md"
     text = index.read_text(encoding="utf-8")

@@ -24,21 +24,16 @@ from lropt_jax.validation import require
 SHOWN = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # the numbers of configurations that are drawn
 
 
-def write_page(
-    frame: Any, path: str | os.PathLike[str], entries: Mapping[str, Entry] = ENTRIES
-) -> pathlib.Path:
-    """Writes the page of the rows: the same rows give the same page.
+def write_page(found: Mapping[str, Any], path: str | os.PathLike[str]) -> pathlib.Path:
+    """Writes the page: the same rows give the same one.
 
     Args:
-      frame: as `load_atlas` gives it.
+      found: as `page_data` gives it.
       path: of the HTML file.
-      entries: the optimizers that lines to paste are made for.
 
     Returns:
       The path.
     """
-    require("the Atlas's page", "atlas", "pandas", "scipy")
-    found = page_data(frame, entries)
     words = json.dumps(found, separators=(",", ":"), sort_keys=True).replace("</", "<\\/")
     template = importlib.resources.files("lropt_jax.atlas").joinpath("page.html")
     page = template.read_text("utf-8").replace("/*DATA*/null", words)
@@ -49,7 +44,13 @@ def write_page(
 
 
 def page_data(frame: Any, entries: Mapping[str, Entry] = ENTRIES) -> dict[str, Any]:
-    """What the page shows, as plain values."""
+    """What the page shows, as plain values.
+
+    Args:
+      frame: as `load_atlas` gives it.
+      entries: the optimizers that lines to paste are made for.
+    """
+    require("the Atlas's page", "atlas", "pandas", "scipy")
     results = Results(frame)
     losses, names = results.tested("all"), results.optimizers
     placed = scores.over_problems_and_seeds(scores.mean_ranks, losses)

@@ -58,7 +58,7 @@ def run_atlas(
         _write(_file(folder, problem, entry), rows)
         shutil.rmtree(_work(folder, problem, entry), ignore_errors=True)
         left -= design.seconds(problem, entry)
-        minutes = (time.monotonic() - began) / (todo - left) * left / 60
+        minutes = (time.monotonic() - began) / (todo - left) * max(0.0, left) / 60
         say(f"{problem} {entry.name}: {number + 1} of {len(waiting)}, {minutes:.0f} min left")
     return [_file(folder, p, e) for p, e in design.parts]
 

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> Answer:
     from lropt_jax.atlas.page import page_data, write_page
     from lropt_jax.atlas.rows import gathered, shipped
     from lropt_jax.atlas.run import own_pool, run_atlas
-    from lropt_jax.commands.output import writable
+    from lropt_jax.commands.output import naming, writable
     from lropt_jax.validation import require
 
     problems, changes, beside = options.problems, {}, []
@@ -67,15 +67,16 @@ def run(options: argparse.Namespace) -> Answer:
     require("lropt atlas", "atlas", "pandas", "pyarrow", "scipy", "flax", "cloudpickle")
     output = writable(options.output)
     try:
-        with own_pool(cores) as pool:
+        with own_pool(cores) as pool, naming(output):
             run_atlas(plan, output, pool, _say)
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"Saved in {output}. Call it again to go on from there")
         raise
     frame = gathered(output, plan.problems, beside)
     entries = ENTRIES | {entry.name: entry for entry in plan.entries}
-    path = write_page(frame, output / "index.html", entries)
     found = page_data(frame, entries)
+    with naming(output):
+        path = write_page(found, output / "index.html")
     where = _where(found, own.name) if options.add else []
 
     def show() -> None:

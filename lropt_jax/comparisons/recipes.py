@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lropt_jax import schedules
-from lropt_jax.comparisons.words import name_of, schedule_code
+from lropt_jax.comparisons.words import name_of, schedule_code, value_code
 from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.sweeps.planning.space import Grid, Range, choice, log_grid, log_uniform, uniform
 from lropt_jax.validation import unknown
@@ -87,7 +87,7 @@ class Scheduled:
 
     def line(self, rate: Any, others: Mapping[str, Any]) -> str:
         """The line that makes it of a schedule and its other arguments."""
-        words = "".join(f", {name}={value!r}" for name, value in others.items())
+        words = "".join(f", {name}={value_code(value)}" for name, value in others.items())
         return f"{name_of(self.__name__, self.factory)}({schedule_code(rate)}{words})"
 
 

@@ -14,6 +14,7 @@ from lropt_jax.comparisons.tables import listed, mean_and_interval
 from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.schedules import SCHEDULES, Schedule
 from lropt_jax.tasks.metrics import is_share
+from lropt_jax.validation import is_number
 
 FEW_SEEDS = 5
 
@@ -211,6 +212,12 @@ def schedule_code(rate: Any) -> str:
         elif parameter.default is None or float(value) != float(np.float32(parameter.default)):
             words.append(f"{name}={_number(value)}")
     return f"lropt_jax.{rate.name}({', '.join(words)})"
+
+
+def value_code(value: Any) -> str:
+    """What is pasted for a value: a number no longer than tells it apart, else its `repr`."""
+    short = is_number(value) and np.ndim(value) == 0 and np.isfinite(value)
+    return _number(value) if short else repr(value)
 
 
 def _number(value: Any) -> str:
