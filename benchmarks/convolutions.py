@@ -13,6 +13,7 @@ and evaluating fall out.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import time
@@ -225,7 +226,9 @@ def torch_model(name: str, torch: Any) -> Any:
     )  # fmt: skip
 
 
-def contenders(name: str, task: Task) -> dict[str, tuple[Callable[[int], Any], int]]:
+def contenders(
+    name: str, task: Task, with_torch: bool = True
+) -> dict[str, tuple[Callable[[int], Any], int]]:
     """What is timed, each with the models that it trains."""
     rates = {"learning_rate": RATES}
 
@@ -240,9 +243,7 @@ def contenders(name: str, task: Task) -> dict[str, tuple[Callable[[int], Any], i
         "sweep, vmap": (swept("vmap"), LANES),
         "sweep, map": (swept("map"), LANES),
     }
-    try:
-        import torch  # noqa: F401
-    except ImportError:
+    if not with_torch or importlib.util.find_spec("torch") is None:
         return found
     for threads in (1, 2):
         words = f"PyTorch, {threads} thread{'s' * (threads > 1)}"
@@ -250,11 +251,11 @@ def contenders(name: str, task: Task) -> dict[str, tuple[Callable[[int], Any], i
     return found
 
 
-def measure(name: str, rounds: int) -> dict[str, list[float]]:
+def measure(name: str, rounds: int, with_torch: bool = True) -> dict[str, list[float]]:
     """Milliseconds a model-step of each contender: of the clock, and of the process's CPU time."""
     model, shape, lengths = MODELS[name]
     task = classification_task(model, {"train": data(shape), "valid": None, "test": None}, BATCH)
-    found = contenders(name, task)
+    found = contenders(name, task, with_torch)
     times: dict[str, dict[int, list[Any]]] = {}
     for words, (run, _) in found.items():
         times[words] = {steps: [] for steps in lengths}

@@ -139,14 +139,14 @@ def seconds_of(run: Callable[[], None]) -> float:
     return time.perf_counter() - begin
 
 
-def measure(name: str, model: str, rounds: int) -> dict[str, Any]:
+def measure(name: str, model: str, rounds: int, with_torch: bool = True) -> dict[str, Any]:
     make, factory, numbers = PAIRS[name]
     ours, theirs = build(make(), model), build(factory(1e-3, **numbers), model)
     runs = {"ours": ours.run, "optax": theirs.run}
     if name != "rprop":  # whose numbers cannot be traced
         injected = optax.inject_hyperparams(factory)(1e-3, **numbers)
         runs["injected"] = build(injected, model).run
-    if name in FUSED:
+    if with_torch and name in FUSED:
         for threads in sorted({1, os.cpu_count() or 1}):  # the better of one and all
             fused = build_torch(name, model, threads)
             if fused is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import os
 import platform
@@ -87,7 +88,10 @@ SETTINGS = {
     "large": Setting((784, 100, 10), 64, 32, (10, 60), (10, 160)),
     "conv": Setting(None, 250, 4, (1, 5), (1, 9)),
 }
-RATES = [float(r) for r in np.geomspace(1e-4, 1e-2, 32)]
+
+
+def rates(lanes: int) -> list[float]:
+    return [float(r) for r in np.geomspace(1e-4, 1e-2, lanes)]
 
 
 class Sweep:
@@ -100,7 +104,7 @@ class Sweep:
         result = sweep(
             self.task,
             adam,
-            {"learning_rate": RATES[: self.setting.lanes]},
+            {"learning_rate": rates(self.setting.lanes)},
             steps=steps,
             eval_every=None,
             strategy=self.strategy,
@@ -119,16 +123,14 @@ class Bare:
         self.population: Any = None
 
     def __call__(self, steps: int) -> int:
-        lanes, rates = self.setting.lanes, np.array(RATES[: self.setting.lanes], np.float32)
+        lanes = self.setting.lanes
+        numbers = {"learning_rate": np.array(rates(lanes), np.float32)}
         if self.population is None:
             from lropt_jax.training.population import Population
 
             layout = Layout(self.chosen.resolved, tuple(jax.local_devices()))
-            numbers = {"learning_rate": RATES[0]}
-            self.population = Population(self.task, adam, numbers, layout)
-            self.lanes = self.population.start(
-                jax.random.split(jax.random.key(0), lanes), {"learning_rate": rates}
-            )
+            self.population = Population(self.task, adam, {"learning_rate": 1e-4}, layout)
+            self.lanes = self.population.start(jax.random.split(jax.random.key(0), lanes), numbers)
             orders = self.population.orders(self.lanes)
             plan = itinerary(self.setting.steps[1], None)
             self.feeds = {}
@@ -216,8 +218,7 @@ class VmapByHand:
         lanes = self.setting.lanes
         orders = np.stack([_order(self.setting, steps)] * lanes)
         keys = jax.random.split(jax.random.key(0), lanes)
-        rates = jnp.array(RATES[:lanes])
-        jax.block_until_ready(self.train(rates, keys, orders, self.data))
+        jax.block_until_ready(self.train(jnp.array(rates(lanes)), keys, orders, self.data))
         return lanes
 
 
@@ -270,7 +271,9 @@ def _torch_cnn(nn: Any) -> Any:
     )  # fmt: skip
 
 
-def contenders(name: str, setting: Setting) -> dict[str, tuple[Callable[[int], int], Any]]:
+def contenders(
+    setting: Setting, with_torch: bool = True
+) -> dict[str, tuple[Callable[[int], int], Any]]:
     """What is timed in a setting, each with its two lengths."""
     task = setting.task()
     ours = Sweep(setting, task)
@@ -283,9 +286,7 @@ def contenders(name: str, setting: Setting) -> dict[str, tuple[Callable[[int], i
         ),
         "vmap by hand": (VmapByHand(setting, task), setting.steps),
     }
-    try:
-        import torch  # noqa: F401
-    except ImportError:
+    if not with_torch or importlib.util.find_spec("torch") is None:
         return found
     for threads in (1, 2):
         words = f"PyTorch, {threads} thread{'s' * (threads > 1)}"
@@ -295,10 +296,9 @@ def contenders(name: str, setting: Setting) -> dict[str, tuple[Callable[[int], i
     return found
 
 
-def measure(name: str, rounds: int) -> dict[str, Any]:
+def measure(setting: Setting, rounds: int, with_torch: bool = True) -> dict[str, Any]:
     """Microseconds a model-step of every contender, in wall time and in the process's CPU time."""
-    setting = SETTINGS[name]
-    found = contenders(name, setting)
+    found = contenders(setting, with_torch)
     times: dict[str, dict[int, list[tuple[float, float]]]] = {}
     models: dict[str, int] = {}
     for words, (run, lengths) in found.items():  # compile, warm up
@@ -363,7 +363,7 @@ def main() -> None:
         results: Any = scaling(options.rounds)
         print("\n".join(f"{row}" for row in results))
     else:
-        results = {n: measure(n, options.rounds) for n in options.settings.split(",")}
+        results = {n: measure(SETTINGS[n], options.rounds) for n in options.settings.split(",")}
         print(markdown(results))
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     about = {"jax": jax.__version__, "machine": platform.platform(), "load": load}

@@ -21,7 +21,7 @@ from typing import Any
 
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lropt-strategies-")
 
-from population import RATES, SETTINGS, Setting  # sets the number of devices
+from population import SETTINGS, Setting, rates  # sets the number of devices
 
 from lropt_jax import adam, sweep
 from lropt_jax.problems import problem
@@ -48,7 +48,7 @@ def timed(task: Any, lanes: int, steps: int, strategy: str) -> tuple[float, str]
     result = sweep(
         task,
         adam,
-        {"learning_rate": RATES[:lanes]},
+        {"learning_rate": rates(lanes)},
         steps=steps,
         eval_every=None,
         strategy=strategy,
