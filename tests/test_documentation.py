@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import pathlib
 import re
+
+import optax
+import pytest
 
 import lropt_jax
 
@@ -20,6 +24,46 @@ def test_everything_public_is_documented_with_an_example():
         if ">>>" not in doc:
             without.append(name)
     assert without == []
+
+
+def functions():
+    for name in dir(lropt_jax):
+        thing = getattr(lropt_jax, name)
+        if not name.startswith("_") and callable(thing) and not isinstance(thing, type):
+            yield name, inspect.getdoc(thing)
+
+
+def section(doc, title):
+    found = re.search(rf"^{title}:\n((?:  .*\n|\n(?=  ))+)", doc, re.M)
+    return " ".join(found[1].split()) if found else ""
+
+
+@pytest.mark.parametrize(("name", "doc"), list(functions()))
+def test_everything_public_says_when_to_use_it_and_what_stands_beside_it(name, doc):
+    assert len(section(doc, "When to use").split()) >= 9
+    beside = re.findall(r"`([\w.]+)[^`]*`", section(doc, "See also"))
+    for other in beside:
+        theirs = optax if other.startswith("optax.") else lropt_jax
+        plain = other.removeprefix("optax.")
+        # Words of code, as `nesterov`, are arguments of something public.
+        assert hasattr(theirs, plain) or plain in every_argument(), f"{name}: {other}"
+    assert any(hasattr(lropt_jax, other) and other != name for other in beside)
+
+
+@pytest.mark.parametrize("name", [*lropt_jax.OPTIMIZERS, *lropt_jax.SCHEDULES])
+def test_an_optimizer_or_a_schedule_says_where_to_start_and_where_it_ends(name):
+    words = section(inspect.getdoc(getattr(lropt_jax, name)), "When to use")
+    assert re.search(r"\b[Ss]tart (with|from)\b|: start", words)
+    assert re.search(r"\b([Nn]ot|must|too|hardly)\b|: a decay cut off", words)
+
+
+def every_argument():
+    things = (getattr(lropt_jax, name) for name in dir(lropt_jax))
+    found = {"budget_curve"}
+    for thing in things:
+        if callable(thing):
+            found |= set(inspect.signature(thing).parameters)
+    return found
 
 
 def test_what_is_loaded_lazily_is_there():

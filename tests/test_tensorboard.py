@@ -18,6 +18,7 @@ from lropt_jax import (
     adamw,
     choice,
     classification_task,
+    compare,
     cosine_decay,
     fit,
     mlp,
@@ -129,6 +130,29 @@ def test_a_sweep_comes_back(
                 np.testing.assert_allclose(curves[name][1], values[t, s], rtol=1e-6)
                 np.testing.assert_allclose(shown[name], values[t, s, -1], rtol=1e-6)
     assert (result.status == "diverged").any()
+
+
+def test_a_comparison_comes_back(task: Any, tmp_path: pathlib.Path) -> None:
+    optimizers = {"a": (sgd, {"learning_rate": [0.01, 0.1]}), "b": (adam, {"learning_rate": [0.1]})}
+    result = compare(task, optimizers, steps=4, seeds=2, tuning_seeds=1, progress=False)
+    result.to_tensorboard(tmp_path)
+    _, groups = _page(tmp_path)
+    expected = set()
+    for name, contestant in result.contestants.items():
+        for phase, part in (("tune", contestant.tuning), ("retrain", contestant.retraining)):
+            for t, s in np.ndindex(*part.status.shape):
+                run = f"{name}/{phase}/trial-{t}/seed-{part.seeds[s]}"
+                expected.add(run)
+                group = groups[run].hparams
+                assert (group["optimizer"].string_value, group["phase"].string_value) == (
+                    name,
+                    phase,
+                )
+                rate = part.trials[t]["learning_rate"]
+                assert group["learning_rate"].number_value == pytest.approx(rate)
+                curve = _curves(tmp_path / run)["train_loss"][1]
+                np.testing.assert_allclose(curve, part.values["train_loss"][t, s], rtol=1e-6)
+    assert set(groups) == expected
 
 
 def test_what_was_measured_at_the_end_is_there(task: Any, tmp_path: pathlib.Path) -> None:

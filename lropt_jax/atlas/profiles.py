@@ -29,6 +29,10 @@ def profile_scores(
     everywhere; 0: nowhere within `r_max` of the fastest. Scores say nothing on their own about
     chance, and depend on who else took part.
 
+    When to use:
+      To rank methods by time to a target over many workloads, as AlgoPerf does. With few
+      workloads, or targets set by one of the methods, the ranks mean little.
+
     Args:
       times: a frame (or what `pandas.DataFrame` takes), a row a method, a column a workload, in
         any unit. Infinite where the target was not reached, NaN where it was not run: both count
@@ -48,6 +52,9 @@ def profile_scores(
 
     Reference:
       Dahl et al. 2023, Benchmarking neural network training algorithms, arXiv:2306.07179.
+
+    See also:
+      `load_atlas`, `compare`.
 
     Example:
       >>> import pandas as pd

@@ -43,6 +43,10 @@ configuration on a fresh seed; "target": reruns that set the target |
     | curve, every | the deciding validation metric every so many updates |
     | updates, start | of the training; the metric before any |
 
+    When to use:
+      To ask the public comparison questions of your own. Its problems are small and few: it
+      ranks optimizers on them alone.
+
     Args:
       directory: the output of `lropt atlas`; None for what ships with the package.
 
@@ -53,6 +57,9 @@ configuration on a fresh seed; "target": reruns that set the target |
     Raises:
       ImportError: without pandas and pyarrow; it says what to install.
       FileNotFoundError: where there are no data; it says how to make them.
+
+    See also:
+      `problem`, `profile_scores`, `tune`.
 
     Example:
       >>> from lropt_jax import load_atlas

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from lropt_jax.comparisons.outcome import Outcome
 from lropt_jax.comparisons.tables import comparison_table, verdict
 from lropt_jax.sweeps.results import frames
 from lropt_jax.sweeps.results.best_of_n import expected_best
+from lropt_jax.sweeps.results.drawings import logged
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tasks.metrics import bounds, is_share
+from lropt_jax.training.event_files import write_events
 from lropt_jax.training.trained import Fit
 from lropt_jax.validation import unknown
 
@@ -82,6 +85,27 @@ class Comparison(Outcome):
           ValueError: for another suffix.
         """
         frames.save(self.to_pandas, path)
+
+    def to_tensorboard(self, directory: str | os.PathLike[str]) -> Path:
+        """Writes all curves for TensorBoard, and the configurations for its HParams page.
+
+        Each training is a run, "adam/tune/trial-3/seed-0" or "adam/retrain/trial-0/seed-7"; the
+        page has its optimizer and its phase beside the configuration. Repeats on further splits
+        are not in it.
+
+        Args:
+          directory: the folder that `tensorboard --logdir` is given, made if it does not exist.
+
+        Raises:
+          ImportError: without tensorboardX; it names the extra that installs it.
+        """
+        runs = [
+            run
+            for name, contestant in self.contestants.items()
+            for phase, result in (("tune", contestant.tuning), ("retrain", contestant.retraining))
+            for run in logged(result, f"{name}/{phase}/", optimizer=name, phase=phase)
+        ]
+        return write_events(directory, runs)
 
     def report(self, path: str | os.PathLike[str], title: str = "Optimizers compared") -> Any:
         """Writes a report to a folder: `report.html`, figures as PNG, all rows as CSV.

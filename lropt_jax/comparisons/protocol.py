@@ -59,6 +59,11 @@ def compare(
     favours nobody, and "the same budget" counts what was truly trained. Listed values and lists of
     configurations are left as they are; where budgets then differ, every table says so.
 
+    When to use:
+      To say in a paper, or to yourself, which of several optimizers is better here. Start
+      with 2 to 5 optimizers, spaces whose best values lie inside, and 10 seeds. Its intervals
+      are over seeds on one split: say `splits=5` where the claim is about the problem.
+
     Args:
       task: the training problem, with validation and test splits, or a function of names in the
         spaces that returns it.
@@ -94,6 +99,9 @@ def compare(
     Raises:
       ValueError: for arguments that do not fit, naming the optimizer where it is one's; for a task
         without validation or test split. All before anything is compiled.
+
+    See also:
+      `tune` for an answer rather than a comparison, `sweep` for one optimizer, `reproduce`.
 
     Example:
       >>> from lropt_jax import adam, classification_task, compare, load_data, log_grid, models, sgd

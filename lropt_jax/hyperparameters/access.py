@@ -26,6 +26,10 @@ from lropt_jax.validation import is_number
 def hyperparams(state: optax.OptState) -> dict[str, Any]:
     """The value of each hyperparameter that the next update will use.
 
+    When to use:
+      To log the learning rate, or to check what a restored state will do. With several
+      tunable optimizers in a state it answers with a mapping for each, not with one number.
+
     Args:
       state: an optimizer's state with a `TunableState` in it, anywhere inside a chain. Where
         there are several, the values are nested by label: those of `optax.partition`
@@ -35,6 +39,9 @@ def hyperparams(state: optax.OptState) -> dict[str, Any]:
 
     Raises:
       ValueError: when the state holds no tunable optimizer.
+
+    See also:
+      `set_hyperparams`, `tunable`.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -68,6 +75,11 @@ def set_hyperparams(
     structure. A schedule is read at the state's count: one that is set in the middle of a run
     is in its middle too, unless it is set as `starting_now(schedule, state)`.
 
+    When to use:
+      To change a rate, a decay or a schedule in the middle of a run. A new schedule is read
+      at the count that the state is at; `starting_now` begins it at 0. Another kind of
+      schedule recompiles once.
+
     Args:
       state: an optimizer's state with a `TunableState` in it, anywhere inside a chain.
       groups: where there are several, the numbers by name for each label (see `hyperparams`),
@@ -79,6 +91,9 @@ def set_hyperparams(
     Raises:
       KeyError: for an unknown name or label; it lists the known ones.
       ValueError: for a concrete number out of range, or a state without a tunable optimizer.
+
+    See also:
+      `hyperparams`, `starting_now`, `train`.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -138,12 +153,20 @@ def _with_numbers(state: TunableState, new: Mapping[str, Any], label: str) -> Tu
 def starting_now(schedule: Any, state: optax.OptState) -> Schedule:
     """A schedule that begins at its own 0 with the next update, to be set in the middle of a run.
 
+    When to use:
+      With `set_hyperparams`, when a decay is to begin here. Start with `cosine_decay` from
+      the present rate. Not when the optimizer is built: there every schedule begins at 0
+      already.
+
     Args:
       schedule: a schedule, or a plain callable of count.
       state: the optimizer's state; of several optimizers in it, the count of the first holds.
 
     Raises:
       ValueError: when the state holds no tunable optimizer.
+
+    See also:
+      `set_hyperparams`, `warmup_stable_decay`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -164,6 +187,11 @@ def starting_now(schedule: Any, state: optax.OptState) -> Schedule:
 def observe(state: optax.OptState, value: Any) -> Any:
     """The state after its schedules have seen `value`, a validation loss for example.
 
+    When to use:
+      In a loop of your own, after each evaluation, for optimizers with `reduce_on_plateau`.
+      `fit(observe="valid_loss")` does it for you; a schedule that does not observe is left as
+      it is.
+
     Args:
       state: an optimizer's state with a `TunableState` in it, anywhere inside a chain; where
         there are several, the schedules of all see the value.
@@ -171,6 +199,9 @@ def observe(state: optax.OptState, value: Any) -> Any:
 
     Raises:
       ValueError: when there is no tunable optimizer, or none of the schedules observes.
+
+    See also:
+      `reduce_on_plateau`, `feedback_schedule`.
 
     Example:
       >>> import jax.numpy as jnp

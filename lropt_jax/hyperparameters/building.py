@@ -67,6 +67,11 @@ def tunable(
     numbers. A schedule that observes (`reduce_on_plateau`), built inside the factory for such a
     one, keeps what it has seen in the outer state.
 
+    When to use:
+      For an Optax optimizer, or one of your own, whose numbers are to be swept, read and set:
+      `tunable(optax.lion)`. Numbers that the factory branches on go into `static`. Ours are
+      tunable already.
+
     Args:
       factory: any function of named numbers that returns a `GradientTransformation`: one of
         Optax's, or a lambda that builds a schedule out of its numbers. An argument annotated with
@@ -84,6 +89,9 @@ def tunable(
 
     Raises:
       ValueError: (the factory) for a concrete number out of its range.
+
+    See also:
+      `hyperparams`, `set_hyperparams`, `sweep`.
 
     Example:
       >>> import jax, optax

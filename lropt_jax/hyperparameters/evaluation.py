@@ -23,9 +23,17 @@ def register_evaluation(state_type: type, function: Evaluation) -> None:
     `fit`, `sweep` and `compare` evaluate there, and `evaluation_params` returns it.
     `optax.contrib.schedule_free` is registered.
 
+    When to use:
+      For an optimizer of yours that is to be evaluated elsewhere than where it trains:
+      averages, schedule-free ones. Not for a running average that you keep outside of the
+      optimizer.
+
     Args:
       state_type: the type of the optimizer's own state, which may stand anywhere in a whole one.
       function: `function(state, params) -> params`, of the same structure, for one model.
+
+    See also:
+      `evaluation_params`, `tunable`.
 
     Example:
       >>> from typing import Any, NamedTuple
@@ -45,10 +53,17 @@ def register_evaluation(state_type: type, function: Evaluation) -> None:
 def evaluation_params(opt_state: optax.OptState, params: Any) -> Any:
     """The parameters at which an optimizer wants to be evaluated; most often those given.
 
+    When to use:
+      In a loop of your own that should work with schedule-free optimizers: evaluate at these.
+      For most optimizers they are the parameters themselves.
+
     Args:
       opt_state: the optimizer's state. A registered one (see `register_evaluation`) may stand
         anywhere in it; within `optax.partition` or `optax.masked` it is about its own leaves.
       params: the parameters that it trains.
+
+    See also:
+      `register_evaluation`.
 
     Example:
       >>> import jax.numpy as jnp, optax

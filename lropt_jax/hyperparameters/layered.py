@@ -32,6 +32,10 @@ def by_layer(
     this is exact for every optimizer; the norms of `lamb` and the switch of `swats` are then a
     layer's. The rate, the decay and the optimizer's other numbers are data in one state.
 
+    When to use:
+      Fine-tuning: the layers near the input, which know most, move least. Start with a decay
+      of 0.8 to 0.9 a layer. Not for training from scratch.
+
     Args:
       optimizer: a factory with an argument `learning_rate`, one of ours or of Optax's.
       learning_rate: $\eta$, that of the last layer: a number or a schedule.
@@ -49,6 +53,9 @@ def by_layer(
     Reference:
       Howard and Ruder 2018, Universal language model fine-tuning, arXiv:1801.06146; Clark et al.
       2020, ELECTRA, arXiv:2003.10555.
+
+    See also:
+      `no_bias_norm`, `adamw`, `optax.partition` for groups of your own.
 
     Example:
       >>> import jax.numpy as jnp

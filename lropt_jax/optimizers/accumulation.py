@@ -49,6 +49,11 @@ def accumulate(
     and a growing `every` compiles once. Inside a `tunable` factory the outer optimizer counts,
     and it counts microbatches: accumulate around it, `accumulate(tunable(...)(...), every)`.
 
+    When to use:
+      When the batch you want does not fit into memory. Start with the batch that fits, and
+      `every` as what is missing; the schedule then counts updates, not microbatches. It saves
+      no time, and batch norm still sees microbatches.
+
     Args:
       tx: any optimizer.
       every: $e_u$, microbatches for update $u$: a number, a schedule of the update count (the
@@ -62,6 +67,9 @@ def accumulate(
 
     Reference:
       The batch as a schedule: Smith et al. 2018, arXiv:1711.00489.
+
+    See also:
+      `fit`, whose `accumulate=` does this for a `Task`, `batch_size_from`.
 
     Example:
       >>> import jax.numpy as jnp

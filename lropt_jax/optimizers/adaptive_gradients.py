@@ -42,10 +42,18 @@ def scale_by_adagrad(
 ) -> optax.GradientTransformation:
     r"""$G_t = G_{t-1} + g_t^2$, direction $g_t / (\sqrt{G_t} + \epsilon)$.
 
+    When to use:
+      In an `optax.chain` of your own. It neither descends nor decays:
+      `optax.scale_by_learning_rate` does, and `adagrad` is all of it with numbers that can be
+      set.
+
     Args:
       eps: $\epsilon$, outside the root (`optax.scale_by_rss` has it inside).
       initial_accumulator_value: $G_0$.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
+
+    See also:
+      `adagrad`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -87,6 +95,11 @@ def adagrad(
     Optax starts at $G_0 = 0.1$ and has $\epsilon$ inside the root: no setting of one equals the
     other exactly.
 
+    When to use:
+      Sparse features, such as words in a linear model, and convex problems. Start with a rate
+      of 0.01 to 0.1. Not for long trainings of deep nets: its sum of squares only grows, so
+      the steps die out.
+
     Args:
       learning_rate: $\eta$; PyTorch's default is 0.01.
       eps: $\epsilon$, PyTorch's default.
@@ -97,6 +110,9 @@ def adagrad(
 
     Reference:
       Duchi, Hazan and Singer 2011, Adaptive subgradient methods, JMLR 12.
+
+    See also:
+      `rmsprop` and `adam`, which forget old gradients, `adadelta`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -137,9 +153,17 @@ def _adadelta(g: Any, g2: Any, step2: Any, rho: Any, eps: Any) -> tuple[Any, Any
 def scale_by_adadelta(rho: Any = 0.9, eps: Any = 1e-6) -> optax.GradientTransformation:
     r"""Direction $\Delta_t = \sqrt{E[\Delta^2]_{t-1} + \epsilon}/\sqrt{E[g^2]_t + \epsilon}\,g_t$.
 
+    When to use:
+      In an `optax.chain` of your own. It neither descends nor decays:
+      `optax.scale_by_learning_rate` does, and `adadelta` is all of it with numbers that can
+      be set.
+
     Args:
       rho: the decay of both averages.
       eps: $\epsilon$, inside both roots.
+
+    See also:
+      `adadelta`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -181,6 +205,11 @@ def adadelta(
         \qquad p_t = p_{t-1} - \eta_t \Delta_t \\
         E[\Delta^2]_t &= \rho E[\Delta^2]_{t-1} + (1 - \rho) \Delta_t^2
 
+    When to use:
+      Where nobody can tune a rate: its steps have the units of the parameters. Start with 1.0
+      and leave it there. Not for the best result: its steps begin at about sqrt(eps), which
+      makes a slow start, and a tuned `adam` is most often ahead.
+
     Args:
       learning_rate: $\eta$; the paper has none, which is 1.
       rho: $\rho$ in [0, 1), PyTorch's default; the paper's is 0.95.
@@ -191,6 +220,9 @@ def adadelta(
 
     Reference:
       Zeiler 2012, ADADELTA, arXiv:1212.5701.
+
+    See also:
+      `adagrad`, `rmsprop`.
 
     Example:
       >>> import jax.numpy as jnp

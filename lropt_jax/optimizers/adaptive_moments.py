@@ -68,11 +68,19 @@ def scale_by_adam(
 ) -> optax.GradientTransformation:
     r"""Direction $\hat m_t / (\sqrt{\hat v_t} + \epsilon)$. See `adam`.
 
+    When to use:
+      In an `optax.chain` of your own. It neither descends nor decays:
+      `optax.scale_by_learning_rate` does, and `adam` is all of it with numbers that can be
+      set.
+
     Args:
       b1: the decay of $m$.
       b2: the decay of $v$.
       eps: $\epsilon$.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
+
+    See also:
+      `adam`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -132,6 +140,12 @@ def adam(
     For complex numbers $g^2$ is $|g|^2$, as in Optax; PyTorch treats the real and the imaginary
     part as two numbers.
 
+    When to use:
+      The first try on most problems without weight decay. Start with 1e-3, or the rate of an
+      `lr_range_test`, under a warm-up and a cosine; raise `b2` where rare examples matter,
+      lower it to 0.95 for Transformers. Not with `l2`: the decay is then divided by the
+      gradients' size; take `adamw`.
+
     Args:
       learning_rate: $\eta$; the paper's default is 0.001.
       b1: $\beta_1$ in [0, 1), the paper's default.
@@ -145,14 +159,21 @@ def adam(
     Reference:
       Kingma and Ba 2015, Adam, arXiv:1412.6980.
 
+    See also:
+      `adamw`, `nadam`, `amsgrad`, `sgd` before you settle.
+
     Example:
-      >>> import jax.numpy as jnp
-      >>> from lropt_jax import adam
-      >>> tx = adam(0.5)
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from lropt_jax import adam, cosine_decay
+      >>> tx = adam(cosine_decay(0.3, decay_steps=150))
       >>> params = {"w": jnp.array([1.0, 2.0])}
-      >>> updates, _ = tx.update({"w": jnp.array([3.0, -0.1])}, tx.init(params), params)
-      >>> [round(float(u), 4) for u in updates["w"]]
-      [-0.5, 0.5]
+      >>> state = tx.init(params)
+      >>> gradient = jax.grad(lambda p: jnp.sum((p["w"] - 3.0) ** 2))
+      >>> for _ in range(150):
+      ...     updates, state = tx.update(gradient(params), state, params)
+      ...     params = optax.apply_updates(params, updates)
+      >>> [round(float(w), 1) for w in params["w"]]
+      [3.0, 3.0]
     """
     direction = answered(scale_by_adam(b1, b2, eps, -learning_rate), b1, eps)
     return descend(direction, learning_rate, **decays)
@@ -176,6 +197,12 @@ def adamw(
     $\eta_0 \lambda$, and `independent_decay=True` with a schedule for `weight_decay` is that form
     literally.
 
+    When to use:
+      The default for Transformers and for whatever you have no better idea about. Start with
+      1e-3 (3e-4 for large models), a decay of 0.01 to 0.1 on matrices alone
+      (`mask="no_bias_norm"`), a warm-up over 5% and a cosine; then tune rate times decay. Not
+      the last word on images that you can fit perfectly: try `sgd` with momentum beside it.
+
     Args:
       learning_rate: $\eta$; PyTorch's default is 0.001.
       b1: $\beta_1$ in [0, 1).
@@ -189,14 +216,26 @@ def adamw(
     Reference:
       Loshchilov and Hutter 2019, Decoupled weight decay regularization, arXiv:1711.05101.
 
+    See also:
+      `adam`, `nadamw`, `no_bias_norm`, `by_layer`, `tune`.
+
     Example:
       >>> import jax.numpy as jnp
-      >>> from lropt_jax import adamw
-      >>> tx = adamw(0.5, weight_decay=0.5)
-      >>> params = jnp.array(1.0)
-      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
-      >>> round(float(updates), 4)
-      -0.75
+      >>> from lropt_jax import adamw, cosine_decay, warmup
+      >>> schedule = warmup(cosine_decay(1e-3, 900), steps=100)
+      >>> tx = adamw(schedule, weight_decay=0.05, mask="no_bias_norm")  # matrices alone decay
+      >>> params = {"dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}}
+      >>> state = tx.init(params)
+      >>> updates, state = tx.update(params, state, params)  # with your gradients
+
+      A mask may also be a pytree of bools, or a function of the parameters that makes one:
+
+      >>> import jax
+      >>> tx = adamw(0.5, weight_decay=0.5, mask=lambda p: jax.tree.map(lambda x: x.ndim > 1, p))
+      >>> no_gradient = jax.tree.map(jnp.zeros_like, params)
+      >>> updates, state = tx.update(no_gradient, tx.init(params), params)
+      >>> float(updates["dense"]["kernel"][0, 0]), float(updates["dense"]["bias"][0])
+      (-0.25, -0.0)
     """
     direction = answered(scale_by_adam(b1, b2, eps, -learning_rate), b1, eps)
     return descend(direction, learning_rate, **decays)

@@ -36,11 +36,19 @@ def scale_by_adabelief(
 
     The state is Adam's, with $s$ in the place of $v$.
 
+    When to use:
+      In an `optax.chain` of your own. It neither descends nor decays:
+      `optax.scale_by_learning_rate` does, and `adabelief` is all of it with numbers that can
+      be set.
+
     Args:
       b1: the decay of $m$.
       b2: the decay of $s$.
       eps: $\epsilon$, inside the sum and outside the root.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
+
+    See also:
+      `adabelief`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -89,6 +97,12 @@ def adabelief(
     results have $\epsilon = 10^{-8}$, L2 of 5e-4 and no rectification. It is equal to
     `optax.adabelief(eps=eps, eps_root=eps)`.
 
+    When to use:
+      Where `adam` works and gradients keep their direction: it divides by how far a gradient
+      is from its average, so steady ones take longer steps. Start with Adam's rate and leave
+      `eps` at 1e-16. Not with an `eps` taken over from Adam without a try: it stands in
+      another place.
+
     Args:
       learning_rate: $\eta$; the authors' default is 0.001.
       b1: $\beta_1$ in [0, 1).
@@ -100,6 +114,9 @@ def adabelief(
 
     Reference:
       Zhuang et al. 2020, AdaBelief optimizer, arXiv:2010.07468.
+
+    See also:
+      `adam`, `adamw`.
 
     Example:
       >>> import jax.numpy as jnp

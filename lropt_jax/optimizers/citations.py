@@ -9,11 +9,17 @@ import importlib.resources
 def citation(name: str) -> str:
     """BibTeX of the work behind an optimizer or a schedule, or of the Atlas.
 
+    When to use:
+      For the references of a paper that uses an optimizer or a schedule.
+
     Args:
       name: of the constructor, `"adamw"` for example; or "atlas".
 
     Raises:
       KeyError: for a name that has no paper, listing those that have.
+
+    See also:
+      `OPTIMIZERS`, `SCHEDULES`.
 
     Example:
       >>> from lropt_jax import citation

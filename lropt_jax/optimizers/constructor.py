@@ -78,5 +78,6 @@ def _documented(doc: str | None) -> str | None:
     text = inspect.cleandoc(doc)
     own = set(re.findall(r"^  (\w+): ", text, flags=re.MULTILINE))
     lines = [f"  {name}: {what}" for name, what in _SHARED.items() if name not in own]
+    text = re.sub("^When to use:$", f"{_NOTE.strip()}\n\n\\g<0>", text, flags=re.MULTILINE)
     before, arguments, after = re.split(r"^(Args:\n(?:  .*\n)+)", text, flags=re.MULTILINE)
-    return f"{before.rstrip()}\n{_NOTE}\n{arguments}" + "\n".join(lines) + f"\n{after}"
+    return f"{before}{arguments}" + "\n".join(lines) + f"\n{after}"

@@ -55,6 +55,10 @@ def scale_by_lars(
 ) -> optax.GradientTransformation:
     r"""The velocity of LARS, learning rate included. See `lars`; the state is momentum's.
 
+    When to use:
+      In an `optax.chain` of your own. Its update is the whole step, learning rate and sign
+      included: scale by nothing after it.
+
     Args:
       learning_rate: the global rate.
       momentum: $\mu$.
@@ -63,6 +67,9 @@ def scale_by_lars(
       nesterov: whether to look ahead.
       weight_decay: $\beta$, or None.
       mask: which leaves decay.
+
+    See also:
+      `lars`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -119,6 +126,12 @@ def lars(
     masked leaf has no decay, and is scaled like the others; to leave it unscaled, use
     `optax.multi_transform`.
 
+    When to use:
+      Very large batches (thousands of examples) of convolutional nets with batch
+      normalization. Start with a rate of 1 to 10, a warm-up over 5 epochs and polynomial
+      decay. Not for small batches: `sgd` with momentum is as good there and has one number
+      less.
+
     Args:
       learning_rate: $\gamma$, the global rate.
       momentum: $\mu$ in [0, 1], the paper's default.
@@ -138,6 +151,9 @@ def lars(
     Reference:
       You, Gitman and Ginsburg 2017, Large batch training of convolutional networks,
       arXiv:1708.03888.
+
+    See also:
+      `lamb` for Transformers, `sgd`, `no_bias_norm` as its mask.
 
     Example:
       >>> import jax.numpy as jnp
@@ -167,12 +183,20 @@ def scale_by_lamb(
 ) -> optax.GradientTransformation:
     r"""Adam's direction plus decay, at the norm of the parameters. See `lamb`; the state is Adam's.
 
+    When to use:
+      In an `optax.chain` of your own. It neither descends nor decays:
+      `optax.scale_by_learning_rate` does, and `lamb` is all of it with numbers that can be
+      set.
+
     Args:
       b1: the decay of $m$.
       b2: the decay of $v$.
       eps: $\epsilon$ of Adam.
       weight_decay: $\lambda$, or None.
       mask: which leaves decay.
+
+    See also:
+      `lamb`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -222,6 +246,11 @@ def lamb(
     with `always_adapt=True, max_grad_norm=None` (timm clips the global norm to 1 by default, and
     leaves undecayed layers unscaled).
 
+    When to use:
+      Very large batches of Transformers. Start with 1e-3 to 1e-2 (it grows as the root of the
+      batch), a decay of 0.01 and a long warm-up. Not for small batches, where `adamw` is as
+      good, nor for parameters that start at 0: there the ratio is 1.
+
     Args:
       learning_rate: $\eta$.
       b1: $\beta_1$ in [0, 1).
@@ -239,6 +268,9 @@ def lamb(
     Reference:
       You et al. 2020, Large batch optimization for deep learning: training BERT in 76 minutes,
       arXiv:1904.00962.
+
+    See also:
+      `lars`, `adamw`, `no_bias_norm` as its mask.
 
     Example:
       >>> import jax.numpy as jnp

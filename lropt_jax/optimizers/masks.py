@@ -28,12 +28,19 @@ def no_bias_norm(params: Any) -> Any:
     Our optimizers also take its name, `mask="no_bias_norm"`; as a function it goes into any mask
     of Optax.
 
+    When to use:
+      As the mask of every decay on a net with biases or normalization. It goes by names and
+      axes: with unusual names, look at what it returns once.
+
     Args:
       params: a pytree of arrays, or of their shapes; names are those of its dicts, attributes and
         modules.
 
     Returns:
       A pytree of bools of the same structure.
+
+    See also:
+      `adamw`, `by_layer`.
 
     Example:
       >>> import jax, optax

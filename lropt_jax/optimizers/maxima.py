@@ -63,12 +63,20 @@ def scale_by_amsgrad(
 ) -> optax.GradientTransformation:
     r"""Adam's direction with the largest $v$ so far. See `amsgrad`.
 
+    When to use:
+      In an `optax.chain` of your own. It neither descends nor decays:
+      `optax.scale_by_learning_rate` does, and `amsgrad` is all of it with numbers that can be
+      set.
+
     Args:
       b1: the decay of $m$.
       b2: the decay of $v$.
       eps: $\epsilon$.
       bias_correction: whether to correct as PyTorch does, after the maximum.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
+
+    See also:
+      `amsgrad`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -123,6 +131,11 @@ def amsgrad(
     correction, as in the paper (which has no $\epsilon$: set it to 0). Optax's is a third form: it
     corrects first and takes the maximum then.
 
+    When to use:
+      Where Adam fails to converge because rare large gradients are forgotten. Start with
+      Adam's numbers. Not as a replacement of `adam` in general: a single outlier shrinks all
+      later steps, and it keeps a third copy of the parameters.
+
     Args:
       learning_rate: $\eta$; PyTorch's default is 0.001.
       b1: $\beta_1$ in [0, 1).
@@ -135,6 +148,9 @@ def amsgrad(
 
     Reference:
       Reddi, Kale and Kumar 2018, On the convergence of Adam and beyond, arXiv:1904.09237.
+
+    See also:
+      `adam` with a larger `b2`, which is the cheaper cure.
 
     Example:
       >>> import jax.numpy as jnp
@@ -183,11 +199,19 @@ def scale_by_adamax(
 ) -> optax.GradientTransformation:
     r"""Direction $\hat m_t / u_t$. See `adamax`.
 
+    When to use:
+      In an `optax.chain` of your own. It neither descends nor decays:
+      `optax.scale_by_learning_rate` does, and `adamax` is all of it with numbers that can be
+      set.
+
     Args:
       b1: the decay of $m$.
       b2: the decay of $u$.
       eps: $\epsilon$, added to each gradient's magnitude.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
+
+    See also:
+      `adamax`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -232,6 +256,11 @@ def adamax(
 
     The paper has no $\epsilon$.
 
+    When to use:
+      Embeddings and other gradients with rare large entries: it divides by a decaying maximum
+      instead of a mean of squares. Start with 2e-3. Not where `adam` trains well: there is
+      little to gain.
+
     Args:
       learning_rate: $\eta$, the paper's default.
       b1: $\beta_1$ in [0, 1), the paper's default.
@@ -243,6 +272,9 @@ def adamax(
 
     Reference:
       Kingma and Ba 2015, Adam, section 7.1, arXiv:1412.6980.
+
+    See also:
+      `adam`, `amsgrad`.
 
     Example:
       >>> import jax.numpy as jnp

@@ -63,12 +63,20 @@ def scale_by_rmsprop(
 ) -> optax.GradientTransformation:
     r"""Direction $g_t / (\sqrt{v_t} + \epsilon)$, then momentum. See `rmsprop`.
 
+    When to use:
+      In an `optax.chain` of your own. It neither descends nor decays:
+      `optax.scale_by_learning_rate` does, and `rmsprop` is all of it with numbers that can be
+      set.
+
     Args:
       decay: the decay of the averages.
       eps: $\epsilon$, outside the root.
       momentum: of the buffer that the scaled gradient goes through, or None.
       centered: whether to divide by the standard deviation.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
+
+    See also:
+      `rmsprop`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -127,6 +135,12 @@ def rmsprop(
     $\epsilon$ inside the root by default, and the learning rate inside the momentum buffer,
     which differs under a schedule.
 
+    When to use:
+      Recurrent nets and reinforcement learning, and to repeat older work. Start with a rate
+      of 1e-3 and the decay at 0.99 (0.9 on short trainings). Not from its first updates on at
+      a high rate: the average is not corrected and starts at 0, so the first steps are up to
+      ten times the rate; put a `warmup` before it.
+
     Args:
       learning_rate: $\eta$; PyTorch's default is 0.01.
       decay: $\alpha$ in [0, 1), PyTorch's default; Hinton's is 0.9.
@@ -140,6 +154,9 @@ def rmsprop(
     Reference:
       Tieleman and Hinton 2012, Neural networks for machine learning, lecture 6.5; Graves 2013,
       arXiv:1308.0850 (centered).
+
+    See also:
+      `adam`, which corrects its averages, `adagrad`.
 
     Example:
       >>> import jax.numpy as jnp

@@ -70,11 +70,19 @@ def scale_by_local_gains(
 ) -> optax.GradientTransformation:
     """Each gradient times its own gain. See `local_gains`.
 
+    When to use:
+      In an `optax.chain` of your own. It neither descends nor decays:
+      `optax.scale_by_learning_rate` does, and `local_gains` is all of it with numbers that
+      can be set.
+
     Args:
       beta: what an agreement adds, and the fraction that a disagreement takes.
       min_gain: the lower bound.
       max_gain: the upper bound.
       momentum: of the buffer that the scaled gradient goes through, or None.
+
+    See also:
+      `local_gains`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -129,6 +137,11 @@ def local_gains(
     The ancestor is delta-bar-delta (Jacobs 1988), which compares with an average of past
     gradients. Meant for full batches or large ones.
 
+    When to use:
+      Full batches or large ones of small problems, and teaching: how far signs alone carry.
+      Start with SGD's rate, and bounds of 0.1 and 10. Not for small batches, whose noise
+      flips the signs.
+
     Args:
       learning_rate: $\eta$.
       beta: $\beta$ in [0, 1), the lecture's (+.05, times .95).
@@ -142,6 +155,9 @@ def local_gains(
     Reference:
       Hinton, Srivastava and Swersky 2012, Neural networks for machine learning, lecture 6d;
       Jacobs 1988, Increased rates of convergence through learning rate adaptation.
+
+    See also:
+      `rprop`, which leaves the size of the gradient out, `sgd`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -192,12 +208,19 @@ def scale_by_rprop(
 ) -> optax.GradientTransformation:
     """The step of iRprop-, sign included. See `rprop`.
 
+    When to use:
+      In an `optax.chain` of your own. Its update is the whole step, learning rate and sign
+      included: scale by nothing after it.
+
     Args:
       learning_rate: the first step's size.
       eta_minus: the factor of a sign flip.
       eta_plus: the factor of an agreement.
       min_step: the lower bound of a step.
       max_step: the upper bound of a step.
+
+    See also:
+      `rprop`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -245,6 +268,10 @@ def rprop(
     On a flip ($g_t g_{t-1} < 0$) the gradient counts as 0: the weight rests for a step. Only for
     full batches. `optax.rprop` emits the step of the update before.
 
+    When to use:
+      Full batches of small problems, with no rate to tune: start with 0.01 or less, it finds
+      its own. Not for minibatches: signs that flip by noise shrink every step.
+
     Args:
       learning_rate: $\Delta_0$, the size of the first step (PyTorch's default is 0.01), read at
         the first update. Later changes have no effect on the steps.
@@ -260,6 +287,9 @@ def rprop(
     Reference:
       Riedmiller and Braun 1993, A direct adaptive method for faster backpropagation learning;
       Igel and Hüsken 2000, Improving the Rprop learning algorithm (iRprop-).
+
+    See also:
+      `local_gains`, `rmsprop`, its heir for minibatches.
 
     Example:
       >>> import jax.numpy as jnp

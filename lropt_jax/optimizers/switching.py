@@ -76,6 +76,10 @@ def scale_by_swats(
 ) -> optax.GradientTransformation:
     """The step of SWATS, learning rate and sign included. See `swats`.
 
+    When to use:
+      In an `optax.chain` of your own. Its update is the whole step, learning rate and sign
+      included: scale by nothing after it.
+
     Args:
       learning_rate: Adam's rate.
       b1: the decay of $m$, and SGD's momentum.
@@ -84,6 +88,9 @@ def scale_by_swats(
       switch_atol: the absolute tolerance of the switch.
       switch_rtol: the tolerance relative to the estimate.
       min_steps: the switch comes after this many steps at the earliest.
+
+    See also:
+      `swats`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -191,6 +198,11 @@ def swats(
     $\gamma$ for all parameters: ports that have one for each tensor, and switch all when any
     fires, are not the algorithm.
 
+    When to use:
+      Where Adam is quick at first and SGD generalizes better. Start with Adam's rate,
+      `switch_rtol=1e-3` and `min_steps` of an epoch or two. Not with the paper's threshold on
+      minibatches, which never fires; and not before plain `sgd` under a decay was tried.
+
     Args:
       learning_rate: $\eta$ of Adam, the paper's default is 0.001; after the switch, only its
         change matters.
@@ -207,6 +219,9 @@ def swats(
     Reference:
       Keskar and Socher 2017, Improving generalization performance by switching from Adam to SGD,
       arXiv:1712.07628.
+
+    See also:
+      `adam`, `sgd`.
 
     Example:
       >>> import jax.numpy as jnp, optax

@@ -43,6 +43,10 @@ def plot_paths(
     A picture of two numbers shows how a rule turns and swings; it does not show which is best on a
     network, with its millions of numbers and its noise.
 
+    When to use:
+      To see how optimizers move in a valley, in teaching. Two dimensions without noise say
+      nothing about which is better on a net.
+
     Args:
       optimizers: one, several, or several by name: constructors, functions of a learning rate, or
         Optax transformations.
@@ -65,6 +69,9 @@ def plot_paths(
       ValueError: without an optimizer; for an unknown function, `steps < 1`, rates that are not
         positive; for a function of your own without `start`.
       ImportError: without matplotlib; it names the extra that installs it.
+
+    See also:
+      `plot_schedules`, `OPTIMIZERS`.
 
     Example:
       >>> from lropt_jax import adam, plot_paths, sgd

@@ -27,6 +27,10 @@ def plot_schedules(
     A schedule that reacts to the loss (`reduce_on_plateau`) is dashed, and said to be drawn as if
     the loss kept falling: what it does depends on the training.
 
+    When to use:
+      To see schedules before you train with them. Those that observe are drawn as if nothing
+      were ever observed.
+
     Args:
       schedules: a schedule, several, or several by the name that labels them (otherwise their
         `repr` does); plain callables of count and numbers too. A constructor of the package
@@ -43,6 +47,9 @@ def plot_schedules(
       ValueError: without a schedule, or for `steps < 1`.
       TypeError: for what is no schedule; a constructor of your own, of which no example is known.
       ImportError: without matplotlib; it names the extra that installs it.
+
+    See also:
+      `plot_paths`, `SCHEDULES`.
 
     Example:
       >>> from lropt_jax import SCHEDULES, cosine_decay, plot_schedules, warmup

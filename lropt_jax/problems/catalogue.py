@@ -61,6 +61,10 @@ def problem(name: str, seed: int = 0) -> Task:
     each function's own documentation (`help(PROBLEMS[name])`): processor time of one lane alone,
     on two CPU cores.
 
+    When to use:
+      To try an optimizer of yours on something real that trains in seconds. They are small:
+      what is best on them says little about large models.
+
     Args:
       name: one of `PROBLEMS`.
       seed: of the data, where they are generated, and of the division into splits; 0 gives the
@@ -69,6 +73,9 @@ def problem(name: str, seed: int = 0) -> Task:
     Raises:
       ValueError: for an unknown name, which lists the known ones, or a negative seed.
       ImportError: when a package is missing; it says what to install.
+
+    See also:
+      `load_atlas`, `compare`, `load_data`.
 
     Example:
       >>> import lropt_jax

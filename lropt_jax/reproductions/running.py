@@ -31,6 +31,10 @@ def reproduce(
     with the date on which it was fixed. What was measured is written to `output` and read back
     from there: the verdict, the figure and the page come from these data alone.
 
+    When to use:
+      To see a claim of the literature tried, or to run it on your machine. `quick=True` shows
+      the way, not the verdict.
+
     Args:
       name: of the claim, see `lropt list claims`.
       quick: a quick look, with few seeds and small grids. It decides nothing, unless the claim
@@ -44,6 +48,9 @@ def reproduce(
 
     Raises:
       ValueError: for an unknown name; it lists the known ones.
+
+    See also:
+      `compare`, `citation`.
 
     Example:
       >>> from lropt_jax import reproduce

@@ -33,6 +33,11 @@ def batch_size_from(
     would fall by gives the same curve for fewer updates, as long as the batch is small against
     the training set. Use it before a warm-up: $s(0)$ is what the rate is compared with.
 
+    When to use:
+      Where larger batches are cheap (an accelerator that is not full): the same noise, fewer
+      updates. Start with a decay that was good as it stands. It saves little time on a CPU,
+      and is no longer the same once the batch is not small against the training set.
+
     Args:
       schedule: $s$, a decay, with $s(0) > 0$.
       batch_size: $B$, in examples, the batch at the start. With 1, the batch is in microbatches:
@@ -48,6 +53,9 @@ def batch_size_from(
 
     Reference:
       Smith et al. 2018, Don't Decay the Learning Rate, Increase the Batch Size, arXiv:1711.00489.
+
+    See also:
+      `accumulate`, `step_decay`.
 
     Example:
       >>> from lropt_jax import batch_size_from, step_decay

@@ -67,6 +67,12 @@ def warmup(count: Steps, schedule: Any, steps: NonNegativeSteps, init_value: Fin
 
     Equal to Optax's `warmup_cosine_decay_schedule`, where $s$ is a cosine over what is left.
 
+    When to use:
+      Before any schedule, with adaptive optimizers, large batches or high rates. Start with
+      5% of the updates, or $2/(1 - \beta_2)$ of them for Adam. Not a cure for a peak that is
+      too high: what diverges right after the ramp needs a lower rate. `one_cycle`,
+      `inverse_sqrt` and `warmup_stable_decay` have one already.
+
     Args:
       schedule: $s$, a schedule, a number or a plain callable of count.
       steps: $T$, in steps; 0 means none.
@@ -74,6 +80,9 @@ def warmup(count: Steps, schedule: Any, steps: NonNegativeSteps, init_value: Fin
 
     Raises:
       ValueError: for concrete numbers out of range.
+
+    See also:
+      `sequence`, `cosine_decay`.
 
     Example:
       >>> from lropt_jax import cosine_decay, warmup
@@ -102,6 +111,11 @@ def sequence(count: Steps, schedules: tuple[Any, ...], boundaries: tuple[Steps, 
     skips the schedule between. No schedule is evaluated outside its own steps, so gradients
     through the others stay finite.
 
+    When to use:
+      To put any schedules one after another, where no named one fits. Start from `warmup` and
+      `warmup_stable_decay`, which are the common cases. Each piece begins at its own 0: a
+      decay cut off by a boundary jumps there.
+
     Args:
       schedules: $s$, schedules, numbers or plain callables of count.
       boundaries: $b$, in steps, ascending, one fewer: a list of numbers, or one array.
@@ -109,6 +123,9 @@ def sequence(count: Steps, schedules: tuple[Any, ...], boundaries: tuple[Steps, 
     Raises:
       ValueError: when the lengths do not fit, the boundaries are not ascending, or a concrete
         number is not finite.
+
+    See also:
+      `warmup`, `piecewise_constant`, `per_epoch`.
 
     Example:
       >>> from lropt_jax import constant, linear, sequence
@@ -149,12 +166,20 @@ def delayed(count: Steps, schedule: Any, steps: NonNegativeSteps) -> Any:
 def per_epoch(count: Steps, schedule: Any, steps_per_epoch: PositiveSteps) -> Any:
     r"""A schedule of epochs in an optimizer that counts steps: $\eta_t = s(\lfloor t/T \rfloor)$.
 
+    When to use:
+      To repeat recipes and PyTorch code that step a scheduler once an epoch. Start with
+      `steps_per_epoch=task.steps_per_epoch`. Not for new work: a smooth schedule is as good,
+      and needs no batch count.
+
     Args:
       schedule: $s$, a schedule, a number or a plain callable of the epoch, from 0.
       steps_per_epoch: $T$, in steps.
 
     Raises:
       ValueError: for concrete numbers out of range.
+
+    See also:
+      `step_decay`, `piecewise_constant`.
 
     Example:
       >>> from lropt_jax import per_epoch, step_decay

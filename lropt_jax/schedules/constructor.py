@@ -34,6 +34,11 @@ def schedule(formula):
     `if`. Strings and bools are static; everything else is data and may be a tracer. An argument
     that is itself a schedule arrives as one, a sequence as a tuple.
 
+    When to use:
+      For a schedule that is not here. Start with the formula of `cosine_decay` in the source.
+      It must be a pure function of count and numbers: for one that reacts to values there is
+      `feedback_schedule`.
+
     Args:
       formula: a function of `count` and named numbers. An argument annotated with `Positive`,
         `NonNegative`, ... (`lropt_jax.validation`), `bool`, `Literal["a", "b"]` or
@@ -42,6 +47,9 @@ def schedule(formula):
 
     Returns:
       A function of the same arguments, without the count, that returns a `Schedule`.
+
+    See also:
+      `feedback_schedule`, `sequence`, `plot_schedules`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -65,9 +73,16 @@ def feedback_schedule(start, observe):
     # type: (Seen, Seen) -> Callable[[Reaction[P]], Constructor[P]]
     """`schedule` for a formula `f(count, state, **numbers)` that reacts to observed values.
 
+    When to use:
+      For a schedule that reacts to what it observes. Start from `reduce_on_plateau`'s source.
+      Its state is numbers of fixed shapes: no lists of past values.
+
     Args:
       start: the state before any observation, `start(**arguments) -> dict` of numbers.
       observe: `observe(state, value, **arguments) -> state`, with the same keys and shapes.
+
+    See also:
+      `schedule`, `observe`, `reduce_on_plateau`.
 
     Example:
       >>> from lropt_jax import feedback_schedule

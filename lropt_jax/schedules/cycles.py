@@ -49,6 +49,11 @@ def cyclic(
     $\gamma^t$ (exp_range). Equal to PyTorch's `CyclicLR`; with the larger value as the base it
     cycles momentum the other way, as that does.
 
+    When to use:
+      To look around a range of rates rather than to choose one. Start with the two `bounds`
+      of an `lr_range_test` and 2 to 10 epochs up. Not for a final model without a decay at
+      its end: it stops wherever the cycle is.
+
     Args:
       base_value: $\eta_b$.
       peak_value: $\eta_p$.
@@ -62,6 +67,9 @@ def cyclic(
 
     Reference:
       Smith 2017, arXiv:1506.01186.
+
+    See also:
+      `lr_range_test`, `one_cycle`, `warm_restarts`.
 
     Example:
       >>> from lropt_jax import cyclic
@@ -104,6 +112,12 @@ def one_cycle(
     Equal to PyTorch's `OneCycleLR` up to its end. Beside it, momentum (or Adam's b1) goes the
     other way: `one_cycle_momentum`.
 
+    When to use:
+      Short trainings of a known length: warm-up, a high peak and a decay to nothing in one.
+      Start with a peak at or a little below the upper bound of an `lr_range_test`, and cycle
+      momentum against it. Not for a training that will go on afterwards: it ends at almost 0
+      and stays there.
+
     Args:
       peak_value: $\eta_p$.
       total_steps: $N$, in steps.
@@ -118,6 +132,9 @@ def one_cycle(
 
     Reference:
       Smith and Topin 2018, Super-Convergence, arXiv:1708.07120.
+
+    See also:
+      `one_cycle_momentum`, `cosine_decay` with `warmup`, `lr_range_test`.
 
     Example:
       >>> from lropt_jax import one_cycle, one_cycle_momentum, sgd
@@ -160,6 +177,11 @@ def one_cycle_momentum(
 
     Equal to the momentum of PyTorch's `OneCycleLR`.
 
+    When to use:
+      Beside `one_cycle`, as the momentum of `sgd` or the `b1` of `adam`. Start with 0.95 down
+      to 0.85 and the same `total_steps`, `warmup_fraction` and `anneal` as there. Not without
+      `one_cycle`: high momentum at a high rate diverges.
+
     Args:
       base_value: $\mu_b$, the lowest; the default is PyTorch's.
       peak_value: $\mu_p$, the highest; the default is PyTorch's.
@@ -172,6 +194,9 @@ def one_cycle_momentum(
 
     Reference:
       Smith and Topin 2018, Super-Convergence, arXiv:1708.07120.
+
+    See also:
+      `one_cycle`, `cyclic` with a base above its peak.
 
     Example:
       >>> from lropt_jax import adam, one_cycle, one_cycle_momentum

@@ -38,6 +38,11 @@ def exponential_decay(
 
     Equal to Optax's `exponential_decay` and, with one step, to PyTorch's `ExponentialLR`.
 
+    When to use:
+      A rate that falls by the same factor every so many steps, for trainings without a fixed
+      end. Start with a factor that leaves a hundredth at the end. Not where the end is known:
+      it spends most of the time at rates that are too low; take `cosine_decay`.
+
     Args:
       init_value: $\eta_0$, also the value before `transition_begin`.
       decay_rate: $r$, the factor over `transition_steps`.
@@ -48,6 +53,9 @@ def exponential_decay(
 
     Raises:
       ValueError: for concrete numbers out of range.
+
+    See also:
+      `natural_exp_decay`, `step_decay`, `inverse_sqrt`.
 
     Example:
       >>> from lropt_jax import exponential_decay
@@ -65,12 +73,19 @@ def exponential_decay(
 def natural_exp_decay(count: Any, init_value: Finite, decay_rate: NonNegative) -> Any:
     r"""Exponential decay by a rate of the natural exponential: $\eta_t = \eta_0\, e^{-kt}$.
 
+    When to use:
+      Where a paper states its decay as a rate $k$ per step. Start with $k = 4.6/N$, a
+      hundredth after $N$ steps. Not where the end is known: take `cosine_decay`.
+
     Args:
       init_value: $\eta_0$.
       decay_rate: $k$, per step.
 
     Raises:
       ValueError: for concrete numbers out of range.
+
+    See also:
+      `exponential_decay`, the same by a factor, `inverse_time_decay`.
 
     Example:
       >>> from lropt_jax import natural_exp_decay
@@ -96,6 +111,11 @@ def inverse_time_decay(
 
     Equal to Keras's `InverseTimeDecay`.
 
+    When to use:
+      Where theory asks for steps that sum to infinity while their squares do not: stochastic
+      approximation, convex problems. Start with a `decay_rate` that halves the rate after an
+      epoch. Not for deep nets, on which it falls too early and then hardly at all.
+
     Args:
       init_value: $\eta_0$.
       decay_rate: $k$, per `transition_steps`.
@@ -104,6 +124,9 @@ def inverse_time_decay(
 
     Raises:
       ValueError: for concrete numbers out of range.
+
+    See also:
+      `time_decay`, Keras's recursion, `inverse_sqrt`.
 
     Example:
       >>> from lropt_jax import inverse_time_decay
@@ -128,6 +151,11 @@ def step_decay(
 
     Equal to PyTorch's `StepLR` (whose default drop is 0.1).
 
+    When to use:
+      Epochs in a loop and drops in steps: with `per_epoch`, `every` is in epochs. Start with
+      a drop by ten at equal thirds (images), or by two every 15 epochs. Not for short
+      trainings: a cosine has no two numbers to tune.
+
     Args:
       init_value: $\eta_0$.
       drop: $d$; the default halves.
@@ -136,6 +164,10 @@ def step_decay(
 
     Raises:
       ValueError: for concrete numbers out of range.
+
+    See also:
+      `piecewise_constant` for drops where you want them, `reduce_on_plateau` for when it
+      stalls.
 
     Example:
       >>> from lropt_jax import step_decay
@@ -163,6 +195,11 @@ def piecewise_constant(
     `piecewise_constant_schedule` takes scales, ours the values. A boundary that stands twice
     skips the value between.
 
+    When to use:
+      To repeat a recipe with drops at given steps (ResNets: by ten at a half and three
+      quarters). Start with these. Not for short trainings: `cosine_decay` has nothing to
+      place.
+
     Args:
       boundaries: $b$, in steps, ascending: a list of numbers, or one array.
       values: $v$, one more than boundaries.
@@ -170,6 +207,9 @@ def piecewise_constant(
     Raises:
       ValueError: when the lengths do not fit, the boundaries are not ascending, or a concrete
         number is not finite.
+
+    See also:
+      `step_decay`, `sequence` for pieces that are not constant.
 
     Example:
       >>> from lropt_jax import piecewise_constant

@@ -91,6 +91,12 @@ def reduce_on_plateau(
     `tx.update(..., value=v)`, not with the count; what it has seen is in the optimizer's state.
     Where its `init_value` is set to another number, the cuts so far stay.
 
+    When to use:
+      When nobody knows how long a training will be: the rate falls when validation stalls.
+      Start with the rate of a constant schedule, a factor of 0.1 to 0.5 and a patience of
+      several evaluations. It must be shown a value (`observe`); a noisy one, or a patience of
+      one evaluation, cuts the rate too soon.
+
     Args:
       init_value: $\eta$ at the start.
       factor: $f$, in [0, 1); the default is PyTorch's, as are those below.
@@ -104,6 +110,9 @@ def reduce_on_plateau(
 
     Raises:
       ValueError: for concrete numbers out of range, or an unknown mode.
+
+    See also:
+      `observe`, `fit(observe=...)`, `early_stopping`, `step_decay`.
 
     Example:
       >>> import jax.numpy as jnp

@@ -21,11 +21,19 @@ from lropt_jax.validation import (
 def constant(count: Any, value: Finite) -> Any:
     r"""A constant: $\eta_t = v$.
 
+    When to use:
+      A baseline, and a rate that `set_hyperparams` changes by hand. Start with a third of the
+      rate at which an `lr_range_test` blows up. Not for a final result: nearly every decay
+      beats it.
+
     Args:
       value: $v$, the value at every count.
 
     Raises:
       ValueError: for a concrete number that is not finite.
+
+    See also:
+      `cosine_decay`, `warmup`.
 
     Example:
       >>> from lropt_jax import constant
@@ -51,6 +59,11 @@ def linear(
     Equal to Optax's `linear_schedule` and, for $\eta_0$ and $\eta_T$ as factors, to PyTorch's
     `LinearLR`.
 
+    When to use:
+      A decay straight to 0, as good as a cosine and easier to reason about, or a ramp. Start
+      with the peak of an `lr_range_test` and `end_value=0`. Not when the length of the
+      training is open: the end must be known.
+
     Args:
       init_value: $\eta_0$.
       end_value: $\eta_T$.
@@ -59,6 +72,9 @@ def linear(
 
     Raises:
       ValueError: for concrete numbers that are not finite, or `transition_steps <= 0`.
+
+    See also:
+      `cosine_decay`, `polynomial`, `warmup`.
 
     Example:
       >>> from lropt_jax import linear
@@ -85,6 +101,10 @@ def polynomial(
 
     Equal to Optax's `polynomial_schedule` and, with `end_value` 0, to PyTorch's `PolynomialLR`.
 
+    When to use:
+      To repeat recipes that name it (BERT: power 1; segmentation: 0.9; LARS: 2). Start with a
+      power of 1. Not for a training of unknown length.
+
     Args:
       init_value: $\eta_0$.
       end_value: $\eta_T$.
@@ -94,6 +114,9 @@ def polynomial(
 
     Raises:
       ValueError: for concrete numbers out of range.
+
+    See also:
+      `linear`, `cosine_decay`.
 
     Example:
       >>> from lropt_jax import polynomial
@@ -121,6 +144,12 @@ def cosine_decay(
     Equal to Optax's `cosine_decay_schedule` and, up to `T_max` and with $\alpha$ as
     `eta_min` / $\eta_0$, to PyTorch's `CosineAnnealingLR` (which rises again after that).
 
+    When to use:
+      The default when the length of the training is known. Start with the peak of an
+      `lr_range_test`, the whole training as `decay_steps`, and a `warmup` over 5% before it.
+      Not for a training that may be stopped early or extended: the rate is too high before
+      the end, and 0 after it.
+
     Args:
       init_value: $\eta_0$.
       decay_steps: $T$, in steps.
@@ -132,6 +161,9 @@ def cosine_decay(
 
     Reference:
       Loshchilov and Hutter 2017, SGDR, arXiv:1608.03983 (without restarts).
+
+    See also:
+      `warmup`, `linear`, `warmup_stable_decay`, `one_cycle`.
 
     Example:
       >>> from lropt_jax import cosine_decay

@@ -34,6 +34,11 @@ def warm_restarts(
     takes the cycle from a logarithm, which misses some restarts, with a multiplier of 3 the fifth)
     and to Keras's `CosineDecayRestarts`.
 
+    When to use:
+      Snapshots along one training, or one without a fixed end: at the end of each cycle there
+      is a usable model. Start with a first cycle of 10 epochs and `cycle_mult=2`. Not for the
+      best single model at a fixed length: one cosine is as good or better.
+
     Args:
       init_value: $\eta_0$.
       first_cycle_steps: $T$, in steps.
@@ -47,6 +52,9 @@ def warm_restarts(
 
     Reference:
       Loshchilov and Hutter 2017, SGDR, arXiv:1608.03983.
+
+    See also:
+      `cosine_decay`, `cyclic`, `one_cycle`.
 
     Example:
       >>> from lropt_jax import warm_restarts

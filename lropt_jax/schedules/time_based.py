@@ -23,12 +23,20 @@ def time_decay(count: Any, init_value: Finite, decay_rate: NonNegative) -> Any:
     Code that multiplies the current rate by `1 / (1 + decay * epoch)` does this, which falls far
     faster than $\eta_0 / (1 + kt)$: that is `inverse_time_decay`.
 
+    When to use:
+      To repeat code that divides its last rate at each step. Start with $9/N^2$ as
+      `decay_rate`, a hundredth after $N$ steps. Not for new work: it falls like
+      $e^{-kt^2/2}$, faster than its name suggests.
+
     Args:
       init_value: $\eta_0$.
       decay_rate: $k$.
 
     Raises:
       ValueError: for concrete numbers out of range.
+
+    See also:
+      `inverse_time_decay`, which is what most mean by the name.
 
     Example:
       >>> from lropt_jax import time_decay

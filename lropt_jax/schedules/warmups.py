@@ -18,6 +18,10 @@ def inverse_sqrt(count: Steps, peak_value: Finite, warmup_steps: NonNegativeStep
     .. math::
         \eta_t = \eta_p \min\left(\frac{t}{T},\, \sqrt{\frac{T}{t}}\right)
 
+    When to use:
+      Transformers in a training without a fixed end. Start with 4,000 updates of warm-up and
+      a peak of 1e-3 for Adam. Not where the end is known: a decay to 0 gives the lower loss.
+
     Args:
       peak_value: $\eta_p$, the value at step $T$.
       warmup_steps: $T$, in steps; with 0 it falls from step 1 on, as $\eta_p/\sqrt t$.
@@ -27,6 +31,9 @@ def inverse_sqrt(count: Steps, peak_value: Finite, warmup_steps: NonNegativeStep
 
     Reference:
       Vaswani et al. 2017, arXiv:1706.03762 (there the peak is $(d\,T)^{-1/2}$).
+
+    See also:
+      `warmup_stable_decay`, which can end well at any time, `cosine_decay`.
 
     Example:
       >>> from lropt_jax import inverse_sqrt
@@ -57,6 +64,11 @@ def warmup_stable_decay(
 
     with $f(x) = 1 - x$ (linear), $\tfrac12 (1 + \cos \pi x)$ (cosine) or $1 - \sqrt x$ (sqrt).
 
+    When to use:
+      Trainings whose length is decided late: go on at the stable rate, and branch off a decay
+      whenever a model is wanted. Start with 5% of warm-up, and 10 to 20% of decay at the end.
+      The rate of the plateau must be lower than a cosine's peak, by about a half.
+
     Args:
       peak_value: $\eta_p$.
       warmup_steps: $T_w$, in steps.
@@ -70,6 +82,9 @@ def warmup_stable_decay(
 
     Reference:
       Hu et al. 2024, MiniCPM, arXiv:2404.06395; 1-sqrt: Hägele et al. 2024, arXiv:2405.18392.
+
+    See also:
+      `cosine_decay`, `inverse_sqrt`, `starting_now`.
 
     Example:
       >>> from lropt_jax import warmup_stable_decay

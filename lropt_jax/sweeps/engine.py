@@ -60,6 +60,12 @@ def sweep(
     width, strategy and number of devices, a lane's result is the same to the last bit whatever
     trains beside it, in whichever order, and however often the sweep was interrupted.
 
+    When to use:
+      To map what hyperparameters do, or to find good ones of a given optimizer. Start with 16
+      to 32 trials over two decades of the rate and 3 seeds. Not for more than about five
+      hyperparameters at once without pruning or `search`, nor for a model that fills the
+      device.
+
     Args:
       task: the training problem, or a function of names in the space that returns it.
       optimizer: any function of named numbers that returns an Optax transformation; schedules
@@ -110,6 +116,9 @@ def sweep(
     Raises:
       ValueError: for arguments that do not fit, before anything is compiled; and for a directory
         that holds another sweep: it says what differs, and leaves the directory untouched.
+
+    See also:
+      `search`, `successive_halving`, `log_uniform`, `choice`, `tune`, `load_sweep`.
 
     Example:
       >>> import jax.numpy as jnp

@@ -34,6 +34,11 @@ class Task:
     and `test` splits are only ever evaluated. The functions must be pure JAX: they are traced,
     vmapped over `params`, `model_state` and `key`, and run in loops.
 
+    When to use:
+      For a loss, a model or an evaluation that no adapter has. Start with
+      `classification_task` or `regression_task`, and come here when they refuse. Its
+      functions are traced: no Python side effects.
+
     Args:
       init: `init(key) -> (params, model_state)`. `model_state` is whatever the model carries
         from step to step that no gradient reaches (batch-norm statistics), `{}` for most.
@@ -67,6 +72,9 @@ class Task:
         arrays that disagree in their number of examples, splits that disagree in structure or
         shape, or a batch size that does not fit.
       TypeError: for functions that are not callable.
+
+    See also:
+      `classification_task`, `regression_task`, `language_model_task`.
 
     Example:
       Least squares.

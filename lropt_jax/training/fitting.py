@@ -40,6 +40,11 @@ def train(
     The body of the loop may log, save, break, or set hyperparameters for the next segment, at no
     cost of compilation. `fit` is this loop.
 
+    When to use:
+      When something is to happen between evaluations: log, save, change a hyperparameter,
+      stop. Start with a loop over `eval_every="epoch"`. Not for something at every update:
+      segments run as one program, so each evaluation has a price.
+
     Args:
       task: the training problem.
       tx: any Optax transformation.
@@ -91,6 +96,9 @@ def train(
       stability, arXiv:2207.14484; McCandlish et al. 2018, An empirical model of large-batch
       training, arXiv:1812.06162; Kosson et al. 2023, Rotational equilibrium, arXiv:2305.17212.
 
+    See also:
+      `fit`, which is a loop over it, `set_hyperparams`, `Moment`.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from lropt_jax import Task, adam, set_hyperparams, train
@@ -141,6 +149,11 @@ def fit(
     batch dropped. A schedule that observes (`reduce_on_plateau`) is shown a metric after each
     evaluation.
 
+    When to use:
+      To train one model whose numbers you know. Start with `epochs=20, eval_every="epoch",
+      keep="best"`. For a loop of your own, in which you change numbers or log, take `train`;
+      for many models `sweep`.
+
     Args:
       task, tx, steps, key, eval_every, accumulate, observe, start: as in `train`.
       epochs, watch, directory, watch_examples: as in `train`.
@@ -156,6 +169,9 @@ def fit(
 
     Raises:
       ValueError: for bad arguments, before anything is compiled.
+
+    See also:
+      `train`, `load_fit`, `early_stopping`, `sweep`, `lr_range_test`.
 
     Example:
       >>> import jax.numpy as jnp

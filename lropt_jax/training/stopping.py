@@ -46,6 +46,11 @@ def early_stopping(
     Use it with a rate that does not depend on the length of the training; under a cosine to zero
     a stop in the middle never sees the small rates. A patience of five epochs is a usual start.
 
+    When to use:
+      When a training would overfit or its length is a guess. Start with a patience of 5 to 10
+      evaluations. With a schedule that decays to 0 it stops before the decay has done its
+      work: give that a length instead.
+
     Args:
       metric: as in the history, "valid_loss" or "valid_accuracy".
       patience: so many evaluations in a row without an improvement end it.
@@ -54,6 +59,9 @@ def early_stopping(
 
     Raises:
       ValueError: for a bad number, or a name that does not tell which way is better.
+
+    See also:
+      `fit`, whose `keep="best"` keeps the best without a stop, `reduce_on_plateau`.
 
     Example:
       >>> from lropt_jax import early_stopping

@@ -153,6 +153,10 @@ def load_fit(
 ) -> Fit:
     """Reads what `Fit.save` wrote.
 
+    When to use:
+      To go on from, or to predict with, what `Fit.save` wrote. The task and the optimizer are
+      code and must be given again, the same.
+
     Args:
       directory: where it is.
       task: what was trained: its model must have the same parameters.
@@ -161,6 +165,9 @@ def load_fit(
     Raises:
       ValueError: for a directory without a trained model, or one of another model or optimizer.
       ImportError: without orbax; it names the extra that installs it.
+
+    See also:
+      `fit`, `load_sweep`.
 
     Example:
       >>> import pathlib, tempfile

@@ -61,6 +61,11 @@ def tune(
     best the simplest is recommended. What it is going to do and cost is said first; Ctrl-C gives
     the best so far.
 
+    When to use:
+      To be told an optimizer, a rate and a schedule for a task. Start with `budget=16`, or
+      "5min". It chooses from a list and its neighbours: no architectures, and its list is
+      made by hand so far.
+
     Args:
       task: the training problem, with a validation split.
       steps: updates of each training: those that you will train for, as far as you can pay for
@@ -91,6 +96,9 @@ def tune(
     Raises:
       ValueError: for arguments that do not fit, before anything is compiled; for a task without a
         validation split; for a directory that holds another tuning.
+
+    See also:
+      `compare`, `sweep`, `lr_range_test`.
 
     Example:
       >>> from lropt_jax import classification_task, fit, load_data, mlp, tune

@@ -38,6 +38,10 @@ def from_optax(
     and without `inject_hyperparams` none of its numbers: those of `tx` hold. Numbers of
     `inject_hyperparams` that differ are named in one warning.
 
+    When to use:
+      In the middle of a run that Optax's optimizer began. It carries a state over, not
+      settings: build our optimizer with the same numbers.
+
     Args:
       tx: our optimizer, in the place of Optax's.
       params: the parameters.
@@ -47,6 +51,9 @@ def from_optax(
     Raises:
       ValueError: where the state has other moments than `tx` needs, or they are of other
         parameters; for moments at count 0; in the middle of an accumulation.
+
+    See also:
+      `from_torch`, `to_torch`, `tunable`.
 
     Example:
       >>> import jax.numpy as jnp, optax

@@ -44,6 +44,10 @@ def from_torch(
     was reached); those of the state_dict that differ are named in one warning. What PyTorch says
     of how it computes (`foreach`, `fused`, `capturable`, `differentiable`) has no meaning here.
 
+    When to use:
+      In the middle of a run that PyTorch began. It needs the names of the parameters, and the
+      transpositions of the layers; the weights themselves you convert.
+
     Args:
       tx: our optimizer, alone or in a chain, `accumulate`, `optax.MultiSteps`. Several param
         groups need an `optax.partition`, each of whose labels has parameters of one group.
@@ -63,6 +67,9 @@ def from_torch(
       ValueError: for a state_dict of another class; for AMSGrad, `centered` or `nesterov` on one
         side alone, or `maximize`; for a state that is not whole (a buffer, a step or a parameter
         is missing, moments at step 0, parameters of different steps); for shapes that differ.
+
+    See also:
+      `to_torch`, `from_optax`.
 
     Example:
       >>> import jax.numpy as jnp, numpy as np

@@ -36,6 +36,9 @@ def to_torch(
 
     For what `from_torch` reads, into `optimizer.load_state_dict(...)`, whose numbers it sets.
 
+    When to use:
+      To hand a run back to PyTorch. Only the optimizers that PyTorch has can go.
+
     Args:
       tx: our optimizer.
       params: the parameters.
@@ -49,6 +52,9 @@ def to_torch(
     Raises:
       ValueError: for what PyTorch has no equal of: a decay under a mask, coupled and decoupled
         decay at once, decoupled decay but for AdamW and NAdamW, complex numbers.
+
+    See also:
+      `from_torch`, `from_optax`.
 
     Example:
       >>> import jax.numpy as jnp

@@ -109,6 +109,11 @@ def successive_halving(
     chunks and go on; the others have the status "pruned". The lanes that a chunk does not fill take
     no time under "map"; under "map:8" whole blocks of them; under "vmap" they cost as any other.
 
+    When to use:
+      When most configurations are bad early on. Start with `eta=3` and a first rung at a
+      tenth of the training. Not where slow starters win, as with long warm-ups or strong
+      decay; and a pruned sweep cannot grow.
+
     Args:
       eta: the share that goes on is `1/eta`, rounded down, but at least one configuration.
       min_steps: updates before the first rung; each rung must be a multiple of `eval_every`.
@@ -121,6 +126,9 @@ def successive_halving(
 
     Reference:
       Jamieson and Talwalkar 2015, arXiv:1502.07943; Li et al. 2018, arXiv:1810.05934.
+
+    See also:
+      `sweep`, `pbt`, `early_stopping` within one training.
 
     Example:
       >>> from lropt_jax import successive_halving
@@ -189,6 +197,11 @@ def pbt(
     within the space's lowest and highest value. All trials are trained to the end; the result's
     `lineage` says who copied whom and when.
 
+    When to use:
+      When the best hyperparameters change during a training and a schedule for them is
+      unknown. Start with 16 to 32 lanes and 10 to 20 moments of exchange. What comes out is
+      one lucky path, not a setting: train its schedule anew before you report it.
+
     Args:
       every: updates between copies, a multiple of `eval_every`.
       fraction: of the configurations that copy, and to copy from, in (0, 0.5].
@@ -202,6 +215,9 @@ def pbt(
 
     Reference:
       Jaderberg et al. 2017, arXiv:1711.09846.
+
+    See also:
+      `successive_halving`, `sweep`.
 
     Example:
       >>> from lropt_jax import pbt

@@ -38,6 +38,11 @@ def search(
     was pruned is told as pruned. Processes that share a study's storage (a journal file, a
     database) share what it has learned.
 
+    When to use:
+      When trials are dear and there are more than two or three hyperparameters. Start with
+      batches of 8 to 16 and Optuna's default sampler. Not for fewer than 30 trials: random
+      ones are as good, and a `sweep` of them is one program.
+
     Args:
       task, optimizer: as in `sweep`.
       space: as in `sweep`; ranges, grids and choices are the study's.
@@ -57,6 +62,9 @@ def search(
     Raises:
       ValueError: for a study of the other direction or of several objectives, or bad arguments.
       ImportError: when Optuna is not installed.
+
+    See also:
+      `sweep`, `successive_halving`, `pbt`.
 
     Example:
       >>> import optuna

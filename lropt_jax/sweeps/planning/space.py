@@ -72,8 +72,15 @@ class Range:
 def grid(*values: Any) -> Grid:
     """The listed values: `grid(0.1, 0.3, 1.0)` or `grid([0.1, 0.3, 1.0])`.
 
+    When to use:
+      A few values that you want to see, in a `sweep` or `compare`. Grids multiply: with three
+      or more names take `uniform` and `log_uniform`.
+
     Raises:
       ValueError: when there is none.
+
+    See also:
+      `log_grid`, `choice`, `log_uniform`.
 
     Example:
       >>> from lropt_jax import grid
@@ -86,8 +93,15 @@ def grid(*values: Any) -> Grid:
 def log_grid(low: float, high: float, n: int) -> Grid:
     """`n` values from `low` to `high`, both included, at equal ratios.
 
+    When to use:
+      Learning rates and decays in a `sweep` or `compare`. Start with half-decades over two to
+      three decades. Grids multiply: with three or more names take `log_uniform`.
+
     Raises:
       ValueError: unless `0 < low < high` and `n >= 2`.
+
+    See also:
+      `grid`, `log_uniform`.
 
     Example:
       >>> from lropt_jax import log_grid
@@ -102,8 +116,15 @@ def log_grid(low: float, high: float, n: int) -> Grid:
 def uniform(low: float, high: float) -> Range:
     """Any number between `low` and `high`, evenly.
 
+    When to use:
+      Momentum, dropout and whatever matters by its difference. Not for rates: nine tenths of
+      the draws would fall into the upper decade.
+
     Raises:
       ValueError: unless `low < high`, both finite.
+
+    See also:
+      `log_uniform`, `grid`.
 
     Example:
       >>> from lropt_jax import uniform
@@ -118,8 +139,16 @@ def uniform(low: float, high: float) -> Range:
 def log_uniform(low: float, high: float) -> Range:
     """Any number between `low` and `high`, evenly in its logarithm.
 
+    When to use:
+      Learning rates, decays and whatever matters by its ratio. Start with two to three
+      decades around what you would guess. It cannot contain 0: for "none" give a list of
+      spaces.
+
     Raises:
       ValueError: unless `0 < low < high`.
+
+    See also:
+      `uniform`, `log_grid`, `integer`.
 
     Example:
       >>> from lropt_jax import log_uniform
@@ -137,12 +166,19 @@ def integer(low: int, high: int, log: bool = False) -> Range:
     patience. A count that is structure (layers, `optax.MultiSteps`' k), on which Python code
     branches, is a `choice([...], static=True)`.
 
+    When to use:
+      Numbers of steps, epochs or layers. Each value of one that is structure (layers)
+      compiles once: say `choice(..., static=True)` then.
+
     Args:
       low, high: the ends.
       log: whether each ratio is as likely as another; from 1 on.
 
     Raises:
       ValueError: unless both are whole and `low < high` (and `low >= 1` with `log`).
+
+    See also:
+      `uniform`, `choice`.
 
     Example:
       >>> from lropt_jax import integer
@@ -168,12 +204,20 @@ def choice(*values: Any, static: bool = False) -> Grid:
     program, unless they are static: give `static=True` for a number that is structure (layers,
     `optax.MultiSteps`' k), on which Python code branches or counts.
 
+    When to use:
+      Among names, functions and architectures; `static=True` where the optimizer or the model
+      branches on it, which compiles one program for each. Not for numbers with an order: an
+      `integer` or a `grid` tells the plots so.
+
     Args:
       *values: the values, or one list of them.
       static: whether each value is compiled in, also where it is a number.
 
     Raises:
       ValueError: when there is none.
+
+    See also:
+      `grid`, `integer`, `sweep`.
 
     Example:
       >>> from lropt_jax import choice

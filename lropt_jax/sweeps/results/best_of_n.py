@@ -40,6 +40,10 @@ def expected_best(
     the quantiles that are read), and nowhere further out than those of Dvoretzky, Kiefer, Wolfowitz
     and Massart.
 
+    When to use:
+      To plot results against the tuning that they cost, from a random search. Start with 30
+      trials or more. Not for grids or a guided search: their trials are no random draws.
+
     Args:
       values: the score of each configuration, (N,), drawn independently (a random search; of a
         grid it says how a draw from the grid would do). One that is NaN or infinite, such as a
@@ -62,6 +66,9 @@ def expected_best(
     Reference:
       Lourie et al. 2023, arXiv:2311.09480 (bands for the median); Noé 1972, Ann. Math. Statist. 43
       (the recursion); Massart 1990, Ann. Probab. 18.
+
+    See also:
+      `sweep`, whose `budget_curve` calls it, `compare`.
 
     Example:
       >>> from lropt_jax import expected_best

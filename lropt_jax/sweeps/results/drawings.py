@@ -21,6 +21,26 @@ ROWS = 20  # of the table of a report
 SENSITIVITIES = 6  # hyperparameters at most that get a figure of their own
 
 
+def logged(result: Readings, within: str = "", **numbers: Any) -> list[Logged]:
+    """A sweep as runs of TensorBoard, each trial and seed one.
+
+    Args:
+      result: the sweep's.
+      within: what stands before the names of its runs.
+      **numbers: what else each was trained with.
+    """
+    digits = len(str(len(result.trials) - 1))
+    runs = []
+    for t, s in np.ndindex(*result.status.shape):
+        own = {**result.trials[t], "seed": result.seeds[s], "status": result.status[t, s]}
+        made = result.evaluated[t, s]
+        curves = {name: values[t, s][made] for name, values in result.values.items()}
+        name = f"{within}trial-{t:0{digits}}/seed-{result.seeds[s]}"
+        final = {n: float(value[t, s]) for n, value in result.final.items() if made.all()}
+        runs.append(Logged(name, {**numbers, **own}, result.steps[made], curves, final))
+    return runs
+
+
 class Drawings(Readings):
     """The figures of a sweep. See `SweepResult`."""
 
@@ -129,16 +149,7 @@ class Drawings(Readings):
           >>> sorted(run.name for run in folder.iterdir())
           ['trial-0', 'trial-1', 'trial-2']
         """
-        digits = len(str(len(self.trials) - 1))
-        runs = []
-        for t, s in np.ndindex(*self.status.shape):
-            numbers = {**self.trials[t], "seed": self.seeds[s], "status": self.status[t, s]}
-            made = self.evaluated[t, s]
-            curves = {name: values[t, s][made] for name, values in self.values.items()}
-            run = f"trial-{t:0{digits}}/seed-{self.seeds[s]}"
-            final = {n: float(value[t, s]) for n, value in self.final.items() if made.all()}
-            runs.append(Logged(run, numbers, self.steps[made], curves, final))
-        return write_events(directory, runs)
+        return write_events(directory, logged(self))
 
     def report(
         self,

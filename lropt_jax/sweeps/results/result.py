@@ -249,11 +249,18 @@ def load_sweep(directory: str | os.PathLike[str]) -> SweepResult:
     Functions among the values are the same again where they belong to an installed library, and
     their names elsewhere. Trained models come with the task alone: call `sweep` as it was called.
 
+    When to use:
+      To read a sweep's results where its task is not at hand: on a laptop, in a notebook.
+      What trains (`trained` of a model that was not kept) needs the task.
+
     Args:
       directory: the sweep's, or where its result was saved.
 
     Raises:
       ValueError: for a directory without a result; it says what is there.
+
+    See also:
+      `sweep`, `load_fit`.
 
     Example:
       >>> import tempfile

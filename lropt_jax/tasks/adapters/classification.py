@@ -42,6 +42,11 @@ def classification_task(
     Dropout draws from the step's key; batch-norm statistics, and whatever else a model carries
     along, live in the task's `model_state`.
 
+    When to use:
+      To give a net and labelled data to `fit`, `sweep`, `compare`, `tune`. Start with
+      `load_data("digits")` and `mlp((64, 10))`, which train in a second. A loss of your own
+      needs a `Task`.
+
     Args:
       model: one of
 
@@ -79,6 +84,9 @@ def classification_task(
         labels that do not fit each other, or what `Task` refuses.
       TypeError: for a model that is none of these.
       ImportError: when the model's library is not installed.
+
+    See also:
+      `regression_task`, `language_model_task`, `Task`, `load_data`.
 
     Example:
       >>> from lropt_jax import classification_task, load_data

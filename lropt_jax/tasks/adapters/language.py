@@ -32,6 +32,10 @@ def language_model_task(
     split is dropped. The metrics are "loss" (nats a token), "accuracy" and "perplexity", the
     exponential of a whole split's loss.
 
+    When to use:
+      To train on a text, token by token. Start with windows of 64 to 256 tokens and `adamw`.
+      One model must fit on one device.
+
     Args:
       model: as in `classification_task`, from whole numbers of shape (batch, length) to logits
         of shape (batch, length, vocabulary). That no position sees later ones is up to it.
@@ -52,6 +56,9 @@ def language_model_task(
         or what `Task` refuses.
       TypeError: for a model that is none of those that are known.
       ImportError: when the model's library is not installed.
+
+    See also:
+      `classification_task`, `Task`.
 
     Example:
       Letters of Python's own help, and a model that sees one letter at a time.

@@ -29,6 +29,10 @@ def regression_task(
     (scikit-learn's `r2_score`). Scale targets to a deviation near 1, or the best learning rates
     lie far from where one looks for them.
 
+    When to use:
+      To give a net and numbers to predict to `fit`, `sweep`, `compare`, `tune`. Start with
+      targets of mean 0 and spread 1. Another loss than the squared error needs a `Task`.
+
     Args:
       model, batch_size, dtype: as in `classification_task`.
       data: as in `classification_task`; y holds numbers, of shape (N, ...), and the model's
@@ -43,6 +47,9 @@ def regression_task(
         different shapes, or what `Task` refuses.
       TypeError: for a model that is none of those that are known.
       ImportError: when the model's library is not installed.
+
+    See also:
+      `classification_task`, `Task`.
 
     Example:
       >>> from lropt_jax import Dataset, adam, fit, regression_task

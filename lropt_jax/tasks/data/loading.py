@@ -43,6 +43,10 @@ def load_data(
     Stratified splits are drawn with a seed that never changes. The arrays are read-only, and
     those of the first three are shared between calls.
 
+    When to use:
+      To try something in a second without a download: "digits", "mnist1d". Data of yours go
+      to a task as arrays.
+
     Args:
       name: one of the names above.
       folder: for the last three: where the files are, or one .npz file. Read are the idx files of
@@ -57,6 +61,9 @@ def load_data(
         does not have, or none where it needs one; for files of the wrong form.
       FileNotFoundError: for a folder without the files; it says which were looked for.
       ImportError: when a package is missing; it says what to install.
+
+    See also:
+      `problem` for a ready task, `classification_task`.
 
     Example:
       >>> from lropt_jax import load_data

@@ -22,6 +22,10 @@ def mlp(
     asked for. The last layer is dense alone. Kernels start LeCun-normal, biases at 0 (Flax's
     defaults).
 
+    When to use:
+      As a first net, and on tables. Start with two hidden layers of 100. Not for images
+      beyond digits.
+
     Args:
       features: the width of each layer, the last being the number of classes. The default, on
         MNIST-1D, is the net of this package's main comparison.
@@ -33,6 +37,9 @@ def mlp(
 
     Raises:
       ValueError: for no layers, a width below 1, or a rate outside of [0, 1).
+
+    See also:
+      `cnn`, `classification_task`.
 
     Example:
       >>> import jax
