@@ -13,6 +13,7 @@ import pytest
 import lropt_jax
 from lropt_jax import adam, fit, log_uniform, sgd, tune
 from lropt_jax.comparisons.match import FRESH_SEEDS
+from lropt_jax.tuning.words import warnings
 from tests.problems import regression
 
 QUICK = {"steps": 20, "seeds": 2, "progress": False}
@@ -50,8 +51,9 @@ def test_the_recommendation_is_a_sentence_with_its_evidence(found):
     assert found.best["schedule"] in ("constant", "linear", "cosine", "one_cycle")
     assert found.chosen in found.finalists
     assert found.chosen.mean == pytest.approx(np.mean(found.chosen.values))
-    hand_made = "The ordered list that the search begins with is a hand-made prior, not learned yet"
-    assert any(line.startswith(hand_made) for line in found.warnings)
+    assert "Atlas" in found.learned_from
+    assert "hand-made" not in " ".join(found.warnings)
+    assert "hand-made prior" in " ".join(warnings(dataclasses.replace(found, learned_from=None)))
 
 
 def test_everything_is_counted_and_the_budget_holds(found):

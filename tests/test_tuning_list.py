@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
-from lropt_jax.tuning.configurations import complete, plain, planned, row, shipped
+from lropt_jax.tuning.configurations import complete, plain, planned, row, seen, shipped
 from lropt_jax.tuning.learning import greedy, learn, regrets
+from lropt_jax.tuning.words import unlike
 
 
 def test_every_row_that_ships_makes_an_optimizer():
@@ -44,6 +45,24 @@ def test_a_rate_is_relative_to_the_suggestion_where_there_is_one():
         row({**words, "schedule": "cosin"})
     with pytest.raises(ValueError, match="absolute must be > 0"):
         row({**words, "absolute": 0})
+
+
+def test_a_problem_unlike_those_of_the_list_is_told(monkeypatch):
+    held = {"adamw": (0.001, 0.01)}
+    monkeypatch.setattr("lropt_jax.tuning.words.seen", lambda: held)
+    for suggested in (0.0004, 0.002, 0.029):  # within, or not far beyond
+        assert unlike("adamw", suggested) == []
+    for suggested in (0.0003, 0.04):
+        (said,) = unlike("adamw", suggested)
+        assert "your problem is unlike those that the list was learned on" in said
+        assert f"of adamw suggests {suggested:.2g}, there it was 0.001 to 0.01" in said
+    assert unlike("nesterov", 1e-9) == []  # nothing is known of it
+
+
+def test_what_is_known_of_the_problems_behind_the_list():
+    learned_from, _ = shipped()
+    assert bool(learned_from) == bool(seen())
+    assert all(0 < low <= high for low, high in seen().values())
 
 
 def test_greedy_takes_what_leaves_least():

@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.resources
 import inspect
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from lropt_jax.comparisons.recipes import foreign, recipe
 from lropt_jax.sweeps.planning.space import is_lane_number
 
 FILE = "ordered.json"
+LEARNED = 2  # rows to one of the prior
 OWN = ("optimizer", "relative", "absolute", "schedule", "warmup")
 
 
@@ -77,12 +79,30 @@ def row(words: Mapping[str, Any]) -> Row:
     return Row(numbers=numbers, **{name: words[name] for name in OWN})
 
 
-@functools.cache
 def shipped() -> tuple[str | None, tuple[Row, ...]]:
-    """What the list that ships was learned from (None: a hand-made prior), and its rows."""
+    """What the list that ships was learned from (None: a hand-made prior alone), and its rows.
+
+    After each `LEARNED` rows that were learned comes one of the prior: other optimizers, for
+    problems unlike those that it was learned on.
+    """
+    held = _read()
+    learned, rows = iter(held["learned"]), []
+    for other in held["prior"]:
+        rows += [*itertools.islice(learned, LEARNED), other]
+    return held["learned_from"], tuple(map(row, [*rows, *learned]))
+
+
+def seen() -> dict[str, tuple[float, float]]:
+    """The lowest and the highest rate that a range test suggested on the problems that the list was
+    learned on, by optimizer."""
+    return {name: (low, high) for name, (low, high) in _read()["suggested"].items()}
+
+
+@functools.cache
+def _read() -> dict[str, Any]:
     text = importlib.resources.files("lropt_jax.tuning").joinpath(FILE).read_text("utf-8")
-    held = json.loads(text)
-    return held["learned_from"], tuple(map(row, held["rows"]))
+    held: dict[str, Any] = json.loads(text)
+    return held
 
 
 def complete(rows: Sequence[Row]) -> list[Row]:

@@ -20,6 +20,7 @@ SEEDS = 4
 LEAST_TRAININGS = 4  # below, every training counts more than a range test
 # A rate of one means about the same as the rate of another, up to a factor.
 KINDS: dict[str, tuple[str, float]] = {"nadamw": ("adamw", 1.0), "adam": ("adamw", 1.0),
+                                       "qhadam": ("adamw", 1.0), "qhadamw": ("adamw", 1.0),
                                        "nadam": ("adamw", 1.0)}  # fmt: skip
 TESTED = 2  # optimizers: the first two of the list that no other speaks for
 

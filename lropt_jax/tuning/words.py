@@ -12,9 +12,11 @@ from lropt_jax.comparisons.tables import listed
 from lropt_jax.comparisons.words import FEW_SEEDS, Recommendation
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tuning.budget import Budget
+from lropt_jax.tuning.configurations import seen
 from lropt_jax.tuning.contenders import BASELINE
 
 HAND_MADE = "The ordered list that the search begins with is a hand-made prior, not learned yet."
+FAR = 3.0  # times beyond what range tests suggested elsewhere: another kind of problem
 
 
 def plan_words(
@@ -145,6 +147,8 @@ def warnings(tuning: Any) -> list[str]:
         if test.suggestion is None:
             reason = test.reasons["knee"]
             found.append(f"the range test of {name} suggests no rate ({reason}): the list's own")
+        else:
+            found.extend(unlike(name, float(test.suggestion)))
     chosen = tuning.chosen
     if chosen is not None and not chosen.finished:
         found.append("the recommended configuration did not finish on every fresh seed")
@@ -157,6 +161,17 @@ def warnings(tuning: Any) -> list[str]:
         found.append(f"only {len(tuning.tried)} tried: there may be far better ones")
     found.extend(_edge(tuning))
     return found
+
+
+def unlike(name: str, suggested: float) -> list[str]:
+    """Whether a range test ended far from where it did on the problems behind the list."""
+    low, high = seen().get(name, (0.0, math.inf))
+    if low / FAR <= suggested <= high * FAR:
+        return []
+    return [
+        f"your problem is unlike those that the list was learned on: the range test of {name} "
+        f"suggests {suggested:.2g}, there it was {low:.2g} to {high:.2g}"
+    ]
 
 
 def _edge(tuning: Any) -> list[str]:
