@@ -133,10 +133,13 @@ def _figure(data: Data) -> Any:
                 budgets = np.arange(1, most + 1)
                 axes.semilogx(budgets, 100 * mean, base=2, color=colour[name], label=name)
                 if name in (OURS, OTHER):
+                    known = high < 1.0  # of larger budgets the band says nothing from above
                     axes.fill_between(
-                        budgets, 100 * low, 100 * high, color=colour[name], alpha=0.15, linewidth=0
-                    )
-            axes.set_ylim(100 * max(0.0, np.median(list(scores.values())) - 0.4), None)
+                        budgets, 100 * low, 100 * high, known,
+                        color=colour[name], alpha=0.15, linewidth=0,
+                    )  # fmt: skip
+            best = 100 * max(map(max, scores.values()))
+            axes.set_ylim(0.55 * best, 1.02 * best)
             axes.set_title(net)
             axes.set_xlabel("configurations tried")
             axes.xaxis.set_major_formatter("{x:g}")
