@@ -13,7 +13,7 @@ from typing import Any
 from lropt_jax.commands.endings import CLOSED, DONE, FAILED, MEANING, Signals
 
 # One module a subcommand (or a few), each with `add_parsers(subparsers)`.
-COMMANDS = ("tune", "compare", "find_lr", "catalogue", "sweep", "reproduce", "atlas")
+COMMANDS = ("tune", "compare", "find_lr", "catalogue", "sweep", "reproduce", "atlas", "completion")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         importlib.import_module(f"lropt_jax.commands.{name}").add_parsers(subparsers)
+    subparsers.choices["completion"].set_defaults(top=top)  # which it describes
     for each in (top, *subparsers.choices.values()):
         # Before the command and after it; the one that is not given must not undo the other.
         default = False if each is top else argparse.SUPPRESS
