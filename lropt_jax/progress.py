@@ -97,7 +97,10 @@ def progress_bar(
         yield _Plain(total, description)
         return
     console = Console(stderr=True)
-    if not (console.is_terminal or console.is_jupyter):  # a file, a pipe: a line now and then
+    # In a file, a pipe, a terminal that cannot redraw: a line now and then. Colours that are forced
+    # (FORCE_COLOR) do not make a terminal.
+    redraws = console.file.isatty() and not console.is_dumb_terminal
+    if not (redraws or console.is_jupyter):
         yield _Plain(total, description)
         return
     columns = (

@@ -121,7 +121,7 @@ def test_an_error_of_our_own_is_shown_whole(own, monkeypatch):
 
 
 def test_files_of_one_name_in_two_folders(tmp_path, monkeypatch):
-    from lropt_jax.commands.problem import imported
+    from lropt_jax.commands.own_code import imported
 
     monkeypatch.chdir(tmp_path)
     for folder in ("a", "b"):

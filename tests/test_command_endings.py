@@ -277,3 +277,49 @@ def test_the_versions_that_a_report_of_a_fault_should_tell():
     assert done.stdout.startswith("lropt ")
     assert f"jax {jax.__version__}" in done.stdout
     assert "cores" in done.stdout
+
+
+OWN_OPTIMIZER = """
+import optax
+def mine(learning_rate):
+    return optax.sgd(0.5 * learning_rate)
+def two(learning_rate, power):
+    return optax.sgd(learning_rate)
+def broken(learning_rate):
+    raise RuntimeError("of the optimizer")
+"""
+TAKES = {
+    "compare": lambda name: [*words("compare")[:-1], f"sgd,{name}"],
+    "find-lr": lambda name: [*words("find-lr"), "--optimizer", name],
+    "tune": lambda name: [*words("tune"), "--candidate", name],
+    "sweep": lambda name: ["sweep", "own.toml"],
+}
+
+
+@pytest.mark.parametrize("command", TAKES)
+@pytest.mark.parametrize(
+    ("name", "code", "says"),
+    [
+        ("optax.sgd", 0, ""),
+        ("other/kept.py:mine", 0, ""),
+        ("optax.lionn", 2, "did you mean 'lion'"),
+        ("nowhere.py:mine", 2, "there is no file nowhere.py"),
+        ("other/kept.py:min", 2, "did you mean 'mine'"),
+        ("other/kept.py:broken", 1, "RuntimeError: of the optimizer"),
+        ("other/kept.py", 2, "(a file: mine.py:function)"),
+    ],
+)
+def test_an_optimizer_from_elsewhere(here, capfd, command, name, code, says):
+    (here / "other").mkdir()
+    (here / "other" / "kept.py").write_text(OWN_OPTIMIZER)
+    text = SWEEP.replace("TASK", "task").replace('"sgd"', f'"{name}"')
+    (here / "own.toml").write_text(text)
+    assert main([*TAKES[command](name), "--json"]) == code
+    out, told = capfd.readouterr()
+    assert says in told
+    assert bool(out) == (code == 0)
+    assert (here / "runs").exists() == (code == 0)
+    if code == 2:
+        assert told.replace("a task that prints\n", "").count("\n") == 1
+    if code == 1:
+        assert "lropt_jax" + os.sep not in told  # nothing of ours

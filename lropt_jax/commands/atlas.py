@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument(
         "--add",
         metavar="MODULE:FACTORY",
-        help="your own optimizer (or mine.py:factory), beside the data that there are",
+        help="your own optimizer (or mine.py:factory, optax.lion), beside the data that there are",
     )
     parser.add_argument(
         "--verify", type=int, metavar="N", help="train N random rows of the data again, and compare"
@@ -126,11 +127,11 @@ def _say(words: str) -> None:
 
 def _own(name: str) -> Any:
     from lropt_jax.atlas.entries import ENTRIES, own_entry
-    from lropt_jax.commands.problem import imported
+    from lropt_jax.commands.own_code import factory
 
-    factory = imported("--add", name)
-    own = name.rpartition(":")[2]
-    return own_entry(f"{own} (added)" if own in ENTRIES else own, factory)
+    made = factory("--add", name)
+    own = re.split(r"[.:]", name)[-1]
+    return own_entry(f"{own} (added)" if own in ENTRIES else own, made)
 
 
 def _cores() -> int:

@@ -11,24 +11,21 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import naming, writable
+from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.plans import add_plan, cost_words, said
 from lropt_jax.commands.problem import (
     Problem,
     add_arguments,
     arguments,
     folder,
-    imported,
     problem,
     title,
 )
-
-if TYPE_CHECKING:
-    from lropt_jax.comparisons.recipes import Recipe
 
 EPOCHS, SEEDS, TUNING_SEEDS, TRIALS = 60, 10, 3, 24
 UPDATES = {False: 1500, True: 200}  # of a named problem; quick or not
@@ -126,7 +123,7 @@ def run(options: argparse.Namespace) -> Answer:
     if not names:
         raise ValueError("--optimizers must name at least one optimizer")
     shape = recipes.shape(options.schedule)
-    found = {name: _recipe(name) for name in names}
+    found = {name: optimizer_named("--optimizers", name) for name in names}
     output = writable(options.output or Path("runs") / _folder_name(options))
 
     given = problem(options)
@@ -210,18 +207,6 @@ def _document(comparison: Any, setting: Mapping[str, str]) -> dict[str, Any]:
         "step_seconds": comparison.step_seconds,
         "warnings": comparison.warnings,
     }
-
-
-def _recipe(name: str) -> Recipe:
-    """The recipe of a name: one of ours, one of Optax, or a person's own."""
-    from lropt_jax.comparisons.recipes import foreign, recipe
-
-    if ":" in name:
-        return foreign("--optimizers", name, imported("--optimizers", name))
-    if name.startswith("optax."):
-        module, _, factory = name.rpartition(".")
-        return foreign("--optimizers", name, imported("--optimizers", f"{module}:{factory}"))
-    return recipe(name)
 
 
 def _foreseen(

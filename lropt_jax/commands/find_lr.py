@@ -12,7 +12,8 @@ from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.expressions import read_value
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import naming, writable
-from lropt_jax.commands.problem import add_arguments, problem, title
+from lropt_jax.commands.own_code import optimizer_named
+from lropt_jax.commands.problem import add_arguments, as_folder, problem, title
 from lropt_jax.validation import require
 
 
@@ -24,7 +25,11 @@ def add_parsers(subparsers: Any) -> None:
         formatter_class=Defaults,
     )
     add_arguments(parser)
-    parser.add_argument("--optimizer", default="adam", help="its name; lropt list shows all")
+    parser.add_argument(
+        "--optimizer",
+        default="adam",
+        help="what lropt list shows, one of Optax (optax.lion), or your own (mine.py:factory)",
+    )
     parser.add_argument(
         "--over",
         action="append",
@@ -55,15 +60,14 @@ def add_parsers(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """Runs the test, prints its summary and writes its figure, rows and summary."""
     require("lropt find-lr", "all", "pandas", "matplotlib")
-    from lropt_jax.comparisons import recipes
     from lropt_jax.range_tests import lr_range_test
     from lropt_jax.range_tests.curve import RECOMMENDED
 
-    found = recipes.recipe(options.optimizer)
+    found = optimizer_named("--optimizer", options.optimizer)
     over = dict(_named("--over", words) for words in options.over)
     fixed = {name: _single(name, v) for name, v in (_named("--set", w) for w in options.set)}
     fixed = {k: v for k, v in {**found.fixed, **fixed}.items() if k not in over}
-    where = f"find-lr-{title(options).replace(':', '.')}-{options.optimizer}"
+    where = as_folder(f"find-lr-{title(options)}-{options.optimizer}")
     output = writable(options.output or Path("runs") / where)
 
     given = problem(options)
@@ -111,7 +115,8 @@ def run(options: argparse.Namespace) -> Answer:
         "output": output,
         "seconds": seconds,
     }
-    failed = "" if suggested else "no learning rate can be suggested: the reasons stand above"
+    why = {str(curve["reasons"].get(RECOMMENDED)): None for curve in curves}
+    failed = "" if suggested else f"no learning rate can be suggested: {'; '.join(why)}"
     return Answer(document, show, failed)
 
 

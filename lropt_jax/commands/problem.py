@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import os
-import pathlib
-import sys
-import types
-import zlib
-from collections.abc import Callable
+import re
 from typing import Any
 
 import numpy as np
 
+from lropt_jax.commands.own_code import named_in_module
 from lropt_jax.tasks.data.augmentation import crop_and_flip, standardized
 from lropt_jax.tasks.data.splitting import Dataset
 from lropt_jax.tasks.task import Task
@@ -136,7 +132,12 @@ def title(options: argparse.Namespace) -> str:
 def folder(options: argparse.Namespace) -> str:
     """The same as a part of a folder's name."""
     plain = options.task or _named(options) or options.model == "mlp"
-    return title(options).replace(":", ".") + ("" if plain else f"-{options.model}")
+    return as_folder(title(options)) + ("" if plain else f"-{options.model}")
+
+
+def as_folder(name: str) -> str:
+    """A name (of a task in a file, say) as one folder's."""
+    return re.sub(r"[^\w.+=-]+", ".", name).strip(".")
 
 
 def arguments(options: argparse.Namespace) -> list[str]:
@@ -162,82 +163,8 @@ def _sizes(task: Task) -> dict[str, str]:
     return {"examples": sizes, "batch": str(task.batch_size)}
 
 
-def imported(what: str, name: str) -> Callable[..., Any]:
-    """A person's own function by `package.module:function`, found from the current folder too, or
-    by `folder/file.py:function`.
-
-    Args:
-      what: the argument that named it, for errors.
-      name: its name.
-
-    Raises:
-      ValueError: when there is no such module or function; it names the nearest.
-    """
-    function: Callable[..., Any] = _named_in_module(what, name, "function", callable)
-    return function
-
-
-def _named_in_module(what: str, name: str, kind: str, fits: Callable[[Any], bool]) -> Any:
-    module_name, _, own_name = name.rpartition(":")
-    if not module_name or not own_name:
-        raise ValueError(
-            f"{what} must be package.module:{kind}, got {name!r} (a file: mine.py:{kind})"
-        )
-    module = _file(what, name, module_name) if module_name.endswith(".py") else None
-    if module is None:
-        _within_reach(os.getcwd())
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            raise ValueError(f"{what} {name}: {error}") from error
-    value = getattr(module, own_name, None)
-    if not fits(value):
-        found = [n for n, v in vars(module).items() if fits(v) and not n.startswith("_")]
-        raise ValueError(f"{what} {name}: {unknown(kind, own_name, found)}")
-    return value
-
-
-def _within_reach(folder: str) -> None:
-    """Lets a folder's modules be imported: before installed packages, after the standard library.
-
-    Workers start with these paths; a `json.py` in the folder would take its place there.
-    """
-    if folder not in sys.path:
-        installed = (pathlib.Path(p).name in ("site-packages", "dist-packages") for p in sys.path)
-        sys.path.insert(
-            next((i for i, is_it in enumerate(installed) if is_it), len(sys.path)), folder
-        )
-
-
-def _file(what: str, name: str, path: str) -> types.ModuleType:
-    """A file as a module, with what lies beside it within reach."""
-    file = pathlib.Path(path).resolve()
-    if not file.is_file():
-        raise ValueError(f"{what} {name}: there is no file {path}")
-    _within_reach(str(file.parent))
-    # A name that is taken already, by a package or by a file of another folder, is not taken over.
-    called = file.stem
-    for called in (file.stem, f"{file.stem}_{zlib.crc32(bytes(file)):x}"):
-        known = sys.modules.get(called)
-        if known is None:
-            break
-        if getattr(known, "__file__", None) == str(file):
-            return known
-    spec = importlib.util.spec_from_file_location(called, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[called] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[called]
-        raise
-    return module
-
-
 def _own_task(what: str, name: str) -> Task:
-    task = _named_in_module(what, name, "task", lambda v: isinstance(v, Task) or callable(v))
+    task = named_in_module(what, name, "task", lambda v: isinstance(v, Task) or callable(v))
     made = task if isinstance(task, Task) else task()
     if not isinstance(made, Task):
         raise ValueError(f"{what} {name} must be a Task or return one, got {type(made).__name__}")

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lropt_jax.commands.problem import imported, problem
+from lropt_jax.commands.own_code import imported, optimizer_named
+from lropt_jax.commands.problem import problem
 from lropt_jax.commands.words import RULES, checked, is_number
-from lropt_jax.comparisons.recipes import Scheduled, recipe, shape
+from lropt_jax.comparisons.recipes import Scheduled, shape
 from lropt_jax.sweeps import choice, grid, integer, log_grid, log_uniform, uniform
 from lropt_jax.tasks.metrics import direction, known_metric, names_of_metrics, usual_metric
 from lropt_jax.tasks.task import Task, check_task
@@ -106,7 +107,8 @@ def _optimizer(words: Mapping[str, Any], steps: int) -> Callable[..., Any]:
     if "name" not in words:
         raise ValueError("[optimizer] must have a name or a function")
     try:
-        found, schedule = recipe(words["name"]), shape(words.get("schedule", "constant"))
+        found = optimizer_named("name", words["name"])
+        schedule = shape(words.get("schedule", "constant"))
     except ValueError as error:
         raise ValueError(f"[optimizer] {error}") from None
     return Scheduled(found.factory, found.fixed, schedule, steps)

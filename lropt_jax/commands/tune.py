@@ -12,8 +12,9 @@ from typing import Any
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import naming, writable
+from lropt_jax.commands.own_code import factory, imported
 from lropt_jax.commands.plans import add_plan, cost_words, said
-from lropt_jax.commands.problem import add_arguments, folder, imported, problem, title
+from lropt_jax.commands.problem import add_arguments, folder, problem, title
 from lropt_jax.comparisons import recipes
 from lropt_jax.sweeps import log_uniform
 
@@ -53,7 +54,7 @@ def add_parsers(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="MODULE:FACTORY",
-        help="a further optimizer of your own (mine.py:factory, optax:lion), a function of "
+        help="a further optimizer of your own (mine.py:factory, optax.lion), a function of "
         "learning_rate; what else is tuned stands in its attribute space; may be repeated",
     )
     parser.add_argument(
@@ -152,10 +153,10 @@ def run(options: argparse.Namespace) -> Answer:
 
 def _candidate(name: str) -> tuple[Any, dict[str, Any]]:
     """A factory and its space: its own attribute, or the rates that `compare` begins with."""
-    factory = imported("--candidate", name)
-    own = getattr(factory, "space", None)
+    made = factory("--candidate", name)
+    own = getattr(made, "space", None)
     if own is not None:
-        return factory, dict(own)
-    found = recipes.foreign("--candidate", name, factory)
+        return made, dict(own)
+    found = recipes.foreign("--candidate", name, made)
     rates = found.learning_rates.values
-    return factory, {"learning_rate": log_uniform(rates[0] / 10, rates[-1] * 10)}
+    return made, {"learning_rate": log_uniform(rates[0] / 10, rates[-1] * 10)}

@@ -1,0 +1,128 @@
+"""A person's own tasks and optimizers, by where they are: `package.module:name`, `file.py:name`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import sys
+import types
+import zlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lropt_jax.validation import unknown
+
+if TYPE_CHECKING:
+    from lropt_jax.comparisons.recipes import Recipe
+
+
+def optimizer_named(what: str, name: str) -> Recipe:
+    """The recipe of an optimizer wherever it is from: one of ours by its name, one of a package
+    (`optax.lion`), or a person's own (`package.module:factory`, `file.py:factory`).
+
+    Args:
+      what: the argument that named it, for errors.
+      name: its name.
+
+    Raises:
+      ValueError: when there is none; it names the nearest. For a factory that is none of
+        `learning_rate` alone.
+    """
+    from lropt_jax.comparisons.recipes import foreign, recipe
+
+    if ":" in name or "." in name:
+        return foreign(what, name, factory(what, name))
+    return recipe(name)
+
+
+def factory(what: str, name: str) -> Callable[..., Any]:
+    """A function of a package, `optax.lion`, or as `imported` finds it. See there."""
+    module, _, own = name.rpartition(".")
+    dotted = ":" not in name and module and own != "py"
+    return imported(what, f"{module}:{own}" if dotted else name)
+
+
+def imported(what: str, name: str) -> Callable[..., Any]:
+    """A person's own function by `package.module:function`, found from the current folder too, or
+    by `folder/file.py:function`.
+
+    Args:
+      what: the argument that named it, for errors.
+      name: its name.
+
+    Raises:
+      ValueError: when there is no such module or function; it names the nearest.
+    """
+    function: Callable[..., Any] = named_in_module(what, name, "function", callable)
+    return function
+
+
+def named_in_module(what: str, name: str, kind: str, fits: Callable[[Any], bool]) -> Any:
+    """What stands in a module or a file by its name there, see `imported`.
+
+    Args:
+      what: the argument that named it, for errors.
+      name: where it is, and its name.
+      kind: what it is to be, in a word.
+      fits: whether something is that.
+
+    Raises:
+      ValueError: when there is no such module, or nothing in it that fits; it names the nearest.
+    """
+    module_name, _, own_name = name.rpartition(":")
+    if not module_name or not own_name:
+        raise ValueError(
+            f"{what} must be package.module:{kind}, got {name!r} (a file: mine.py:{kind})"
+        )
+    module = _file(what, name, module_name) if module_name.endswith(".py") else None
+    if module is None:
+        _within_reach(os.getcwd())
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"{what} {name}: {error}") from error
+    value = getattr(module, own_name, None)
+    if not fits(value):
+        found = [n for n, v in vars(module).items() if fits(v) and not n.startswith("_")]
+        raise ValueError(f"{what} {name}: {unknown(kind, own_name, found)}")
+    return value
+
+
+def _within_reach(folder: str) -> None:
+    """Lets a folder's modules be imported: before installed packages, after the standard library.
+
+    Workers start with these paths; a `json.py` in the folder would take its place there.
+    """
+    if folder not in sys.path:
+        installed = (pathlib.Path(p).name in ("site-packages", "dist-packages") for p in sys.path)
+        sys.path.insert(
+            next((i for i, is_it in enumerate(installed) if is_it), len(sys.path)), folder
+        )
+
+
+def _file(what: str, name: str, path: str) -> types.ModuleType:
+    """A file as a module, with what lies beside it within reach."""
+    file = pathlib.Path(path).resolve()
+    if not file.is_file():
+        raise ValueError(f"{what} {name}: there is no file {path}")
+    _within_reach(str(file.parent))
+    # A name that is taken already, by a package or by a file of another folder, is not taken over.
+    called = file.stem
+    for called in (file.stem, f"{file.stem}_{zlib.crc32(bytes(file)):x}"):
+        known = sys.modules.get(called)
+        if known is None:
+            break
+        if getattr(known, "__file__", None) == str(file):
+            return known
+    spec = importlib.util.spec_from_file_location(called, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[called] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[called]
+        raise
+    return module
