@@ -33,7 +33,7 @@ def test_a_terminal_without_our_letters_loses_nothing(tmp_path, monkeypatch):
     """The sparkline's blocks are no latin-1: the files are there, the words nearly."""
     shown = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
     monkeypatch.setattr("sys.stdout", shown)
-    assert main(["find-lr", *SMALL, "--steps", "12", "--output", str(tmp_path)]) == 0
+    assert main(["find-lr", *SMALL, "--steps", "12", "--output", str(tmp_path)]) == 1  # too short
     assert {p.name for p in tmp_path.iterdir()} == {"range_test.png", "rows.csv", "summary.txt"}
     shown.flush()
     assert b"steepest" in shown.buffer.getvalue()
@@ -43,13 +43,15 @@ def test_what_is_missing_is_said_before_the_training(tmp_path, monkeypatch, caps
     monkeypatch.setattr("lropt_jax.validation.installed", lambda package: package != "pandas")
     monkeypatch.setattr("lropt_jax.range_tests.run.Layout", None)
     assert main(["find-lr", *SMALL, "--output", str(tmp_path)]) == 2
-    assert "pip install 'lropt-jax[report]'" in capsys.readouterr().err
+    assert "pip install 'lropt-jax[all]'" in capsys.readouterr().err
 
 
 def test_named_variants_keep_their_fixed_numbers(tmp_path, capsys):
     arguments = ["find-lr", *SMALL, "--steps", "12", "--valid", "--output", str(tmp_path)]
-    assert main([*arguments, "--optimizer", "momentum"]) == 0
-    assert "momentum: 0.9" in capsys.readouterr().out
+    assert main([*arguments, "--optimizer", "momentum"]) == 1
+    said = capsys.readouterr()
+    assert "momentum: 0.9" in said.out
+    assert "lropt: error: no learning rate can be suggested: " in said.err
     assert "valid loss" in (tmp_path / "summary.txt").read_text()
 
 
