@@ -19,7 +19,6 @@ from lropt_jax.commands.output import naming, writable
 from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.plans import add_plan, cost_words, said
 from lropt_jax.commands.problem import (
-    Problem,
     add_arguments,
     arguments,
     folder,
@@ -105,6 +104,7 @@ def add_parsers(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """Runs the comparison, writes its report and tells its table."""
     from lropt_jax.comparisons import recipes
+    from lropt_jax.comparisons.preparing import prepared
     from lropt_jax.comparisons.protocol import compare
     from lropt_jax.comparisons.report import require_report, write_report
 
@@ -133,7 +133,6 @@ def run(options: argparse.Namespace) -> Answer:
     elif given.epochs is not None and options.epochs is None and not options.quick:
         chosen["epochs"] = given.epochs
     steps = chosen["epochs"] * per_epoch
-    every = per_epoch * max(1, chosen["epochs"] // 30)
     strategy = options.strategy or given.strategy
     # Kept by the command, so that the same one goes on where it was interrupted.
     command = _command(options, names, chosen, strategy)
@@ -141,26 +140,25 @@ def run(options: argparse.Namespace) -> Answer:
     everything = options.tune == "all"
     trials = options.trials or (TRIALS if everything else None)
     entries = {name: r.entry(shape, steps, everything) for name, r in found.items()}
-    foreseen = _foreseen(given, entries, trials, chosen, steps, every, options, strategy)
-    if (planned := said(options, *foreseen)) is not None:
+    asked: dict[str, Any] = {
+        "steps": steps,
+        "trials": trials,
+        "select": options.select or given.select,
+        "mode": options.mode,
+        "splits": options.splits,
+        "smallest_difference": options.smallest_difference,
+        "seeds": chosen["seeds"],
+        "tuning_seeds": chosen["tuning_seeds"],
+        "eval_every": per_epoch * max(1, chosen["epochs"] // 30),
+        "key": options.key,
+        "strategy": strategy,
+    }
+    agreed = prepared(given.task, entries, **asked)
+    cost = agreed.cost()
+    if (planned := said(options, _plan_words(agreed, cost), dataclasses.asdict(cost))) is not None:
         return planned
     began = time.monotonic()
-    comparison = compare(
-        given.task,
-        entries,
-        steps=steps,
-        trials=trials,
-        select=options.select or given.select,
-        mode=options.mode,
-        splits=options.splits,
-        smallest_difference=options.smallest_difference,
-        seeds=chosen["seeds"],
-        tuning_seeds=chosen["tuning_seeds"],
-        eval_every=every,
-        key=options.key,
-        strategy=strategy,
-        directory=unfinished,
-    )
+    comparison = compare(given.task, entries, directory=unfinished, **asked)
     setting = {
         **given.words,
         "epochs": str(chosen["epochs"]),
@@ -209,45 +207,17 @@ def _document(comparison: Any, setting: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _foreseen(
-    given: Problem,
-    entries: Mapping[str, Any],
-    trials: int | None,
-    chosen: Mapping[str, int],
-    steps: int,
-    every: int,
-    options: argparse.Namespace,
-    strategy: str,
-) -> tuple[str, dict[str, Any]]:
+def _plan_words(agreed: Any, cost: Any) -> str:
     """What is going to be trained, before it is, and what it costs."""
-    import jax
-
-    from lropt_jax.comparisons.match import plan_of
-    from lropt_jax.sweeps.running.foreseen import foreseen
-    from lropt_jax.sweeps.running.placement import Placement
-    from lropt_jax.training.visits import itinerary
-
-    spaces = [space for _, space in entries.values()]
-    most = max(trials or len(space["learning_rate"].values) for space in spaces)
-    seeds, fresh, splits = chosen["tuning_seeds"], chosen["seeds"], options.splits
-    trainings = len(spaces) * splits * (most * seeds + fresh)
-    name, (factory, space) = next(iter(entries.items()))
-    when = itinerary(steps, every)
-    plan = plan_of(name, given.task, factory, space, trials, seeds, when, options.key)
-    count = len(jax.local_devices())
-    cost = foreseen(
-        plan,
-        Placement(strategy, -(-fresh // count) * count),
-        len(spaces),
-        trainings * steps / plan.model_steps,
+    p, plans = agreed.protocol, agreed.plans
+    most = max(len(plan.configurations) for plan in plans.values())
+    on = f" on {p.splits} splits" if p.splits > 1 else ""
+    return (
+        f"{len(plans)} optimizers x {most} configurations x {p.tuning_seeds} seed(s), then "
+        f"{p.seeds} fresh seeds each{on}, of {p.steps:,} updates: "
+        f"{cost_words(cost, next(iter(plans)))} Where a choice lies on the edge of its grid, all "
+        "get as many configurations more."
     )
-    on = f" on {splits} splits" if splits > 1 else ""
-    words = (
-        f"{len(spaces)} optimizers x {most} configurations x {seeds} seed(s), then {fresh} fresh "
-        f"seeds each{on}, of {steps:,} updates: {cost_words(cost, name)} Where a choice lies on "
-        "the edge of its grid, all get as many configurations more."
-    )
-    return words, dataclasses.asdict(cost)
 
 
 def _folder_name(options: argparse.Namespace) -> str:

@@ -12,10 +12,10 @@ DONE, FAILED, MISTAKE = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT  # so a shell reports a program that a signal has ended
 CLOSED = 128 + 13  # a program whose reader has gone
 MEANING = (
-    "Exit codes: 0 done; 1 the work failed (everything diverged, no rate can be suggested, the code of a task raised, the "
-    "disk or the memory is full); 2 a mistake in what was asked (an unknown name, a bad value, a "
-    "missing file or extra); 130 interrupted by Ctrl-C, 143 by SIGTERM: the last line says how to "
-    "go on."
+    "Exit codes: 0 done; 1 the work failed (everything diverged, no rate can be suggested, the "
+    "code of a task raised, the disk or the memory is full); 2 a mistake in what was asked (an "
+    "unknown name, a bad value, a missing file or extra); 130 interrupted by Ctrl-C, 143 by "
+    "SIGTERM: the last line says how to go on."
 )
 
 

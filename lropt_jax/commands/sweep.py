@@ -51,7 +51,9 @@ def run(options: argparse.Namespace) -> Answer:
 
     described = read(options.file)
     directory = options.directory or described.directory or Path("runs") / options.file.stem
-    if (planned := said(options, *_foreseen(described))) is not None:
+    # What goes on, or is read back, was foreseen when it was begun.
+    foresee = options.plan or not directory.exists()
+    if foresee and (planned := said(options, *_foreseen(described))) is not None:
         return planned
     began = time.monotonic()
     result = sweep(
