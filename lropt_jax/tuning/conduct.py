@@ -71,18 +71,16 @@ class Call:
         )  # fmt: skip
         contender = next(iter(self.contenders.values()))
         plan = setting.plan(contender, [contender.first(steps)], range(self.seeds))
-        one = foreseen(plan, Placement())
-        pace = one.seconds / one.model_steps
         if self.budget.seconds is not None:
-            count = int(ROOM * self.budget.seconds / pace)
+            one = foreseen(plan, Placement())
+            count = int(ROOM * self.budget.seconds * one.model_steps / one.seconds)
             return dataclasses.replace(
                 one, trainings=count // steps, model_steps=count, seconds=self.budget.seconds
             )
         fresh = (finals.MOST + (self.baseline is not None)) * self.seeds * steps
         count = int(self._total(length)) + fresh
-        return dataclasses.replace(
-            one, trainings=count // steps, model_steps=count, seconds=count * pace
-        )
+        found = foreseen(plan, Placement(), len(self.contenders), count / plan.model_steps)
+        return dataclasses.replace(found, trainings=count // steps, model_steps=count)
 
     def _total(self, length: int | None) -> float:
         return self.budget.total(length or UNKNOWN)
