@@ -107,6 +107,11 @@ def _updates(rows: Any, where: str = "") -> Iterator[Ratio]:
         what = f"{where}an update of {row['optimizer']}, {row['model']}"
         shown = f"{row['ours_ms']:.3f} ms"
         yield Ratio(what, shown, f"Optax: {row['optax_ms']:.3f} ms", 1 / row["ratio"])
+        cpu = row.get("cpu_ms", {})
+        if "torch 1" in cpu:
+            shown_cpu, theirs = f"{cpu['ours']:.3f} CPU ms", cpu["torch 1"]
+            peer = f"PyTorch, fused, one thread: {theirs:.3f} CPU ms"
+            yield Ratio(what, shown_cpu, peer, theirs / cpu["ours"])
         if row["torch_ms"] is not None:
             peer = f"PyTorch, fused: {row['torch_ms']:.3f} ms"
             yield Ratio(what, shown, peer, row["torch_ms"] / row["ours_ms"])

@@ -58,12 +58,18 @@ BENCHMARKS = {
     **{
         f"optimizers-{name}": Benchmark(
             "optimizers.py",
-            f"--models {name} --rounds 40",
+            f"--models {name} --rounds 15",
             f"--models {name} --rounds 2 --optimizers sgd adamw",
             "--json",
         )
         for name in ("cache", "leaves", "large")
     },
+    "optimizers-adamw": Benchmark(
+        "optimizers.py",
+        "--models large --optimizers adamw --rounds 7",
+        "--models large --optimizers adamw --rounds 1",
+        "--json",
+    ),
     "range_test": Benchmark("range_test.py", "", "--tests 16 --repeats 1", None),
     "strategies": Benchmark("strategies.py", "", "--nets small --steps 100 --rounds 1"),
     "range_test_rules": Benchmark("range_test_rules.py", "--fresh", "--quick", None),
