@@ -23,7 +23,7 @@ def run(*arguments):
     parser = argparse.ArgumentParser()
     catalogue.add_parsers(parser.add_subparsers())
     options = parser.parse_args(arguments)
-    options.run(options)
+    options.run(options).show()
 
 
 def test_list_has_a_line_for_everything(capsys):

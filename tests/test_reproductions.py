@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import pathlib
+import re
 
 import pytest
 
@@ -109,3 +111,17 @@ def test_unknown_claims_are_refused_before_any_runs(tmp_path, capsys):
     assert cli.main(["reproduce", EXACT[0], "wilsen", "--output", str(tmp_path / "new")]) == 2
     assert "did you mean 'wilson'" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_the_readme_tells_the_verdicts_that_are_kept():
+    root = pathlib.Path(__file__).parents[1]
+    kept = {
+        r["name"]: r
+        for r in json.loads((root / "docs/reproductions/reproductions.json").read_text())
+    }
+    told = re.findall(
+        r"^\| \[.+?\]\(docs/reproductions/(\w+)/index\.md\) \| ([a-z ]+) \|",
+        (root / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    assert told == [(name, kept[name]["verdict"]) for name in list(CLAIMS)[:10]]
