@@ -281,6 +281,7 @@ def test_watching_changes_no_bit_and_costs_nothing_where_nobody_does():
     assert not compilations
 
 
+@pytest.mark.slow
 def test_going_on_bit_for_bit(tmp_path):
     whole = fit(TASK, adam(1e-2), 12, eval_every=3, watch=ALL, key=3)
     part = fit(TASK, adam(1e-2), 6, eval_every=3, watch=ALL, key=3)
@@ -507,6 +508,7 @@ class Convolutional(nn.Module):
         return nn.Dense(3)(x.reshape(len(x), -1))
 
 
+@pytest.mark.slow
 def test_curvature_through_convolutions(monkeypatch):
     monkeypatch.setattr(lj.config, "rewrite_convolutions", True)
     rng = np.random.default_rng(0)
