@@ -76,6 +76,13 @@ def test_the_gallery_shows_every_schedule_and_every_optimizer():
     assert shown == [*lropt_jax.OPTIMIZERS, *lropt_jax.SCHEDULES]
 
 
+def test_the_readme_lists_every_optimizer_and_every_schedule():
+    text = (API.parents[1] / "README.md").read_text()
+    for title, names in (("Optimizers", lropt_jax.OPTIMIZERS), ("Schedules", lropt_jax.SCHEDULES)):
+        listed = re.search(rf"^- \*\*{title}\*\*: (.*?)[;.]", text, re.M | re.S)[1]
+        assert set(re.findall(r"`(\w+)`", listed)) == set(names)
+
+
 def test_the_notebooks_are_pages():
     named = re.findall(r"^notebooks/(\w+)$", (API.parent / "index.md").read_text(), re.M)
     there = [path.stem for path in (API.parents[1] / "notebooks").glob("*.ipynb")]
