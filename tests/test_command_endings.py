@@ -13,6 +13,7 @@ import pytest
 
 from lropt_jax.cli import COMMANDS, main
 from lropt_jax.commands.answers import as_json
+from lropt_jax.commands.documents import ALWAYS, DOCUMENTS, PLAN, PLAN_OF_PARTS
 
 OWN = """
 import jax.numpy as jnp, numpy as np
@@ -92,7 +93,12 @@ def test_json_and_nothing_else(here, capfd, line):
     assert main([*line, "--json"]) == 0
     document = strict(capfd.readouterr().out)
     assert document["command"] == line[0]
-    assert len(document) > 2
+    known = PLAN_OF_PARTS if "--plan" in line else DOCUMENTS[line[0]]
+    found = set(document) - set(ALWAYS)
+    assert found
+    assert found <= set(known)  # what the page of the command documents
+    if line[0] in (*TRAINS, "schedules"):
+        assert found >= set(known) - {"example"} or "--example" in line
 
 
 def test_json_of_each_command_says_what_it_prints(here, capfd):
@@ -232,6 +238,7 @@ def test_a_plan_trains_nothing_and_leaves_nothing(here, capfd, command):
     assert sorted(p for p in here.iterdir() if p.name != "__pycache__") == before
     assert plan["model_steps"] >= plan["trainings"] > 0
     assert plan["memory"] > 0
+    assert set(plan) == {*ALWAYS, *PLAN}
     assert plan["seconds"] > 0
     assert main([*words(command), "--plan"]) == 0
     (line,) = [x for x in capfd.readouterr().out.splitlines() if "an estimate" in x]

@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> Answer:
         print(f"{found['opening']} {found['order']}")
         print(f"Rows: load_atlas({str(output)!r}). Page: {path}")
 
-    return Answer({**found, "added": where, "page": path, "rows": output}, show)
+    return Answer({"atlas": found, "added": where, "page": path, "rows": output}, show)
 
 
 def _where(found: dict[str, Any], name: str) -> list[str]:
