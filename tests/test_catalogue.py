@@ -68,7 +68,7 @@ def test_schedules_draws_and_saves(capsys, tmp_path):
     run("schedules", *calls, "--output", str(picture), "--steps", "50")
     shown = capsys.readouterr().out
     assert "cosine_decay(init_value=0.1, decay_steps=90" in shown
-    assert "nothing was observed" in shown
+    assert "nothing observed" in shown
     assert picture.read_bytes().startswith(b"\x89PNG")
     run(
         "schedules",

@@ -97,7 +97,7 @@ def _figure(data: Data) -> Any:
         )
         axes.set_ylabel("test accuracy (%)")
         axes.set_title("Batches of half the data: who needs a warm-up?")
-        axes.legend(ncols=3)
+        fig.legend(loc="outside lower center", ncols=3)
     return fig
 
 
@@ -122,7 +122,7 @@ CLAIM = Claim(
         "reproduced": "With half of the data in a batch LAMB or LARS without warm-up did as well "
         "as AdamW and SGD with it.",
         "not reproduced": "LAMB and LARS without warm-up were worse than tuned AdamW or SGD with "
-        "it.",
+        "it, on one net at least.",
         "undecided": "Whether LAMB or LARS is as good without warm-up could not be told.",
     },
     advice="Before you change the optimizer for a large batch, tune the rate of the one you have, "
