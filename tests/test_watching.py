@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -117,7 +118,20 @@ DENOMINATORS = {
         {"b2": 0.9},
     ),
     "nadam": (lambda g: np.sqrt(averaged(g**2, 0.999)) + 1e-8, {}),
+    "qhadam": (lambda g: np.sqrt(averaged(g**2, 0.999)) + 1e-8, {}),
+    "swats": (
+        lambda g: (np.sqrt(list(averages(g**2, 0.9))[-1]) + 1e-2) / np.sqrt(1 - 0.9 ** len(g)),
+        {"b2": 0.9, "eps": 1e-2, "min_steps": 99},
+    ),
+    "local_gains": (lambda g: 1 / gained(g, 0.3), {"beta": 0.3}),
 }  # fmt: skip
+
+
+def gained(gradients, beta):
+    gains = np.ones_like(gradients[0])
+    for before, now in itertools.pairwise(gradients):
+        gains = np.where(before * now > 0, gains + beta, gains * (1 - beta))
+    return gains
 
 
 def averages(values, decay):
@@ -152,6 +166,32 @@ def test_the_sharpness_over_an_optimizers_own_denominators(x64, name):
     np.testing.assert_allclose(seen[-1], largest, rtol=1e-6)
 
 
+def test_swats_after_its_switch_is_sgd_at_the_rate_that_it_found(x64):
+    tx = lj.swats(1e-2, switch_rtol=0.5)
+    result = fit(least_squares(N), tx, 40, watch=ALL[:2])
+    assert bool(optax.tree.get(result.opt_state, "switched"))
+    rate = float(optax.tree.get(result.opt_state, "sgd_learning_rate"))
+    seen = result.metrics
+    np.testing.assert_allclose(
+        seen["preconditioned_sharpness"], seen["sharpness"] * rate / 1e-2, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["lars", "lamb", "rprop"])
+def test_steps_with_a_length_of_their_own_have_no_denominators(name):
+    with pytest.raises(ValueError, match="lars, lamb and rprop have a length of their own"):
+        fit(regression(), lj.OPTIMIZERS[name](0.1), 3, watch="preconditioned_sharpness")
+
+
+def test_an_accumulated_optimizer_is_known(x64):
+    task, tx = least_squares(N), adam(1e-2)
+    watch = ALL[:2]
+    plain = fit(task, tx, 3, watch=watch).history
+    twice = fit(task, lj.accumulate(tx, 2), 6, watch=watch).history
+    for name in ("sharpness", "preconditioned_sharpness", "preconditioned_sharpness_limit"):
+        np.testing.assert_allclose(plain[name], twice[name], rtol=1e-9)
+
+
 def test_denominators_of_parameter_groups(x64):
     task = least_squares(batch_size=N)
     groups = optax.partition(
@@ -183,6 +223,9 @@ STEADY = {
     "rmsprop": {"eps": LARGE},
     "rmsprop with momentum": {"eps": LARGE, "momentum": 0.9},
     "adagrad": {"eps": LARGE},
+    "qhadam": {"eps": LARGE, "b1": 0.9},
+    "swats": {"eps": LARGE, "b2": 0.5, "min_steps": 10**6},
+    "local_gains": {"beta": 0.0, "momentum": 0.9},
 }
 
 
@@ -190,10 +233,11 @@ STEADY = {
 def test_the_limit_is_where_a_quadratic_begins_to_explode(x64, name):
     words = name.split()[0]
     make = lj.OPTIMIZERS.get(words, sgd)
-    adaptive = "eps" in STEADY[name]
+    steady = "eps" in STEADY[name]
+    adaptive = steady or name == "local_gains"
     watch = ["preconditioned_sharpness" if adaptive else "sharpness"]
     task = quadratic(np.diag([1.0, 0.3]))
-    unit = LARGE if adaptive else 1.0
+    unit = LARGE if steady else 1.0
     first = fit(task, make(0.1 * unit, **STEADY[name]), 300, watch=watch)
     rate = 0.1 * unit * first.history[f"{watch[0]}_limit"][-1] / first.history[watch[0]][-1]
     for factor in (0.99, 1.01):
@@ -451,7 +495,7 @@ def test_the_observed_metric_is_known_before_anything_is_compiled():
 
 
 @pytest.mark.parametrize("wrap", [
-    lambda tx: optax.apply_if_finite(tx, 3), lambda tx: lj.accumulate(tx, 2),
+    lambda tx: optax.apply_if_finite(tx, 3),
     lambda tx: optax.MultiSteps(tx, 2).gradient_transformation(),
 ])  # fmt: skip
 def test_updates_within_a_condition(wrap):

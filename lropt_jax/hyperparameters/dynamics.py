@@ -6,9 +6,10 @@ its response and its denominators. They say so, and `dynamics` listens.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -91,7 +92,8 @@ _listening: contextvars.ContextVar[Dynamics | None] = contextvars.ContextVar(
 def dynamics(tx: optax.GradientTransformation, state: Any, params: Any) -> Dynamics:
     """What an optimizer says about its next update from here. Nothing is computed for the update.
 
-    Nothing is known of one whose parts make their update in a condition (`optax.MultiSteps`).
+    Nothing is known of one whose parts make their update in a condition (`optax.MultiSteps`),
+    unless these say it before (`accumulate`).
 
     Args:
       tx: the optimizer.
@@ -144,6 +146,22 @@ def answering(
         return changed
 
     return optax.GradientTransformation(direction.init, update)
+
+
+def says(tx: optax.GradientTransformation, updates: Any, state: Any, params: Any) -> None:
+    """Lets a part say now what it would say in a condition, where nobody can listen."""
+    if _listening.get() is not None:
+        optax.with_extra_args_support(tx).update(updates, state, params)
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """What parts say in here has been said."""
+    token = _listening.set(None)
+    try:
+        yield
+    finally:
+        _listening.reset(token)
 
 
 def at_rate(learning_rate: Any) -> None:

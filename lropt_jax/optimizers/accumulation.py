@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lropt_jax.hyperparameters.dynamics import says, unheard
 from lropt_jax.hyperparameters.numbers import stored
 from lropt_jax.schedules.base import Schedule, float_type, from_callable, value_at
 from lropt_jax.schedules.fingerprint import Carried
@@ -136,11 +137,13 @@ def accumulate(
             zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype, device=x.sharding), shapes)
             return zeros, state._replace(microbatch=microbatch, gradients=gradients, extra=sums)
 
-        shapes = jax.eval_shape(take, None)[0]
-        wanted = _whole(value_at(state.every, state.updates))
-        taken: tuple[Any, AccumulateState] = jax.lax.cond(
-            microbatch < wanted, *_of_one_type(wait, take), None
-        )
+        says(inner, updates, state.inner_state, params)
+        with unheard():
+            shapes = jax.eval_shape(take, None)[0]
+            wanted = _whole(value_at(state.every, state.updates))
+            taken: tuple[Any, AccumulateState] = jax.lax.cond(
+                microbatch < wanted, *_of_one_type(wait, take), None
+            )
         return taken
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Unpack
 import jax
 import optax
 
-from lropt_jax.hyperparameters.dynamics import answering, of_average
+from lropt_jax.hyperparameters.dynamics import OfState, answering, of_average
 from lropt_jax.optimizers.base import (
     above_zero,
     average,
@@ -110,14 +110,16 @@ def scale_by_adam(
     return optax.GradientTransformation(init, update)
 
 
-def answered(direction: optax.GradientTransformation, b1: Any, eps: Any) -> Any:
-    """A direction with Adam's state that says how it meets a curvature."""
+def answered(
+    direction: optax.GradientTransformation, b1: Any, eps: Any, response: OfState | None = None
+) -> Any:
+    """A direction with Adam's state that says how it meets a curvature, as an average does."""
 
     def denominators(state: ScaleByAdamState) -> Any:
         correction = above_zero(1 - state.b2_product)
         return jax.tree.map(lambda v: root(v / correction.astype(v.dtype)) + eps, state.nu)
 
-    return answering(direction, lambda state: of_average(b1), denominators)
+    return answering(direction, response or (lambda state: of_average(b1)), denominators)
 
 
 @optimizer()

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters.dynamics import answering, of_average
-from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState
+from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, answered
 from lropt_jax.optimizers.base import (
     above_zero,
     average,
@@ -203,6 +203,15 @@ def scale_by_qhadam(
     return optax.GradientTransformation(init, update)
 
 
+def _answered(direction: optax.GradientTransformation, b1: Any, nu1: Any, eps: Any) -> Any:
+    """QHAdam's direction that says how it meets a curvature; for any `nu2` divided as by Adam.
+
+    Where the gradient changes its sign at each update and keeps its size, its square is the
+    average one, so that their mixture is, too.
+    """
+    return answered(direction, b1, eps, lambda state: 1 - nu1 + nu1 * of_average(b1))
+
+
 @optimizer()
 def qhadam(
     learning_rate: NonNegative,
@@ -254,7 +263,8 @@ def qhadam(
       >>> round(float(updates), 4)
       -0.5
     """
-    return descend(scale_by_qhadam(b1, b2, nu1, nu2, eps, -learning_rate), learning_rate, **decays)
+    direction = _answered(scale_by_qhadam(b1, b2, nu1, nu2, eps, -learning_rate), b1, nu1, eps)
+    return descend(direction, learning_rate, **decays)
 
 
 @optimizer(weight_decay=1e-2)
@@ -304,4 +314,5 @@ def qhadamw(
       >>> round(float(updates), 4)
       -0.75
     """
-    return descend(scale_by_qhadam(b1, b2, nu1, nu2, eps, -learning_rate), learning_rate, **decays)
+    direction = _answered(scale_by_qhadam(b1, b2, nu1, nu2, eps, -learning_rate), b1, nu1, eps)
+    return descend(direction, learning_rate, **decays)

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lropt_jax.hyperparameters.dynamics import answering
 from lropt_jax.optimizers.base import (
+    above_zero,
     leafwise,
     magnitudes_like,
     moments_like,
@@ -170,11 +172,14 @@ def local_gains(
       >>> float(updates)
       -1.5
     """
-    return descend(
-        times(scale_by_local_gains(beta, min_gain, max_gain, momentum), -learning_rate),
-        learning_rate,
-        **decays,
-    )
+
+    def denominators(state: Any) -> Any:
+        return jax.tree.map(lambda gain: 1 / above_zero(gain), optax.tree.get(state, "gains"))
+
+    response = 1.0 if momentum is None else 1 / (1 + momentum)
+    direction = scale_by_local_gains(beta, min_gain, max_gain, momentum)
+    direction = answering(direction, lambda state: response, denominators)
+    return descend(times(direction, -learning_rate), learning_rate, **decays)
 
 
 class ScaleByRpropState(NamedTuple):

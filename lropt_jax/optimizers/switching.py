@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lropt_jax.hyperparameters.dynamics import answering, of_average
 from lropt_jax.optimizers.base import (
     above_zero,
     average,
@@ -235,8 +236,18 @@ def swats(
       >>> bool(optax.tree.get(state, "switched")), int(optax.tree.get(state, "switch_step"))
       (True, 2)
     """
-    return descend(
-        scale_by_swats(learning_rate, b1, b2, eps, switch_atol, switch_rtol, min_steps),
-        learning_rate,
-        **decays,
-    )
+
+    def denominators(state: ScaleBySwatsState) -> Any:
+        sgd = state.switch_rate / above_zero(state.sgd_learning_rate)
+        correction = above_zero(root(1 - state.b2_product))
+
+        def of_leaf(a: Any) -> Any:
+            adam = (root(a) + eps) / correction.astype(a.dtype)
+            return jnp.where(state.switched, sgd.astype(adam.dtype), adam)
+
+        return jax.tree.map(of_leaf, state.nu)
+
+    step = scale_by_swats(learning_rate, b1, b2, eps, switch_atol, switch_rtol, min_steps)
+    # Both Adam's m and (1 - b1) v of SGD are averages.
+    step = answering(step, lambda state: of_average(b1), denominators)
+    return descend(step, learning_rate, **decays)

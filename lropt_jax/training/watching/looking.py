@@ -27,9 +27,11 @@ from lropt_jax.training.watching.objective import AS_IT_IS, Gradient, in_float32
 Look = Callable[..., dict[str, Any]]
 
 UNDIVIDED = (
-    "watch: preconditioned_sharpness needs an optimizer that divides by the size of its gradients "
-    "(adam, adamw, amsgrad, nadam, nadamw, adamax, adabelief, rmsprop, adagrad, adadelta, alone or "
-    "in parameter groups, and not in a condition as MultiSteps has it); for others watch sharpness"
+    "watch: preconditioned_sharpness needs an optimizer that divides by the size of its gradients, "
+    "weight by weight (adam, adamw, amsgrad, nadam, nadamw, adamax, adabelief, qhadam, qhadamw, "
+    "swats, rmsprop, adagrad, adadelta, local_gains, alone or in parameter groups, accumulated, "
+    "and not in a condition as optax.MultiSteps has it); the steps of lars, lamb and rprop have a "
+    "length of their own whatever the curvature; for others watch sharpness"
 )
 
 
