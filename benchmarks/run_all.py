@@ -73,7 +73,7 @@ BENCHMARKS = {
     "range_test": Benchmark("range_test.py", "", "--tests 16 --repeats 1", None),
     "strategies": Benchmark("strategies.py", "", "--nets small --steps 100 --rounds 1"),
     "range_test_rules": Benchmark("range_test_rules.py", "--fresh", "--quick", None),
-    "expected_best": Benchmark("expected_best.py", json=None),
+    "expected_best": Benchmark("expected_best.py", "", "--searches 50", None),
     "tune": Benchmark("tune.py", "--minutes 60", "--repeats 1 --minutes 2", None),
     "gpu": Benchmark("gpu.py", "", "--platform cpu --short"),
 }

@@ -193,6 +193,7 @@ def test_a_part_whose_parent_fails_is_not_said_to_be_missing(tmp_path, monkeypat
     [
         ("flax", "lr.mlp((8, 2))"),
         ("flax", "lr.classification_task(lambda rngs: None, {})"),
+        ("flax.nnx", "lr.classification_task(lambda rngs: None, {})"),
         ("equinox", "lr.classification_task(lambda key: None, {})"),
         ("sklearn", "lr.load_data('digits')"),
         ("pandas", "lr.compare(None, {})"),
@@ -202,6 +203,7 @@ def test_a_part_whose_parent_fails_is_not_said_to_be_missing(tmp_path, monkeypat
 )
 def test_whatever_needs_it_says_why_it_cannot_be_imported(tmp_path, package, case):
     fake(tmp_path, package, BROKEN["ImportError"])
+    (tmp_path / package.partition(".")[0] / "__init__.py").touch()
     done = bare(
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         f"import lropt_jax as lr\nfrom lropt_jax.cli import main\n{case}"

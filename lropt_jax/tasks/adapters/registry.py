@@ -54,7 +54,7 @@ def _inherits(cls: type, package: str) -> bool:
 
 
 def _linen(model: Any) -> Network:
-    require("a model", "flax", "flax")
+    require("a model", "flax", "flax", "flax.linen")
     from lropt_jax.tasks.adapters.linen import LinenNetwork
 
     return LinenNetwork(model)
@@ -69,7 +69,7 @@ def _nnx_instance(model: Any) -> Network:
 
 
 def _nnx_factory(make: Any) -> Network:
-    require("a model", "flax", "flax")
+    require("a model", "flax", "flax", "flax.nnx")
     from lropt_jax.tasks.adapters.nnx import NnxNetwork
 
     if isinstance(make, type) and _inherits(make, "flax.linen"):

@@ -2,7 +2,7 @@
 
 from lropt_jax.validation import require
 
-require("lropt_jax.models", "flax", "flax")
+require("lropt_jax.models", "flax", "flax", "flax.linen")
 
 from lropt_jax.tasks.models.convolutional import cnn as cnn  # noqa: E402
 from lropt_jax.tasks.models.convolutional import vgg11 as vgg11  # noqa: E402
