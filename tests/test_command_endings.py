@@ -330,3 +330,33 @@ def test_an_optimizer_from_elsewhere(here, capfd, command, name, code, says):
         assert told.replace("a task that prints\n", "").count("\n") == 1
     if code == 1:
         assert "lropt_jax" + os.sep not in told  # nothing of ours
+
+
+LIMITED = """
+import resource, sys, matplotlib.font_manager
+from lropt_jax.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "size"),
+    [("schedules", "300"), *((command, size) for command in TRAINS for size in ("300", "20000"))],
+)
+def test_a_full_disk_leaves_no_part_of_a_result(here, command, size):
+    """Files may grow to so many bytes only: the first that is kept fails, or the first figure."""
+    pytest.importorskip("resource")
+    line = ["schedules", "constant"] if command == "schedules" else words(command)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, size, "--no-cache", *line], capture_output=True, text=True
+    )
+    told = done.stderr.splitlines()[-1]
+    assert (done.returncode, told.partition(": 'runs")[0]) == (
+        1, "lropt: error: [Errno 27] File too large",
+    )  # fmt: skip
+    left = [p for p in (here / "runs").rglob("*") if p.suffix in (".html", ".png", ".csv", ".txt")]
+    assert left == []
+    if size == "300":
+        assert not (here / "runs").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
-from lropt_jax.commands.output import naming
+from lropt_jax.commands.output import naming, whole
 from lropt_jax.validation import require
 
 
@@ -75,9 +75,8 @@ def draw(options: argparse.Namespace) -> Answer:
     height = 12 if len(named) <= 3 else 4
     output = options.output or Path("runs") / "schedules.png"
     figure = plot_schedules(named, options.steps, log=options.log)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with naming(output):
-        figure.savefig(output)
+    with whole(output.parent) as beside, naming(output):
+        figure.savefig(beside / output.name)
 
     def show() -> None:
         for label, schedule in named.items():

@@ -15,7 +15,7 @@ from typing import Any
 
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
-from lropt_jax.commands.output import naming, writable
+from lropt_jax.commands.output import whole, writable
 from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.plans import add_plan, cost_words, said
 from lropt_jax.commands.problem import (
@@ -168,8 +168,9 @@ def run(options: argparse.Namespace) -> Answer:
     }
     command = _command(options, names, chosen, comparison.protocol.strategy)
     heading = f"Optimizers compared on {title(options)}"
-    with naming(output):
-        page = write_report(comparison, output, heading, setting, command, per_epoch)
+    with whole(output) as beside:
+        page = write_report(comparison, beside, heading, setting, command, per_epoch)
+    page = output / page.name
     shutil.rmtree(unfinished)
     seconds = time.monotonic() - began
 

@@ -11,7 +11,7 @@ from typing import Any
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.expressions import read_value
 from lropt_jax.commands.formatting import Defaults
-from lropt_jax.commands.output import naming, writable
+from lropt_jax.commands.output import whole, writable
 from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.problem import add_arguments, as_folder, problem, title
 from lropt_jax.validation import require
@@ -91,11 +91,10 @@ def run(options: argparse.Namespace) -> Answer:
     words = {**given.words, "optimizer": options.optimizer, **{k: str(v) for k, v in fixed.items()}}
     summary = ", ".join(f"{k}: {v}" for k, v in words.items()) + f"\n\n{test.summary()}\n"
     # Written before it is shown: a terminal may be closed.
-    output.mkdir(parents=True, exist_ok=True)
-    with naming(output):
-        (output / "summary.txt").write_text(summary, encoding="utf-8")
-        test.to_pandas().to_csv(output / "rows.csv", index=False)
-        test.plot().savefig(output / "range_test.png")
+    with whole(output) as beside:
+        (beside / "summary.txt").write_text(summary, encoding="utf-8")
+        test.to_pandas().to_csv(beside / "rows.csv", index=False)
+        test.plot().savefig(beside / "range_test.png")
 
     def show() -> None:
         print(summary)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,3 +44,28 @@ def writable(folder: Path) -> Path:
             if made.is_dir():
                 made.rmdir()
     return folder
+
+
+@contextlib.contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A folder beside the results to write them to: they come to `folder` all together, or where
+    something fails, none of them.
+
+    Raises:
+      OSError: naming `folder`, should the disk be full.
+    """
+    missing = [f for f in (folder, *folder.parents) if not f.exists()]
+    beside = folder / ".writing"
+    try:
+        with naming(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(beside, ignore_errors=True)  # of one that was killed
+            beside.mkdir()
+            yield beside
+            for file in beside.iterdir():
+                os.replace(file, folder / file.name)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        for made in missing:
+            if made.is_dir() and not any(made.iterdir()):
+                made.rmdir()

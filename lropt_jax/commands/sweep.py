@@ -181,13 +181,13 @@ def _print(result: Any, metric: str, mode: str, top: int) -> None:
 
 def _draw(result: Any, metric: str, mode: str, directory: Path) -> list[Path]:
     """The files of the figures beside the table; none without matplotlib."""
-    from lropt_jax.commands.output import naming
+    from lropt_jax.commands.output import whole
     from lropt_jax.validation import installed
 
     if not installed("matplotlib"):
         return []
     figures = result.figures(metric, mode)
-    for name, figure in figures.items():
-        with naming(directory / f"{name}.png"):
-            figure.savefig(directory / f"{name}.png")
+    with whole(directory) as beside:
+        for name, figure in figures.items():
+            figure.savefig(beside / f"{name}.png")
     return [directory / f"{name}.png" for name in figures]

@@ -11,7 +11,7 @@ from typing import Any
 
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
-from lropt_jax.commands.output import naming, writable
+from lropt_jax.commands.output import whole, writable
 from lropt_jax.commands.own_code import factory, imported
 from lropt_jax.commands.plans import add_plan, cost_words, said
 from lropt_jax.commands.problem import add_arguments, folder, problem, title
@@ -117,11 +117,10 @@ def run(options: argparse.Namespace) -> Answer:
         if (planned := said(options, words, dataclasses.asdict(cost))) is not None:
             return planned
     found = tune(given.task, directory=unfinished, **asked)
+    with whole(output) as beside:
+        page = output / found.report(beside, f"Tuning of {title(options)}").name
     if found.stopped != INTERRUPTED:
-        shutil.rmtree(unfinished)
-    about = f"Tuning of {title(options)}"
-    with naming(output):
-        page = found.report(output, about)
+        shutil.rmtree(unfinished, ignore_errors=True)  # of nothing tried there is none
 
     def show() -> None:
         print(found.recommendation)

@@ -44,9 +44,11 @@ class Journal:
         self.facts: dict[str, Any] = {}
         self.seconds = 0.0
         self._identity, self._folder, self._lock = dict(identity), None, None
+        self._made: list[Path] = []
         if directory is None:
             return
         self._folder = Path(directory).expanduser()
+        self._made = [f for f in (self._folder, *self._folder.parents) if not f.exists()]
         held = self._held(self._folder / NAME)
         if held is None:
             found = {p.name for p in self._folder.iterdir()} if self._folder.exists() else set()
@@ -74,9 +76,17 @@ class Journal:
         return bool(self.facts.get("finished"))
 
     def close(self) -> None:
-        """Lets others work on the directory."""
+        """Lets others work on the directory; takes it away where there is nothing to go on from."""
         if self._lock is not None:
             self._lock.release()
+        if self._folder is None or self.moves or any(self._folder.glob("range-*.npz")):
+            return
+        for file in self._folder.glob(f"{NAME}*"):
+            file.unlink()
+        (self._folder / "lock").unlink(missing_ok=True)
+        for made in self._made:  # the innermost first
+            if made.is_dir() and not any(made.iterdir()):
+                made.rmdir()
 
     def folder(self, number: int, name: str) -> Path | None:
         """Where an optimizer's part of a move is kept."""
