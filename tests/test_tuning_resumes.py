@@ -74,7 +74,7 @@ def test_killed_it_goes_on_to_the_same_bits(whole, tmp_path, segments):
 
 def test_interrupted_it_gives_the_best_so_far(whole, tmp_path):
     again = {**ARGUMENTS, "baseline": adam(1e-3), "directory": tmp_path / "kept"}
-    result = tune(regression(), **again, progress=Dying(16))
+    result = tune(regression(), **again, progress=Dying(24))
     assert result.stopped == "interrupted"
     assert 1 <= len(result.tried) < len(whole.tried)
     assert result.code
@@ -175,5 +175,5 @@ def test_a_time_budget_ends_with_an_answer(monkeypatch, tmp_path):
 def test_with_no_time_at_all_it_says_where_it_would_have_begun():
     result = tune(regression(), budget="0.001s", steps=2000, seeds=2, progress=False)
     assert "give a larger budget" in result.recommendation
-    assert result.code.startswith("lropt_jax.adamw(")
+    assert result.code.startswith("lropt_jax.")
     assert result.finalists == []
