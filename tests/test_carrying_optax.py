@@ -89,6 +89,8 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: lr.rmsprop(0.1, 0.8, 1e-3, momentum=0.7, centered=True),
     ),
     "any of Optax's": (lambda: optax.lion(0.1), lambda: lr.tunable(optax.lion)(0.1)),
+    "Optax's amsgrad": (lambda: optax.amsgrad(0.1), lambda: lr.tunable(optax.amsgrad)(0.1)),
+    "Optax's rprop": (lambda: optax.rprop(0.1), lambda: lr.tunable(optax.rprop)(0.1)),
     "in a chain": (
         lambda: optax.chain(optax.clip_by_global_norm(0.5), optax.adam(0.1)),
         lambda: optax.chain(optax.clip_by_global_norm(0.5), adam(0.1)),

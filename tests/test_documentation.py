@@ -10,6 +10,7 @@ import optax
 import pytest
 
 import lropt_jax
+from lropt_jax.reproductions import CLAIMS
 
 API = pathlib.Path(__file__).parents[1] / "docs" / "api"
 
@@ -87,6 +88,16 @@ def test_the_notebooks_are_pages():
     named = re.findall(r"^notebooks/(\w+)$", (API.parent / "index.md").read_text(), re.M)
     there = [path.stem for path in (API.parents[1] / "notebooks").glob("*.ipynb")]
     assert sorted(named) == sorted(there)
+
+
+def test_the_claims_that_pages_speak_of_are_there():
+    root = API.parents[1]
+    pages = [root / "README.md", *root.glob("docs/*.md"), *root.glob("notebooks/*.ipynb")]
+    named = set()
+    for page in pages:
+        named |= set(re.findall(r"`lropt reproduce(?: |\\n\",\s*\"|\n)([a-z]\w+)", page.read_text()))
+    assert named
+    assert named <= set(CLAIMS)
 
 
 def test_every_public_name_has_its_place_in_the_documentation():
