@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ class Comparison(Outcome):
         contestant = self.contestants[name]
         if contestant.failure:
             raise ValueError(f"{name} has no retrained model: {contestant.failure}")
-        return contestant.retraining.trained(0, seed)
+        with warnings.catch_warnings():  # that it trains again is what this one says
+            warnings.filterwarnings("ignore", "the sweep kept no model")
+            return contestant.retraining.trained(0, seed)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes `to_pandas()`, all rows of all trainings, to a .parquet or .csv file.
