@@ -17,7 +17,7 @@ ROOT = pathlib.Path(lropt_jax.__file__).parent
 FLOORS = [
     {"progress", "validation"},
     {"schedules", "tasks", "plotting"},
-    {"hyperparameters"},
+    {"hyperparameters", "pages"},
     {"optimizers", "training"},
     {"sweeps"},
     {"range_tests", "comparisons", "problems"},

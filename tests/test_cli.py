@@ -57,7 +57,8 @@ def test_the_reports_command_makes_the_same_run_again(tmp_path, capsys):
     first = ["compare", "--data", "digits", "--optimizers", "sgd", "--schedule", "linear", *SMALL]
     assert main([*first, "--output", str(tmp_path / "a")]) == 0
     html = (tmp_path / "a" / "report.html").read_text()
-    command = html.partition("<pre>")[2].partition("</pre>")[0]
+    command = html.partition("<pre>lropt ")[2].partition("</pre>")[0]
+    command = f"lropt {command}"
     assert command.startswith("lropt compare ")
     assert main([*command.split()[1:], "--output", str(tmp_path / "b")]) == 0
     capsys.readouterr()

@@ -113,7 +113,7 @@ def test_the_report_says_it_all(found, tmp_path):
     assert found.code.replace("'", "&#39;") in page
     for words in ("On fresh seeds", "baseline", "Is it worth to search on?", "What was not"):
         assert words in page
-    assert page.count("data:image/png") == 4  # the curve, the basins, two range tests
+    assert page.count("<figure>") == 4  # the curve, the basins, two range tests
     assert (tmp_path / "report" / "table.csv").exists()
 
 

@@ -169,7 +169,7 @@ def run(options: argparse.Namespace) -> Answer:
     command = _command(options, names, chosen, comparison.protocol.strategy)
     heading = f"Optimizers compared on {title(options)}"
     with whole(output) as beside:
-        page = write_report(comparison, beside, heading, setting, command, per_epoch)
+        page = write_report(comparison, beside, heading, setting, command, per_epoch, options.quick)
     page = output / page.name
     shutil.rmtree(unfinished)
     seconds = time.monotonic() - began

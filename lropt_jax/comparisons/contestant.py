@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ class Contestant:
       failure: why there is no choice, or nothing.
       deviations: the standard deviation over examples of each metric of a whole split, (seeds,).
       code: the line that makes the chosen optimizer.
+      memory: bytes of its state over those of the parameters, NaN where they are not known.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Contestant:
     failure: str = ""
     deviations: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     code: str = ""
+    memory: float = math.nan
 
     def __repr__(self) -> str:
         if self.failure:

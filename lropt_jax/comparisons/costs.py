@@ -1,4 +1,4 @@
-"""What does a step cost, and where does training start? Measured on programs that are compiled."""
+"""What does a step cost, in time and memory, and where does training start?"""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from lropt_jax.sweeps.planning.plan import Plan
+from lropt_jax.sweeps.running.guessing import bytes_of
 from lropt_jax.sweeps.running.strategy import Resolved, Timed
+from lropt_jax.tasks.task import Task
 from lropt_jax.training.layout import Layout
 
 ROUNDS = 3
@@ -42,6 +45,17 @@ def step_seconds(ran: Mapping[str, Ran]) -> dict[str, float]:
     }
     rounds = [{name: t.seconds() for name, t in timed.items()} for _ in range(ROUNDS)]
     return {name: min(r[name] for r in rounds) / ran[name].width for name in ran}
+
+
+def state_ratio(tx: optax.GradientTransformation, task: Task) -> float:
+    """The bytes of an optimizer's state over those of the parameters, its few numbers left out."""
+    params = jax.eval_shape(lambda key: task.init(key)[0], jax.random.key(0))
+    size = bytes_of(jax.eval_shape(tx.init, params))
+    try:
+        alone = bytes_of(jax.eval_shape(tx.init, {}))
+    except Exception:  # labels by path, masks: there are those that need a parameter
+        alone = 0
+    return (size - alone) / max(bytes_of(params), 1)
 
 
 def before_training(ran: Ran) -> dict[str, float]:

@@ -14,7 +14,7 @@ import optax
 from lropt_jax.comparisons import proposals
 from lropt_jax.comparisons.comparison import Comparison
 from lropt_jax.comparisons.contestant import Contestant, contestant
-from lropt_jax.comparisons.costs import Ran, before_training
+from lropt_jax.comparisons.costs import Ran, before_training, state_ratio
 from lropt_jax.comparisons.outcome import Protocol
 from lropt_jax.comparisons.splits import with_deviations
 from lropt_jax.comparisons.words import code_of
@@ -135,7 +135,7 @@ class Match:
 
         select = self.protocol.select
         first = start.get(select, float("nan"))
-        return contestant(
+        played = contestant(
             name,
             self.tuned[name],
             self._best(name),
@@ -148,6 +148,11 @@ class Match:
             self.refined[name],
             lambda chosen: code_of(name, factory, chosen),
         )
+        own = {k: v for k, v in played.chosen.items() if k not in played.tuning.of_task}
+        if own:
+            job = self.ran[name].plan.jobs[0]
+            played.memory = state_ratio(factory(**own), job.task)
+        return played
 
     def _try(self, name: str, new: list[dict[str, Any]], why: str) -> int:
         """Trains further configurations of an optimizer; how many."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.metadata
-import io
 import os
 import pathlib
 import platform
@@ -12,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lropt_jax.comparisons.outcome import Outcome
-from lropt_jax.comparisons.tables import comparison_table, costs_table, paired_table, verdict
-from lropt_jax.comparisons.words import budget_lines, protocol_words
+from lropt_jax.comparisons.tables import comparison_table, costs_table, pairs_of, verdict
+from lropt_jax.comparisons.words import budget_lines, protocol_words, weakness
+from lropt_jax.pages.rendering import pictures, render
 from lropt_jax.validation import require
 
 NEEDED = ("matplotlib", "pandas", "scipy", "jinja2", "rich")
@@ -38,6 +37,7 @@ def write_report(
     setting: Mapping[str, Any],
     command: str | None = None,
     steps_per_epoch: int | None = None,
+    quick: bool = False,
 ) -> pathlib.Path:
     """Writes `report.html`, the figures as PNG, and all rows as CSV.
 
@@ -48,36 +48,32 @@ def write_report(
       setting: what was trained, as words by heading (data, model, schedule, ...).
       command: the command that makes the same run again.
       steps_per_epoch: for axes in epochs instead of updates.
+      quick: whether it was asked to be short, which the page says.
 
     Returns:
       The path of `report.html`.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = _figures(comparison, steps_per_epoch)
-    pictures = []
-    for name, (figure, caption) in drawn.items():
-        png = io.BytesIO()
-        figure.savefig(png, format="png")
-        (folder / f"{name}.png").write_bytes(png.getvalue())
-        data = base64.b64encode(png.getvalue()).decode()
-        pictures.append({"name": name, "caption": caption, "data": data})
     comparison.table().to_csv(folder / "table.csv")
     comparison.to_pandas().to_csv(folder / "rows.csv", index=False)
     finals_frame(comparison).to_csv(folder / "retrained.csv", index=False)
-    page = _template().render(
+    page = render(
+        "lropt_jax.comparisons",
+        "report.html",
         title=title,
         setting=setting,
         table=comparison_table(comparison),
         costs=costs_table(comparison, comparison.step_seconds),
-        tests=paired_table(comparison),
+        pairs=pairs_of(comparison),
         verdict=verdict(comparison),
         recommendation=str(comparison.recommendation).partition("\n\n")[0],
         code=comparison.recommendation.code,
+        weak=weakness(comparison, quick),
         warnings=comparison.warnings,
         protocol=protocol_words(comparison),
         budgets=budget_lines(comparison),
-        pictures=pictures,
+        figures=pictures(lambda: _figures(comparison, steps_per_epoch), folder),
         versions=versions(),
         command=command,
     )
@@ -140,16 +136,3 @@ def _figures(comparison: Any, steps_per_epoch: int | None) -> dict[str, tuple[An
             f"From test to training {comparison.gap_metric} of the retrained models.",
         )
     return drawn
-
-
-def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lropt_jax.comparisons", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html")

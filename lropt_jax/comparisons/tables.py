@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 
 from lropt_jax.comparisons.contestant import GAP
 from lropt_jax.comparisons.outcome import Outcome
+from lropt_jax.pages.tables import Against, Pair, Pairs, Table
 from lropt_jax.sweeps.results.statistics import PairedTest
 from lropt_jax.tasks.metrics import is_share
 
 
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """Headings and rows of words; `best` is the row that leads in the deciding column."""
-
-    headings: list[str]
-    rows: list[list[str]]
-    best: int | None = None
-
-
 def comparison_table(outcome: Outcome) -> Table:
-    """One row an optimizer: each metric's mean ± 95% interval over seeds, the tuned values."""
-    contestants = outcome.contestants
+    """One row an optimizer, the best first: its rank ("=1" for all that cannot be told from the
+    best), each metric's mean ± 95% interval over seeds, the tuned values."""
+    contestants, order = outcome.contestants, by_rank(outcome)
     chosen = list(dict.fromkeys(k for c in contestants.values() for k in c.chosen))
+    alike = no_order(outcome)
     rows = []
-    for name, contestant in contestants.items():
+    for place, name in enumerate(order):
+        contestant = contestants[name]
         cells = [
             mean_and_interval(_unit(outcome, m), *outcome.interval(name, m))
             for m in outcome.metrics
@@ -35,15 +29,42 @@ def comparison_table(outcome: Outcome) -> Table:
         values = [
             number(contestant.chosen.get(k)) + (" (edge)" if k in edges else "") for k in chosen
         ]
-        rows.append([name + _note(outcome, name), *cells, *values])
-    headings = ["optimizer", *[heading(m, _unit(outcome, m)) for m in outcome.metrics]]
-    place = list(contestants).index(outcome.ranking[0]) if outcome.ranking else None
-    return Table(headings + [k.replace("_", " ") for k in chosen], rows, place)
+        first = name in alike or (alike and not place)
+        rank = "=1" if first else str(place + 1) if name in outcome.ranking else "–"
+        rows.append([name + _note(outcome, name), rank, *cells, *values])
+    headings = ["optimizer", "rank", *[heading(m, _unit(outcome, m)) for m in outcome.metrics]]
+    headings += [k.replace("_", " ") for k in chosen]
+    tied = tuple(order.index(name) for name in alike)
+    return Table(headings, rows, 0 if outcome.ranking else None, tied, sorted_by=1)
+
+
+def by_rank(outcome: Outcome) -> list[str]:
+    """All optimizers, the best first, those that never finished last."""
+    return list(dict.fromkeys([*outcome.ranking, *outcome.contestants]))
+
+
+def no_order(outcome: Outcome) -> list[str]:
+    """The optimizers that the best cannot be told from: they tie, or their intervals overlap."""
+    if not outcome.ranking:
+        return []
+    best, *others = outcome.ranking
+    tests = {frozenset((t.first, t.second)): t for t in outcome.tests()}
+
+    def ends(name: str) -> tuple[float, float]:
+        mean, half = outcome.interval(name, outcome.decisive)
+        half = half if half == half else float("inf")  # one seed says nothing
+        return mean - half, mean + half
+
+    def overlap(name: str) -> bool:
+        (low, high), (other_low, other_high) = ends(best), ends(name)
+        return low <= other_high and other_low <= high
+
+    return [name for name in others if tests[frozenset((best, name))].tie or overlap(name)]
 
 
 def costs_table(outcome: Outcome, step_seconds: Mapping[str, float]) -> Table:
     """What each result cost, and how far it can be trusted: configurations tried, the test set's
-    own standard error, how much the learning rate matters, updates and time.
+    own standard error, how much the learning rate matters, updates, time and memory.
 
     Args:
       outcome: the comparison.
@@ -52,7 +73,7 @@ def costs_table(outcome: Outcome, step_seconds: Mapping[str, float]) -> Table:
     frame = outcome.table()
     unit = _unit(outcome, outcome.decisive)
     rows = []
-    for name in outcome.contestants:
+    for name in by_rank(outcome):
         row = frame.loc[name]
         error = float(row[f"{outcome.decisive}_standard_error"])
         seconds = step_seconds.get(name, math.nan)
@@ -67,6 +88,7 @@ def costs_table(outcome: Outcome, step_seconds: Mapping[str, float]) -> Table:
                     row["steps_to_target"], "{:,.0f}"
                 ),
                 _figure(1e6 * seconds, "{:,.3g}"),
+                _figure(outcome.contestants[name].memory, "{:.1f}"),
             ]
         )  # fmt: skip
     words = outcome.protocol.select.replace("_", " ")
@@ -79,6 +101,7 @@ def costs_table(outcome: Outcome, step_seconds: Mapping[str, float]) -> Table:
         "basin (decades)",
         f"updates to {words} {target}",
         "µs a step",
+        "state / parameters",
     ]
     return Table(headings, rows)
 
@@ -98,6 +121,29 @@ def paired_table(outcome: Outcome) -> Table:
     ]
     unit = _unit_name(_unit(outcome, outcome.decisive))
     return Table(["difference", unit, "p (Holm)", "significant", "so"], rows)
+
+
+def pairs_of(outcome: Outcome) -> Pairs:
+    """The same, each optimizer against all that have a better mean."""
+    tests = {frozenset((t.first, t.second)): t for t in outcome.tests()}
+    names = [name for name in by_rank(outcome) if name in outcome.ranking]
+    unit = _unit(outcome, outcome.decisive)
+    rows = []
+    for i, name in enumerate(names[1:], 1):
+        found = []
+        for other in names[:i]:
+            test = tests[frozenset((name, other))]
+            amount = mean_and_interval(unit, test.difference, test.half_width)
+            pair = f"{test.first} − {test.second}: {amount} {_unit_name(unit)}"
+            said = f"{pair}; p {_p_in_words(test.p_value)} (Holm)"
+            if test.tie:
+                found.append(Pair("", "tied", f"{said}; tied"))
+            else:
+                better = _better(outcome, test)
+                side = "row" if better == name else "column"
+                found.append(Pair(side, amount, f"{said}; {better} is better"))
+        rows.append(Against(name, found))
+    return Pairs(names, rows)
 
 
 def verdict(outcome: Outcome) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from lropt_jax.comparisons.outcome import Outcome
-from lropt_jax.comparisons.tables import listed, mean_and_interval
+from lropt_jax.comparisons.tables import listed, mean_and_interval, no_order
 from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.schedules import SCHEDULES, Schedule
 from lropt_jax.tasks.metrics import is_share
@@ -101,6 +101,29 @@ def warnings(outcome: Outcome) -> list[str]:
     return found
 
 
+def weakness(outcome: Outcome, quick: bool = False) -> str:
+    """Why it is a first look and no result, in plain words; empty for one that is more.
+
+    Args:
+      outcome: the comparison.
+      quick: whether it was asked to be short.
+    """
+    p = outcome.protocol
+    found = []
+    if quick:
+        found.append(f"it was a quick run (trainings of only {p.steps:,} updates)")
+    if p.tuning_seeds == 1:
+        found.append("each configuration was tried on a single seed")
+    if p.seeds < FEW_SEEDS:
+        found.append(f"each choice was judged on only {p.seeds} fresh seeds")
+    if not found:
+        return ""
+    return (
+        f"This is a first look: {listed(found)}. A longer run on more seeds may well turn the "
+        "order round; do not report it as a result."
+    )
+
+
 class Recommendation(str):
     """What to take, in words, and the line of code that makes it.
 
@@ -143,25 +166,6 @@ def recommendation(outcome: Outcome) -> Recommendation:
         said = f"Take {best}: its {words} is {reached}"
         said += ", better than every other's." if rest else "."
     return Recommendation(said, best, outcome.contestants[best].code)
-
-
-def no_order(outcome: Outcome) -> list[str]:
-    """The optimizers that the best cannot be told from: they tie, or their intervals overlap."""
-    if not outcome.ranking:
-        return []
-    best, *others = outcome.ranking
-    tests = {frozenset((t.first, t.second)): t for t in outcome.tests()}
-
-    def ends(name: str) -> tuple[float, float]:
-        mean, half = outcome.interval(name, outcome.decisive)
-        half = half if half == half else float("inf")  # one seed says nothing
-        return mean - half, mean + half
-
-    def overlap(name: str) -> bool:
-        (low, high), (other_low, other_high) = ends(best), ends(name)
-        return low <= other_high and other_low <= high
-
-    return [name for name in others if tests[frozenset((best, name))].tie or overlap(name)]
 
 
 def code_of(name: str, factory: Callable[..., Any], chosen: Mapping[str, Any]) -> str:

@@ -8,17 +8,16 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import optax
 
+from lropt_jax.comparisons.costs import state_ratio
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES, stretched
 from lropt_jax.comparisons.words import code_of
 from lropt_jax.sweeps.planning.checks import check_names
 from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.sweeps.planning.jobs import takes
 from lropt_jax.sweeps.planning.space import Range, Spaces, listed
-from lropt_jax.sweeps.running.guessing import bytes_of
 from lropt_jax.tasks.task import Task
 from lropt_jax.tuning.configurations import Row, planned
 
@@ -174,17 +173,6 @@ def _alone(make: Callable[[], Any]) -> Callable[..., Any]:
         return make()
 
     return baseline
-
-
-def state_ratio(tx: optax.GradientTransformation, task: Task) -> float:
-    """The bytes of an optimizer's state over those of the parameters, its few numbers left out."""
-    params = jax.eval_shape(lambda key: task.init(key)[0], jax.random.key(0))
-    size = bytes_of(jax.eval_shape(tx.init, params))
-    try:
-        alone = bytes_of(jax.eval_shape(tx.init, {}))
-    except Exception:  # labels by path, masks: there are those that need a parameter
-        alone = 0
-    return (size - alone) / max(bytes_of(params), 1)
 
 
 def within_memory(contenders: Mapping[str, Contender], memory: Any) -> dict[str, Contender]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 import pathlib
 from typing import Any
@@ -11,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.comparisons.report import require_report, versions
-from lropt_jax.comparisons.tables import Table, listed
+from lropt_jax.comparisons.tables import listed
 from lropt_jax.optimizers import OPTIMIZERS
+from lropt_jax.pages.rendering import pictures, render
+from lropt_jax.pages.tables import Table
 from lropt_jax.sweeps.results.best_of_n import expected_best
 from lropt_jax.tasks.metrics import bounds, is_share
 from lropt_jax.tuning import words
 from lropt_jax.tuning.contenders import BASELINE
 
+MARKS = ("recommended", "recommended", "within noise")
 SHOWN = 12  # rows of the table; the others are folded away
 
 
@@ -38,17 +39,12 @@ def write_report(tuning: Any, folder: str | os.PathLike[str], title: str) -> pat
     require_report()
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = []
-    for name, (figure, caption) in _figures(tuning).items():
-        png = io.BytesIO()
-        figure.savefig(png, format="png")
-        (folder / f"{name}.png").write_bytes(png.getvalue())
-        data = base64.b64encode(png.getvalue()).decode()
-        pictures.append({"name": name, "caption": caption, "data": data})
     tuning.table().to_csv(folder / "table.csv", index=False)
     table = _tried_table(tuning)
     sentence = str(tuning.recommendation).partition("\n\n")[0]
-    page = _template().render(
+    page = render(
+        "lropt_jax.tuning",
+        "report.html",
         title=title,
         setting=_setting(tuning),
         sentence=sentence,
@@ -57,7 +53,7 @@ def write_report(tuning: Any, folder: str | os.PathLike[str], title: str) -> pat
         finals=_finals_table(tuning),
         why=_why(tuning),
         worth=words.worth(tuning),
-        pictures=pictures,
+        figures=pictures(lambda: _figures(tuning), folder),
         tried=words.tried(tuning),
         best=Table(table.headings, table.rows[:SHOWN]),
         others=Table(table.headings, table.rows[SHOWN:]),
@@ -135,14 +131,14 @@ def _finals_table(tuning: Any) -> Table:
     for f in tuning.finalists:
         test = f.test(tuning.metric)
         cells = [words.mean(f.values), *([words.mean(test)] if test is not None else [])]
-        note = "recommended" if f is tuning.chosen else "within noise" * (f in tuning.alike)
         rows.append([f.name, *cells, f"{np.isfinite(f.values).sum()} of {len(f.values)}",
-                     f"{f.contender.memory:.1f}", note])  # fmt: skip
+                     f"{f.contender.memory:.1f}"])  # fmt: skip
     name = words.plain(tuning.metric)
-    headings = ["", name, *(["test " + name.removeprefix("valid ")] * tested), "finished",
-                "state / parameters", ""]  # fmt: skip
+    headings = ["configuration", name, *(["test " + name.removeprefix("valid ")] * tested),
+                "finished", "state / parameters"]  # fmt: skip
     place = tuning.finalists.index(tuning.chosen) if tuning.chosen is not None else None
-    return Table(headings, rows, place)
+    alike = tuple(i for i, f in enumerate(tuning.finalists) if f in tuning.alike)
+    return Table(headings, rows, place, alike, marks=MARKS)
 
 
 def _tried_table(tuning: Any) -> Table:
@@ -175,16 +171,3 @@ def _untried(tuning: Any) -> str:
         f"trainings of another length than {tuning.steps:,} updates, other splits of the data. "
         "candidates= adds optimizers of your own."
     )
-
-
-def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lropt_jax.tuning", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html")

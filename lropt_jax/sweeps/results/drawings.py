@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lropt_jax.pages.rendering import page_file, pictures, render
+from lropt_jax.pages.tables import Table
 from lropt_jax.sweeps.planning.space import is_lane_number
 from lropt_jax.sweeps.results import frames
-from lropt_jax.sweeps.results.page import page, page_file
 from lropt_jax.sweeps.results.readings import Readings
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tasks.metrics import bounds
@@ -172,7 +173,7 @@ class Drawings(Readings):
         Raises:
           ImportError: without matplotlib or pandas; it names the extra that installs them.
         """
-        require("a report", "report", "matplotlib", "pandas", "scipy")
+        require("a report", "report", "matplotlib", "pandas", "scipy", "jinja2")
         metric, mode = self.metric_and_mode(metric, mode)
         means = self.means(metric)
         order = np.argsort(means if mode == "min" else -means, kind="stable")
@@ -184,8 +185,19 @@ class Drawings(Readings):
             score = f"{mean:.4g}" + (f" ± {half:.2g}" if np.isfinite(half) else "")
             rows.append([str(trial), *shown, score])
         words = [name.replace("_", " ") for name in ("trial", *names, metric)]
-        lines = [repr(self).partition("\n")[0], *map(str, self.cautions(metric, mode))]
-        lines.append(f"{self.model_steps:,} updates; intervals are 95% over the seeds.")
         file = page_file(path)
-        file.write_text(page(title, lines, words, rows, self.figures(metric, mode)), "utf-8")
+        html = render(
+            "lropt_jax.sweeps.results",
+            "report.html",
+            title=title,
+            what=repr(self).partition("\n")[0],
+            doubts=[str(caution) for caution in self.cautions(metric, mode)],
+            updates=f"{self.model_steps:,}",
+            table=Table(words, rows, 0 if rows else None),
+            trials=len(self.trials),
+            figures=pictures(
+                lambda: {name: (fig, "") for name, fig in self.figures(metric, mode).items()}
+            ),
+        )
+        file.write_text(html, "utf-8")
         return file

@@ -1,0 +1,1 @@
+"""Pages that need no other file: one look and one set of parts for every report."""
