@@ -16,7 +16,7 @@ from scipy import stats
 from lropt_jax import compare, grid, log_grid, sgd
 from lropt_jax.comparisons.protocol import FRESH_SEEDS
 from lropt_jax.comparisons.report import write_report
-from lropt_jax.comparisons.tables import comparison_table, paired_table, verdict
+from lropt_jax.comparisons.tables import comparison_table, pairs_of, verdict
 from tests.problems import noisy_regression, regression
 
 
@@ -102,8 +102,9 @@ def test_the_report_is_one_self_contained_page_with_figures_and_rows(comparison,
         assert (page.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     for cell in comparison_table(comparison).rows[0]:
         assert cell in html
-    for row in paired_table(comparison).rows:
-        assert row[0] in html
+    for row in pairs_of(comparison).rows:
+        for pair in row.pairs:
+            assert pair.said.partition(":")[0] in html
     rows = pd.read_csv(page.parent / "rows.csv")
     lanes = sum(len(c.tuning.trials) * 2 + 4 for c in comparison.contestants.values())
     metrics = len(comparison.contestants["sgd"].tuning.values)

@@ -15,7 +15,7 @@ import pytest
 import lropt_jax
 from lropt_jax import adam, choice, compare, integer, log_grid, log_uniform, sgd
 from lropt_jax.comparisons.splits import redrawn
-from lropt_jax.comparisons.tables import comparison_table, costs_table, paired_table, verdict
+from lropt_jax.comparisons.tables import comparison_table, costs_table, pairs_of, verdict
 from lropt_jax.comparisons.words import protocol_words
 from tests.problems import noisy_regression, regression
 
@@ -256,11 +256,12 @@ def test_what_matters_is_said_and_less_is_a_tie():
     pair = next(t for t in same.tests() if {t.first, t.second} == {"first", "again"})
     assert pair.tie
     assert pair.difference == 0
-    assert [r[-1] for r in paired_table(same).rows if "other" not in r[0]] == ["tie"]
+    said = [p.said for row in pairs_of(same).rows for p in row.pairs if "other" not in p.said]
+    assert [words.rpartition("; ")[2] for words in said] == ["tied"]
     assert "no order" in same.recommendation or same.ranking[0] == "other"
     far = compare(regression(), entries, **QUIET, select="valid_loss", smallest_difference=1e6)
     assert all(t.tie for t in far.tests())
-    assert "is better" not in str(paired_table(far).rows)
+    assert "is better" not in str(pairs_of(far).rows)
     assert "no order" in far.recommendation
     if any(t.significant for t in far.tests()):
         assert "1e+06" in verdict(far) or "No significant" in verdict(far)

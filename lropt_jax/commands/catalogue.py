@@ -78,19 +78,20 @@ def draw(options: argparse.Namespace) -> Answer:
     with whole(output.parent) as beside, naming(output):
         figure.savefig(beside / output.name)
 
+    drawn = {
+        name: dict(zip(("steps", "values"), sample(schedule, steps), strict=True))
+        for name, schedule in named.items()
+    }
+
     def show() -> None:
         for label, schedule in named.items():
             print(label)
-            print(plot(list(sample(schedule, steps)[1]), steps, height=height))
+            print(plot(list(drawn[label]["values"]), steps, height=height))
             if schedule.observes:
                 print("(it changes with what it observes, not with the count: nothing observed)")
             print()
         print(f"saved {output}")
 
-    drawn = {
-        name: dict(zip(("steps", "values"), sample(schedule, steps), strict=True))
-        for name, schedule in named.items()
-    }
     return Answer({"schedules": drawn, "figure": output}, show)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import shlex
 import shutil
 import sys
@@ -15,16 +14,10 @@ from typing import Any
 
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
-from lropt_jax.commands.output import whole, writable
+from lropt_jax.commands.output import unfinished, whole, writable
 from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.plans import add_plan, cost_words, said
-from lropt_jax.commands.problem import (
-    add_arguments,
-    arguments,
-    folder,
-    problem,
-    title,
-)
+from lropt_jax.commands.problem import add_arguments, arguments, folder, problem, title
 
 EPOCHS, SEEDS, TUNING_SEEDS, TRIALS = 60, 10, 3, 24
 UPDATES = {False: 1500, True: 200}  # of a named problem; quick or not
@@ -134,9 +127,7 @@ def run(options: argparse.Namespace) -> Answer:
         chosen["epochs"] = given.epochs
     steps = chosen["epochs"] * per_epoch
     strategy = options.strategy or given.strategy
-    # Kept by the command, so that the same one goes on where it was interrupted.
-    command = _command(options, names, chosen, strategy)
-    unfinished = output / f"unfinished-{hashlib.sha256(command.encode()).hexdigest()[:8]}"
+    kept = unfinished(output, _command(options, names, chosen, strategy))
     everything = options.tune == "all"
     trials = options.trials or (TRIALS if everything else None)
     entries = {name: r.entry(shape, steps, everything) for name, r in found.items()}
@@ -158,7 +149,7 @@ def run(options: argparse.Namespace) -> Answer:
     if (planned := said(options, _plan_words(agreed, cost), dataclasses.asdict(cost))) is not None:
         return planned
     began = time.monotonic()
-    comparison = compare(given.task, entries, directory=unfinished, **asked)
+    comparison = compare(given.task, entries, directory=kept, **asked)
     setting = {
         **given.words,
         "epochs": str(chosen["epochs"]),
@@ -171,7 +162,7 @@ def run(options: argparse.Namespace) -> Answer:
     with whole(output) as beside:
         page = write_report(comparison, beside, heading, setting, command, per_epoch, options.quick)
     page = output / page.name
-    shutil.rmtree(unfinished)
+    shutil.rmtree(kept)
     seconds = time.monotonic() - began
 
     def show() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -44,6 +45,16 @@ def writable(folder: Path) -> Path:
             if made.is_dir():
                 made.rmdir()
     return folder
+
+
+def unfinished(folder: Path, words: str) -> Path:
+    """Where a command keeps what it has until all is done, so that the same one goes on.
+
+    Args:
+      folder: of the results.
+      words: all that decides what comes out.
+    """
+    return folder / f"unfinished-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
 
 @contextlib.contextmanager

@@ -64,20 +64,20 @@ def run(options: argparse.Namespace) -> Answer:
         **described.arguments,
     )
     metric, mode = described.metric, described.mode
+    trials = _ranked(result, metric, mode)
     warnings = [f"the best's {caution}" for caution in result.cautions(metric, mode)]
     drawn = _draw(result, metric, mode, directory)
     name, _ = result.table_file()
     seconds = time.monotonic() - began
 
     def show() -> None:
-        _print(result, metric, mode, options.top)
+        _print(result, metric, trials[: options.top])
         for line in warnings:
             print(f"Note: {line}")
         words = f", {len(drawn)} figures" if drawn else ""
         cost = f"({result.model_steps:,} model-steps, {seconds:.0f} s)"
         print(f"\n{directory / name}{words}   {cost}")
 
-    trials = _ranked(result, metric, mode)
     document = {
         "metric": metric,
         "mode": mode,
@@ -119,22 +119,16 @@ def _foreseen(described: Described) -> tuple[str, dict[str, Any]]:
 
 def _ranked(result: Any, metric: str, mode: str) -> list[dict[str, Any]]:
     """The trials that finished, the best first."""
-    import numpy as np
-
     from lropt_jax.sweeps.results.statistics import mean_interval
 
-    means = result.means(metric)
-    order = np.argsort(means if mode == "min" else -means, kind="stable")
-    return [
-        {
-            "trial": trial,
-            "configuration": result.trials[trial],
-            "mean": means[trial],
-            "half_width": mean_interval(result.last(metric)[trial])[1],
-        }
-        for trial in order.tolist()
-        if np.isfinite(means[trial])
-    ]
+    rows = []
+    for trial in result.ranking(metric, mode):
+        mean, half = mean_interval(result.last(metric)[trial])
+        configuration = result.trials[trial]
+        rows.append(
+            {"trial": trial, "configuration": configuration, "mean": mean, "half_width": half}
+        )
+    return rows
 
 
 def _ends(result: Any) -> dict[str, int]:
@@ -145,7 +139,7 @@ def _ends(result: Any) -> dict[str, int]:
     return dict(zip(kinds.tolist(), counts.tolist(), strict=True))
 
 
-def _print(result: Any, metric: str, mode: str, top: int) -> None:
+def _print(result: Any, metric: str, trials: list[dict[str, Any]]) -> None:
     """The best trials, and how the lanes ended."""
     from lropt_jax.comparisons.tables import mean_and_interval, number
 
@@ -156,7 +150,7 @@ def _print(result: Any, metric: str, mode: str, top: int) -> None:
             *[number(one["configuration"].get(name)) for name in names],
             mean_and_interval(metric, one["mean"], one["half_width"]),
         ]
-        for one in _ranked(result, metric, mode)[:top]
+        for one in trials
     ]
     headings = ["trial", *[n.replace("_", " ") for n in names], metric.replace("_", " ")]
     how = ", ".join(f"{count} {kind}" for kind, count in _ends(result).items())

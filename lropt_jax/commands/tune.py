@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
-from lropt_jax.commands.output import whole, writable
+from lropt_jax.commands.output import unfinished, whole, writable
 from lropt_jax.commands.own_code import factory, imported
 from lropt_jax.commands.plans import add_plan, cost_words, said
 from lropt_jax.commands.problem import add_arguments, folder, problem, title
 from lropt_jax.comparisons import recipes
 from lropt_jax.sweeps import log_uniform
 
-NOT_ITS_OWN = (
-    "run",
-    "output",
-    "traceback",
-    "no_cache",
-    "json",
-    "plan",
-)  # do not change what comes out
+# What does not change what comes out.
+NOT_ITS_OWN = ("run", "output", "traceback", "no_cache", "json", "plan")
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -95,9 +88,8 @@ def run(options: argparse.Namespace) -> Answer:
     output = writable(options.output or Path("runs") / f"tune-{folder(options)}")
     given = problem(options)
     metric = options.metric or given.select
-    # Kept by the command, so that the same one goes on where it was interrupted.
-    words = repr(sorted((k, str(v)) for k, v in vars(options).items() if k not in NOT_ITS_OWN))
-    unfinished = output / f"unfinished-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+    own = sorted((k, str(v)) for k, v in vars(options).items() if k not in NOT_ITS_OWN)
+    kept = unfinished(output, repr(own))
     asked: dict[str, Any] = {
         "steps": options.steps,
         "budget": options.budget,
@@ -116,11 +108,11 @@ def run(options: argparse.Namespace) -> Answer:
         words = f"{plan} {words}" if options.plan else words
         if (planned := said(options, words, dataclasses.asdict(cost))) is not None:
             return planned
-    found = tune(given.task, directory=unfinished, **asked)
+    found = tune(given.task, directory=kept, **asked)
     with whole(output) as beside:
         page = output / found.report(beside, f"Tuning of {title(options)}").name
     if found.stopped != INTERRUPTED:
-        shutil.rmtree(unfinished, ignore_errors=True)  # of nothing tried there is none
+        shutil.rmtree(kept, ignore_errors=True)  # of nothing tried there is none
 
     def show() -> None:
         print(found.recommendation)

@@ -106,25 +106,8 @@ def costs_table(outcome: Outcome, step_seconds: Mapping[str, float]) -> Table:
     return Table(headings, rows)
 
 
-def paired_table(outcome: Outcome) -> Table:
-    """All paired differences in the deciding metric, the surest first."""
-    tests = sorted(outcome.tests(), key=lambda t: (math.isnan(t.p_value), t.p_value))
-    rows = [
-        [
-            f"{t.first} − {t.second}",
-            mean_and_interval(_unit(outcome, outcome.decisive), t.difference, t.half_width),
-            _p(t.p_value),
-            "yes" if t.significant else "no",
-            "tie" if t.tie else f"{_better(outcome, t)} is better",
-        ]
-        for t in tests
-    ]
-    unit = _unit_name(_unit(outcome, outcome.decisive))
-    return Table(["difference", unit, "p (Holm)", "significant", "so"], rows)
-
-
 def pairs_of(outcome: Outcome) -> Pairs:
-    """The same, each optimizer against all that have a better mean."""
+    """The paired differences, each optimizer against all that have a better mean."""
     tests = {frozenset((t.first, t.second)): t for t in outcome.tests()}
     names = [name for name in by_rank(outcome) if name in outcome.ranking]
     unit = _unit(outcome, outcome.decisive)

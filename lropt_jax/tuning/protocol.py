@@ -63,8 +63,8 @@ def tune(
 
     When to use:
       To be told an optimizer, a rate and a schedule for a task. Start with `budget=16`, or
-      "5min". It chooses from a list and its neighbours: no architectures, and its list is
-      made by hand so far.
+      "5min". It chooses from a list, learned on small problems, and its neighbours: no
+      architectures.
 
     Args:
       task: the training problem, with a validation split.

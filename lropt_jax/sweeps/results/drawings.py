@@ -104,9 +104,7 @@ class Drawings(Readings):
         from lropt_jax.plotting.sweeps import curves_figure
 
         metric, mode = self.metric_and_mode(metric, mode)
-        means = self.means(metric)
-        order = np.argsort(means if mode == "min" else -means, kind="stable")  # NaN last
-        chosen = [int(t) for t in order[:best] if np.isfinite(means[t])]
+        chosen = self.ranking(metric, mode)[:best]
         curves = self.values[metric].mean(axis=1)
         limits = bounds(metric, curves[chosen])
         return curves_figure(self.steps, curves, self.trials, chosen, metric, limits)
@@ -175,11 +173,9 @@ class Drawings(Readings):
         """
         require("a report", "report", "matplotlib", "pandas", "scipy", "jinja2")
         metric, mode = self.metric_and_mode(metric, mode)
-        means = self.means(metric)
-        order = np.argsort(means if mode == "min" else -means, kind="stable")
         names = list(dict.fromkeys(name for trial in self.trials for name in trial))
         rows = []
-        for trial in [int(t) for t in order if np.isfinite(means[t])][:ROWS]:
+        for trial in self.ranking(metric, mode)[:ROWS]:
             mean, half = mean_interval(self.last(metric)[trial])
             shown = [frames.shown(self.trials[trial].get(name)) for name in names]
             score = f"{mean:.4g}" + (f" ± {half:.2g}" if np.isfinite(half) else "")

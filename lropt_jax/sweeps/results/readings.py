@@ -98,6 +98,12 @@ class Readings:
         self.last(metric)
         return metric, direction(metric, mode)
 
+    def ranking(self, metric: str, mode: str) -> list[int]:
+        """The trials that finished, the best first by a metric's mean over all seeds."""
+        means = self.means(metric)
+        order = np.argsort(means if mode == "min" else -means, kind="stable")
+        return [int(trial) for trial in order if np.isfinite(means[trial])]
+
     def best(self, metric: str | None = None, mode: str | None = None) -> Best:
         """The best configuration by a metric's mean over all seeds, finishers only.
 
@@ -118,11 +124,11 @@ class Readings:
             metric whose name does not say which way is better, without `mode`.
         """
         metric, mode = self.metric_and_mode(metric, mode)
-        means = self.means(metric)
-        if not np.isfinite(means).any():
+        order = self.ranking(metric, mode)
+        if not order:
             raise ValueError(f"no configuration finished with a finite {metric} on all seeds")
-        trial = int(np.nanargmin(means) if mode == "min" else np.nanargmax(means))
-        return Best(self.trials[trial], trial, float(means[trial]), metric, self.of_task)
+        trial, value = order[0], float(self.means(metric)[order[0]])
+        return Best(self.trials[trial], trial, value, metric, self.of_task)
 
     def cautions(self, metric: str | None = None, mode: str | None = None) -> list[Caution]:
         """What is to be said about where `best` stands: on an edge of what was tried, or beside a
