@@ -43,7 +43,7 @@ for (const figure of document.querySelectorAll("figure")) {
   if (!figure.querySelector(".hits > *")) continue;
   const value = document.createElement("p");
   value.className = "value";
-  figure.querySelector("figcaption").before(value);
+  figure.insertBefore(value, figure.querySelector("figcaption"));  // last, where there is none
   const say = event => {
     const said = event.target.closest(".hits > *");
     if (said) value.textContent = said.querySelector("title").textContent;

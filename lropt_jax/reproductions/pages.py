@@ -9,8 +9,13 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from lropt_jax.pages.rendering import render
+from lropt_jax.pages.tables import Table
+from lropt_jax.plotting.vector import inline_svg
 from lropt_jax.reproductions.claim import Verdict
 from lropt_jax.validation import require
+
+HERE = "lropt_jax.reproductions"
 
 
 def write_pages(verdicts: Sequence[Verdict], output: str | os.PathLike[str]) -> pathlib.Path:
@@ -33,20 +38,31 @@ def write_pages(verdicts: Sequence[Verdict], output: str | os.PathLike[str]) -> 
     (folder / "index.md").write_text(_overview_markdown(verdicts), encoding="utf-8")
     path = folder / "index.html"
     words = {"counts": _counts(verdicts), "command": _command("--all", verdicts)}
-    path.write_text(_render("overview.html", verdicts=verdicts, **words), encoding="utf-8")
+    path.write_text(render(HERE, "overview.html", verdicts=verdicts, **words), encoding="utf-8")
     return path
 
 
 def _write_page(verdict: Verdict, folder: pathlib.Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    svg = _svg(verdict)
-    if svg:
-        (folder / "figure.svg").write_text(svg, encoding="utf-8")
+    figure = verdict.plot()
+    inline = ""
+    if figure is not None:
+        (folder / "figure.svg").write_text(_svg(figure, verdict.claim.name), encoding="utf-8")
+        inline = inline_svg(figure, "figure", verdict.claim.title)
     command = _command(verdict.claim.name, [verdict])
-    inline = svg[svg.index("<svg") :] if svg else ""
-    page = _render("page.html", v=verdict, figure=inline, facts=_facts(verdict), command=command)
+    rows = [[str(cell) for cell in row.values()] for row in verdict.table]
+    page = render(
+        HERE,
+        "page.html",
+        v=verdict,
+        figure=inline,
+        table=Table(list(verdict.table[0]), rows),
+        facts=_facts(verdict),
+        command=command,
+    )
     (folder / "index.html").write_text(page, encoding="utf-8")
-    (folder / "index.md").write_text(_markdown(verdict, bool(svg), command), encoding="utf-8")
+    words = _markdown(verdict, figure is not None, command)
+    (folder / "index.md").write_text(words, encoding="utf-8")
 
 
 def _facts(verdict: Verdict) -> dict[str, str]:
@@ -67,15 +83,12 @@ def _facts(verdict: Verdict) -> dict[str, str]:
     return facts
 
 
-def _svg(verdict: Verdict) -> str:
+def _svg(figure: Any, name: str) -> str:
     import matplotlib
 
+    text = io.StringIO()
     # Without dates and random names the same data give the same bytes.
-    with matplotlib.rc_context({"svg.hashsalt": verdict.claim.name, "svg.fonttype": "none"}):
-        figure = verdict.plot()
-        if figure is None:
-            return ""
-        text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
@@ -137,18 +150,3 @@ def _counts(verdicts: Sequence[Verdict]) -> str:
 
 def _command(what: str, verdicts: Sequence[Verdict]) -> str:
     return f"lropt reproduce {what}" + (" --quick" if any(v.quick for v in verdicts) else "")
-
-
-def _render(template: str, **values: Any) -> str:
-    import jinja2
-
-    loader = jinja2.PackageLoader("lropt_jax.reproductions", ".")
-    environment = jinja2.Environment(
-        loader=loader,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    css = loader.get_source(environment, "pages.css")[0]
-    return str(environment.get_template(template).render(css=css, **values))
