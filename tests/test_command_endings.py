@@ -14,6 +14,7 @@ import pytest
 from lropt_jax.cli import COMMANDS, main
 from lropt_jax.commands.answers import as_json
 from lropt_jax.commands.documents import ALWAYS, DOCUMENTS, PLAN, PLAN_OF_PARTS
+from tests.interrupting import interruptible
 
 OWN = """
 import jax.numpy as jnp, numpy as np
@@ -262,7 +263,7 @@ def test_a_plan_counts_what_is_trained(here, capfd):
 def test_a_signal_ends_it_with_words(here, number, code):
     (here / "task.toml").write_text(SWEEP.replace("TASK", "task").replace("= 8", "= 4000000"))
     line = [sys.executable, "-m", "lropt_jax", "sweep", "task.toml", "--json"]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = interruptible(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not list(here.rglob("*.npz")):
         time.sleep(0.05)

@@ -17,6 +17,7 @@ from lropt_jax.cli import main
 from lropt_jax.commands.sweep_file import read
 from lropt_jax.sweeps.planning.plan import planned
 from lropt_jax.training.visits import itinerary
+from tests.interrupting import interruptible
 
 FILE = """
 [task]
@@ -50,6 +51,10 @@ def written(tmp_path, monkeypatch):
 def test_a_sweep_from_a_file(written, capsys):
     assert main(["sweep", "small.toml", "--top", "4"]) == 0
     printed = capsys.readouterr().out
+    plan, _, printed = printed.partition(
+        "\n"
+    )  # said before what is begun, not when it is read back
+    assert plan.startswith("6 configurations x 2 seed(s), of 40 updates: 12 trainings")
     assert "12 lanes: 12 finished; vmap of 12 lanes" in printed
     assert len(re.findall(r"\d+\.\d\d ± ", printed)) == 4
     folder = pathlib.Path("runs/small")
@@ -277,7 +282,7 @@ def test_spaces_of_every_kind(written):
 def test_interrupting_says_how_to_go_on(written, capsys):
     written.write_text(FILE.replace("steps = 40", "steps = 400000").replace("= 4\n", "= 4000\n"))
     program = [sys.executable, "-m", "lropt_jax.cli", "sweep", "small.toml"]
-    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
+    process = interruptible(program, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not list(pathlib.Path("runs").rglob("*.npz")):
         time.sleep(0.05)
