@@ -1,67 +1,87 @@
 """How good is what `tune` recommends? Against what people do instead, problem by problem.
 
-    python benchmarks/tune.py --problems digits_linear mnist1d_mlp --repeats 20 --minutes 5
-    python benchmarks/tune.py --write docs/which_optimizer.md
+    python benchmarks/tune.py --repeats 20 --minutes 60
+    python benchmarks/tune.py --write docs/which_optimizer.md     # the table, from what is there
 
-Goes on where it ended: a record a problem and repeat in `runs/tune-benchmark`. Every method chooses
-on the validation split with one seed; what it chose is then trained on the same fresh seeds as what
-the others chose. The reference is a full sweep: five optimizers, 48 configurations each, the best
-eight on fresh seeds. Regret is normalised: 0 is the reference's best, 1 the median of its
-configurations.
+Goes on where it ended: a record a problem and repeat in `runs/tune-benchmark`. `tune` on a problem
+begins with the list that is learned on the Atlas without that problem. Every method chooses on the
+validation split with one seed, from trainings as long as the Atlas's; what it chose is trained on
+the same fresh seeds as what the others chose. The reference is the Atlas itself: the sweeps of 24
+optimizers with 64 configurations each. Regret is normalised: 0 is the mean over fresh seeds of the
+best of these 24 winners, 1 the median of all configurations.
+
+What does not depend on the repeat is trained once a problem: a pool of random configurations of
+AdamW, of which each repeat has its own, and the rates of the grid on several seeds.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import functools
 import json
 import math
 import pathlib
 import time
 
-import jax
 import numpy as np
-
-with contextlib.suppress(RuntimeError):
-    jax.config.update("jax_num_cpu_devices", 2)
+from learn_ordered_list import FEW, atlas
 
 import lropt_jax
-from lropt_jax import choice, integer, log_uniform, search, sweep, tune, uniform
+from lropt_jax import choice, integer, log_uniform, search, sweep, tune
+from lropt_jax.atlas.design import STEPS
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
 from lropt_jax.problems.catalogue import METRICS
+from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.tasks.metrics import direction
+from lropt_jax.tuning import configurations
 from lropt_jax.tuning.configurations import planned
+from lropt_jax.tuning.learning import learn
 
-STEPS = {"noisy_quadratic": 500, "heavy_tails": 200}
-LONGEST = 500
-FULL, BEST_OF_FULL = 48, 8
+# The quickest of the Atlas: together some minutes a repeat.
+PROBLEMS = ("digits_linear", "shuttle", "noisy_quadratic", "randhie", "yeast", "heavy_tails",
+            "mnist1d_mlp", "mnist1d_batchnorm")  # fmt: skip
+BLOCK = 4  # repeats of a problem before the next one
 BUDGET = 8
-FRESH = [2_000_000 + i for i in range(5)]
-RATES = {"adamw": (1e-4, 0.3), "nadamw": (1e-4, 0.3), "nesterov": (1e-3, 3.0),
-         "sgd": (1e-2, 30.0), "rmsprop": (1e-5, 0.1)}  # fmt: skip
-OWN = {"nesterov": {"momentum": uniform(0.7, 0.99)}}
+FRESH = [2_000_000 + i for i in range(5)]  # none of those that `tune` chooses on
+POOL, GRID_SEEDS, WIDE = 96, 10, 32
 METHODS = {
     "tune": f"`tune`, {BUDGET} trainings",
     "random_32": "random search in a tuned AdamW space, 32",
     "random_8": "the same, 8",
-    "tpe_8": "Optuna's TPE in that space, 8",
+    "tpe_equal": "Optuna's TPE in that space, as many model-steps as all of `tune`",
+    "tpe_8": "the same, 8",
     "grid_8": "Adam, 8 rates, cosine",
     "adam": "Adam(1e-3)",
 }
 
 
-def space(name, steps):
-    """What a method that samples may try."""
+def space(steps):
+    """The tuned AdamW space."""
     return {
-        "learning_rate": log_uniform(*RATES[name]),
-        "weight_decay": log_uniform(1e-4, 1.0)
-        if name.startswith("adam")
-        else log_uniform(1e-5, 0.1),
+        "learning_rate": log_uniform(1e-4, 0.3), "weight_decay": log_uniform(1e-4, 1.0),
         "schedule": choice(*range(len(SCHEDULE_FAMILIES))),
-        "warmup_steps": integer(0, int(0.3 * steps)),
-        "total_steps": float(steps),
-        **OWN.get(name, {}),
-    }
+        "warmup_steps": integer(0, int(0.3 * steps)), "total_steps": float(steps),
+    }  # fmt: skip
+
+
+@functools.cache
+def results():
+    return lropt_jax.load_atlas()
+
+
+@functools.cache
+def left_out(problem):
+    """What `tune` reads instead of the file that ships: the list without a problem."""
+    frame, modes = atlas()
+    frame = frame[frame["optimizer"].isin(FEW) & (frame["problem"] != problem)]
+    modes = {name: mode for name, mode in modes.items() if name != problem}
+    assert set(frame["problem"]) == set(modes)
+    rows = learn(frame, modes).rows
+    words = f"the Atlas without {problem}"
+    return {**_held(), "learned_from": words, "learned": [row.as_json() for row in rows]}
+
+
+_held = configurations._read
 
 
 class Problem:
@@ -72,171 +92,138 @@ class Problem:
         self.metric = f"valid_{METRICS[name]}"
         self.mode = direction(self.metric)
         self.sign = 1.0 if self.mode == "min" else -1.0
-        self.steps = STEPS.get(name, min(LONGEST, 20 * self.task.steps_per_epoch))
+        self.steps = STEPS[name]
+        self._fresh = {}
 
-    def train(self, optimizer, configurations, seeds, key):
-        """The metric of configurations, (configurations, seeds)."""
+    def train(self, optimizer, chosen, seeds, width):
+        """The metric of configurations, (configurations, seeds); NaN where one did not finish."""
         result = sweep(
-            self.task, planned(optimizer), configurations, seeds=seeds, steps=self.steps, key=key,
-            width=6, progress=False,
+            self.task, planned(optimizer), chosen, seeds=seeds, steps=self.steps, width=width,
+            strategy="vmap", progress=False,
         )  # fmt: skip
+        return self.values(result)
+
+    def values(self, result):
         last = np.array(result.last(self.metric), float)
         return np.where(result.status == "finished", last, np.nan)
 
-    def sampled(self, optimizer, trials, key):
-        from lropt_jax.sweeps.planning.draws import draw
-
-        return draw(space(optimizer, self.steps), trials, [key, 11])
-
     def best(self, values):
-        losses = np.where(np.isfinite(values), self.sign * values, np.inf)
+        losses = np.where(np.isfinite(values), self.sign * np.array(values, float), np.inf)
         return int(losses.argmin())
 
     def fresh(self, chosen):
-        """The mean over fresh seeds of what each method chose; a configuration once."""
-        found, known = {}, {}
+        """What each method chose on the fresh seeds; a configuration once."""
+        found = {}
         for method, (optimizer, configuration) in chosen.items():
             name = optimizer, json.dumps(configuration, sort_keys=True)
-            if name not in known:
-                known[name] = self.train(optimizer, [configuration], FRESH, 0)[0]
-            found[method] = [float(v) for v in known[name]]
+            if name not in self._fresh:
+                values = self.train(optimizer, [configuration], FRESH, len(FRESH))[0]
+                self._fresh[name] = [float(v) for v in values]
+            found[method] = self._fresh[name]
         return found
 
+    def grid(self):
+        usual = {"schedule": 2, "warmup_steps": 0, "total_steps": float(self.steps)}
+        rates = [float(f"{r:.4g}") for r in np.geomspace(1e-4, 0.3, 8)]
+        return [{"learning_rate": r, "weight_decay": 0.0, **usual} for r in rates]
 
-def reference(problem):
-    """The full sweep: the best on fresh seeds, and the median configuration."""
-    pool, values = [], []
-    for optimizer in RATES:
-        configurations = problem.sampled(optimizer, FULL, 1)
-        pool += [(optimizer, c) for c in configurations]
-        values += list(problem.train(optimizer, configurations, [0], 1)[:, 0])
-    values = np.array(values)
+    def pool(self):
+        return [dict(c) for c in draw(space(self.steps), POOL, 11)]
+
+
+def shared(problem):
+    """What all repeats of a problem need: the reference and the pools."""
+    name, frame = problem.name, results()
+    frame = frame[frame["problem"] == name]
+    tuned = frame[frame["phase"] == "tune"]
+    values = np.where(tuned["status"] == "finished", tuned[problem.metric], np.nan)
     losses = np.where(np.isfinite(values), problem.sign * values, np.inf)
-    best = np.argsort(losses, kind="stable")[:BEST_OF_FULL]
-    fresh = problem.fresh({int(i): pool[i] for i in best})
-    means = {i: float(np.mean(v)) for i, v in fresh.items()}
-    winner = min(means, key=lambda i: problem.sign * means[i] if np.isfinite(means[i]) else np.inf)
-    finite = losses[np.isfinite(losses)]
-    middle = float(np.median(losses)) if np.isfinite(np.median(losses)) else float(finite.max())
-    return {"best": means[winner], "optimizer": pool[winner][0], "median": problem.sign * middle,
-            "model_steps": (len(pool) + BEST_OF_FULL * len(FRESH)) * problem.steps}  # fmt: skip
+    winners = frame[(frame["phase"] == "retrain") & frame["budgets"].str.contains("all")]
+    means = winners.assign(value=np.where(winners["status"] == "finished",
+                                          winners[problem.metric], np.nan))  # fmt: skip
+    found = {o: float(v.mean(skipna=False)) for o, v in means.groupby("optimizer")["value"]}
+    middle = float(np.median(losses))
+    if not math.isfinite(middle):
+        middle = float(losses[np.isfinite(losses)].max())
+    return {
+        "sweeps": found, "median": problem.sign * middle,
+        "pool": problem.train("adamw", problem.pool(), [0], WIDE)[:, 0].tolist(),
+        "grid": problem.train("adamw", problem.grid(), list(range(GRID_SEEDS)), WIDE).tolist(),
+    }  # fmt: skip
 
 
-def repeat(problem, number):
+def repeat(problem, number, common):
     """Every method once."""
     key, steps = 100 + number, problem.steps
+    configurations._read = lambda: left_out(problem.name)
     began = time.monotonic()
     tuning = tune(
         problem.task, steps=steps, budget=BUDGET, metric=problem.metric, key=key, progress=False
     )
     seconds = time.monotonic() - began
+    assert tuning.learned_from == f"the Atlas without {problem.name}"
     contender, configuration = tuning.leader
     chosen = {"tune": (contender.name, configuration)}
-    usual = {"schedule": 2, "warmup_steps": 0, "total_steps": float(steps), "weight_decay": 0.0}
-    drawn = problem.sampled("adamw", 32, key)
-    grid = [{**usual, "learning_rate": float(r)} for r in np.geomspace(1e-4, 0.3, 8)]
-    values = problem.train("adamw", [*drawn, *grid], [0], key)[:, 0]
-    chosen["random_8"] = "adamw", drawn[problem.best(values[:8])]
-    chosen["random_32"] = "adamw", drawn[problem.best(values[:32])]
-    chosen["grid_8"] = "adamw", grid[problem.best(values[32:])]
-    chosen["adam"] = "adamw", {**usual, "schedule": 0, "learning_rate": 1e-3}
+    pool, drawn = problem.pool(), np.random.default_rng(key).permutation(POOL)[:32]
+    values = np.array(common["pool"], float)
+    for count in (8, 32):
+        own = drawn[:count]
+        chosen[f"random_{count}"] = "adamw", pool[own[problem.best(values[own])]]
+    rates = np.array(common["grid"], float)[:, number % GRID_SEEDS]
+    chosen["grid_8"] = "adamw", problem.grid()[problem.best(rates)]
+    chosen["adam"] = "adamw", {**problem.grid()[0], "schedule": 0, "learning_rate": 1e-3}
+    equal = math.ceil(tuning.model_steps / steps)
     study = search(
-        problem.task, planned("adamw"), space("adamw", steps), trials=8, batch=2, steps=steps,
-        key=key, metric=problem.metric, mode=problem.mode, progress=False, width=6,
+        problem.task, planned("adamw"), space(steps), trials=equal, batch=2, steps=steps, key=key,
+        metric=problem.metric, mode=problem.mode, progress=False, width=2, strategy="vmap",
     )  # fmt: skip
-    chosen["tpe_8"] = "adamw", dict(study.best(problem.metric, problem.mode))
+    values = problem.values(study)[:, 0]
+    for name, count in (("tpe_8", 8), ("tpe_equal", equal)):
+        chosen[name] = "adamw", dict(study.trials[problem.best(values[:count])])
     return {
         "values": problem.fresh(chosen), "seconds": seconds, "optimizer": contender.name,
         "regret": [tuning.regret.value, tuning.regret.low, tuning.regret.high],
-        "model_steps": tuning.model_steps,
+        "model_steps": tuning.model_steps, "list": left_out(problem.name)["learned"][:2],
     }  # fmt: skip
-
-
-def table(records, references):
-    """The figures as a table in Markdown."""
-    rows = {method: {} for method in METHODS}
-    covered, seconds = [], []
-    for (name, _), record in records.items():
-        if name not in references:
-            continue
-        sign = 1.0 if direction(f"valid_{METRICS[name]}") == "min" else -1.0
-        best, middle = references[name]["best"], references[name]["median"]
-        for method, values in record["values"].items():
-            lost = sign * (np.mean(values) - best) / max(sign * (middle - best), 1e-12)
-            rows[method].setdefault(name, []).append(float(np.nan_to_num(lost, nan=1.0)))
-        truth = max(0.0, sign * (np.mean(record["values"]["tune"]) - best))
-        covered.append(record["regret"][1] - 1e-9 <= truth <= record["regret"][2] + 1e-9)
-        seconds.append(record["seconds"])
-    names = sorted({name for name, _ in records if name in references})
-    lines = [f"| method | {' | '.join(names)} | median of all | beaten by `tune` |",
-             f"| --- | {' | '.join('---:' for _ in names)} | ---: | ---: |"]  # fmt: skip
-    for method, words in METHODS.items():
-        own = rows[method]
-        cells = []
-        for name in names:
-            found = np.array(own.get(name, [np.nan]))
-            cells.append(f"{np.median(found):.2f}")
-        every = np.concatenate([own[name] for name in names])
-        wins = sum(np.median(rows["tune"][n]) < np.median(own[n]) for n in names)
-        won = "–" if method == "tune" else f"{wins} of {len(names)}"
-        lines.append(f"| {words} | {' | '.join(cells)} | {np.median(every):.2f} | {won} |")
-    repeats = {n: sum(name == n for name, _ in records) for n in names}
-    lines += [
-        "",
-        f"Repeats: {', '.join(f'{n} {k}' for n, k in repeats.items())}. The regret's interval held "
-        f"the regret in {np.mean(covered):.0%} of {len(covered)}. `tune` took "
-        f"{np.median(seconds):.0f} s (median; shared cores, programs compiled before).",
-    ]
-    return "\n".join(lines)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--problems", nargs="+", default=["digits_linear", "mnist1d_mlp"])
+    parser.add_argument("--problems", nargs="+", default=PROBLEMS)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/tune-benchmark"))
     parser.add_argument("--write", type=pathlib.Path, help="a page with the two markers")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + 60 * options.minutes
     if options.write is None:
-        for number, name in ((r, n) for r in range(options.repeats) for n in options.problems):
-            done(options.output, name, number, end)
-            if time.monotonic() > end:
-                break
-    records, references = {}, {}
-    for path in sorted(options.output.glob("*.json")):
-        name, _, number = path.stem.rpartition("-")
-        held = json.loads(path.read_text())
-        if number == "reference":
-            references[name] = held
-        else:
-            records[name, int(number)] = held
-    made = table(records, references)
-    print(made)
-    if options.write is not None:
-        text = options.write.read_text()
-        head, rest = text.split("<!-- begin table -->")
-        tail = rest.split("<!-- end table -->")[1]
-        options.write.write_text(
-            f"{head}<!-- begin table -->\n\n{made}\n\n<!-- end table -->{tail}"
-        )
+        measure(options.output, options.problems, options.repeats, 60 * options.minutes)
 
 
-def done(output, name, number, end):
-    """Makes the records of a problem and repeat that are not there yet."""
-    parts = {"reference": lambda p: reference(p), str(number): lambda p: repeat(p, number)}
-    problem = None
-    for part, make in parts.items():
-        path = output / f"{name}-{part}.json"
-        if path.exists() or time.monotonic() > end:
-            continue
-        problem = problem or Problem(name)
-        began = time.monotonic()
-        held = make(problem)
+def measure(folder, problems, repeats, seconds):
+    """Makes the records that are not there yet, as long as there is time."""
+    end = time.monotonic() + seconds
+    made = {}
+    for first in range(0, repeats, BLOCK):
+        for name in problems:
+            for number in range(first, min(first + BLOCK, repeats)):
+                if time.monotonic() > end:
+                    return
+                path = folder / f"{name}-{number}.json"
+                if path.exists():
+                    continue
+                problem = made.setdefault(name, Problem(name))
+                began = time.monotonic()
+                common = kept(folder / f"{name}-shared.json", lambda p=problem: shared(p))
+                kept(path, lambda p=problem, n=number, c=common: repeat(p, n, c))
+                print(f"{name} {number}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def kept(path, make):
+    if not path.exists():
+        held = make()
         path.write_text(json.dumps(held))
-        print(f"{name} {part}: {time.monotonic() - began:.0f} s", flush=True)
+    return json.loads(path.read_text())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from lropt_jax import schedules
 from lropt_jax.comparisons.words import name_of, schedule_code, value_code
 from lropt_jax.optimizers import OPTIMIZERS
+from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.sweeps.planning.space import Grid, Range, choice, log_grid, log_uniform, uniform
 from lropt_jax.validation import unknown
 
@@ -76,6 +78,18 @@ class Scheduled:
         ]
         self.__signature__ = signature.replace(parameters=names)
         self.__name__ = getattr(factory, "__name__", "optimizer")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether a program that was compiled for one serves the other."""
+        return isinstance(other, Scheduled) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> Any:
+        factory = Fingerprint(functools.partial(self.factory, **self.fixed))
+        return type(self), factory, Fingerprint(self.shape), self.steps
 
     def __call__(self, learning_rate: Any, **others: Any) -> Any:
         return self.factory(self.shape(learning_rate, self.steps), **self.fixed, **others)
