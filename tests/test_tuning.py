@@ -11,9 +11,11 @@ import optax
 import pytest
 
 import lropt_jax
-from lropt_jax import adam, fit, log_uniform, sgd, tune
+from lropt_jax import adam, cosine_decay, fit, log_uniform, sgd, tune
 from lropt_jax.comparisons.match import FRESH_SEEDS
+from lropt_jax.comparisons.recipes import Scheduled
 from lropt_jax.tuning.words import warnings
+from tests.compilations import counted
 from tests.problems import regression
 
 QUICK = {"steps": 20, "seeds": 2, "progress": False}
@@ -296,3 +298,16 @@ def test_the_plan_is_said_first(capsys):
     assert said.err.startswith(result.plan)
     assert said.out == ""
     assert lropt_jax.Tuning is type(result)
+
+
+def test_a_second_call_compiles_nothing():
+    task = regression()
+    for key in (0, 1):
+        with counted() as compilations:
+            tune(task, budget=2, key=key, **QUICK)
+    assert not compilations
+    cosine = {"shape": cosine_decay, "steps": 10}
+    one, same, other = (Scheduled(adam, {"b2": b2}, **cosine) for b2 in (0.9, 0.9, 0.99))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
