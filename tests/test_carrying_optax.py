@@ -303,4 +303,4 @@ def test_a_sweep_of_a_state_goes_on() -> None:
 
 
 def test_the_page_runs() -> None:
-    guides.run("coming_from_optax.md", blocks=2)
+    guides.run("coming_from.md", blocks=2, section="A run that Optax began")

@@ -251,4 +251,4 @@ def test_another_class_is_named() -> None:
 def test_the_page_runs() -> None:
     torch.set_default_dtype(torch.float32)
     with jax.enable_x64(False):
-        guides.run("coming_from_pytorch.md", blocks=4)
+        guides.run("coming_from.md", blocks=4, section="A run that PyTorch began")
