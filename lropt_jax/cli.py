@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import io
 import os
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = parser().parse_args(arguments)
+    options = _parsed(arguments)
     _use_all_cores()
     signals = Signals()
     try:
@@ -55,6 +56,21 @@ def _run(arguments: Sequence[str] | None) -> int:
         if code is None:
             raise
         return code
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; of one that a subcommand does not know, that one's usage is shown."""
+    top = parser()
+    options, rest = top.parse_known_args(arguments)
+    if rest:
+        (commands,) = (a for a in top._actions if isinstance(a, argparse._SubParsersAction))
+        own: argparse.ArgumentParser = commands.choices[options.command]
+        known = [word for action in own._actions for word in action.option_strings]
+        given = next((word for word in rest if word.startswith("-")), "").partition("=")[0]
+        near = difflib.get_close_matches(given, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        own.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+    return options
 
 
 def _answered(options: argparse.Namespace, signals: Signals) -> int:
@@ -86,7 +102,7 @@ class _Versions(argparse.Action):
     """Prints the versions that a report of a fault should tell."""
 
     def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
-        from lropt_jax.comparisons.report import versions
+        from lropt_jax.pages.surroundings import versions
 
         others = {k: v for k, v in versions().items() if k != "lropt-jax"}
         words = ", ".join(v if k == "devices" else f"{k} {v}" for k, v in others.items())

@@ -166,6 +166,9 @@ def whole_number(name: str, value: Any, least: int = 1, allowed: str = "") -> in
     raise ValueError(f"{name} must be a whole number >= {least}{allowed}, got {value!r}")
 
 
+LISTED = 40  # names at most that an error lists
+
+
 def unknown(what: str, name: Any, known: Iterable[str]) -> str:
     """The words of an error about a name that nobody knows: the nearest one, and all there are.
 
@@ -187,6 +190,10 @@ def instead(name: Any, known: Sequence[str], meant: Iterable[str] = ()) -> str:
     """
     near = [m for m in meant if m in known] or difflib.get_close_matches(str(name), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
+    if len(known) > LISTED:  # a whole package: nobody reads that
+        alike = difflib.get_close_matches(str(name), known, n=6, cutoff=0.5)
+        others = f", others are {', '.join(alike[1:])}" if len(alike) > 1 else ""
+        return f"{hint} There are {len(known)}{others}"
     return f"{hint} Known: {', '.join(known) or 'none'}"
 
 

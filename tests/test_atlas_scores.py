@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from lropt_jax.atlas import scores
 from lropt_jax.atlas.page import page_data, write_page
 from lropt_jax.atlas.rows import as_parquet, combined, small
 from lropt_jax.atlas.scores import Results
+from lropt_jax.pages.rendering import style_sheet
 from tests.atlas_rows import OPTIMIZERS, made_up
+from tests.browser import answers
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +177,39 @@ def test_the_same_rows_give_the_same_page_and_a_line_that_runs(frame, tmp_path):
     assert len(held["problems"]) == 2
     row = held["problems"][0]["budgets"]["all"]["rows"]["sgdw"]
     assert hasattr(eval(row["code"], {"lropt_jax": lropt_jax}), "update")
+
+
+TWO_CLICKS = """
+const press = (where, text) => [...document.querySelectorAll(where + " button")].find(b => b.textContent.startsWith(text)).click();
+press("#problems", "yeast"); press("#budgets", "8");
+const rows = [...document.querySelectorAll("#table tbody tr")];
+const before = document.querySelector("#codes code").textContent;
+press("#table tbody", "sgdw");
+return {line: before, both: [...document.querySelectorAll("#codes code")].length, rows: rows.length,
+        tied: rows.filter(r => r.className === "best").length, curves: document.querySelectorAll("#curves path").length,
+        basins: document.querySelectorAll("#smalls figure").length, at: location.hash,
+        values: document.querySelectorAll("#curves .hits title").length};
+"""  # noqa: E501
+
+
+def test_the_page_answers_in_two_clicks(frame, tmp_path):
+    found = page_data(frame)
+    page = write_page(found, tmp_path / "a.html").read_text()
+    assert style_sheet() in page  # the look of every page
+    assert not re.search(
+        r"#[0-9a-f]{6}", resources.files("lropt_jax.atlas").joinpath("page.css").read_text()
+    )
+    said = answers(page, TWO_CLICKS, tmp_path)
+    problem = next(p for p in found["problems"] if p["name"] == "yeast")
+    at = problem["budgets"]["few"]
+    best = min(at["rows"], key=lambda name: at["rows"][name]["loss"][0])
+    assert said["line"] == at["rows"][best]["code"]
+    assert said["both"] == (1 if best == "sgdw" else 2)
+    assert said["rows"] == said["basins"] == len(at["rows"])
+    assert said["tied"] == len({best, *at["tied"]})
+    assert said["curves"] % 2 == 0  # a band and a line each
+    assert said["values"] > 0
+    assert said["at"] == "#yeast/few/sgdw"
 
 
 def test_an_optimizer_that_is_not_known_here_is_shown_too(frame):

@@ -92,6 +92,9 @@ def test_a_task_of_ones_own(tmp_path, capsys, monkeypatch):
     [
         (["--optimizers", "adamm"], "unknown optimizer 'adamm'; did you mean 'adam'? Known: "),
         (["--optimizers", ","], "must name at least one optimizer"),
+        (["--optimizers", "sgd,adam,sgd"], "--optimizers names sgd twice"),
+        (["--optimizers", "optax.lionn"], "did you mean 'lion'? There are "),
+        (["--trials", "0"], "trials must be a whole number >= 1 or None, got 0"),
         (["--schedule", "cosin"], "unknown schedule 'cosin'; did you mean 'cosine'?"),
         (["--data", "mnist2d"], "mnist1d"),
         (["--model", "cnnn"], "unknown model 'cnnn'; did you mean 'cnn'?"),
@@ -110,6 +113,15 @@ def test_a_users_mistake_is_one_line(arguments, message, tmp_path, capsys, monke
     assert message in captured.err
     assert "Traceback" not in captured.err
     assert captured.out == ""
+
+
+def test_an_unknown_argument_is_told_its_commands_usage_and_the_nearest(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["compare", "--optimiser", "sgd"])
+    assert done.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: lropt compare")
+    assert "unrecognized arguments: --optimiser sgd; did you mean --optimizers?" in said
 
 
 def test_help_and_unknown_commands_come_from_argparse(capsys):

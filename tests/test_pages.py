@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import html.parser
 import itertools
+import json
 import re
+import shutil
+import subprocess
+from importlib import resources
 
+import numpy as np
 import pytest
 
-from lropt_jax import adam, compare, log_grid, sgd, sweep, tune
+from lropt_jax import SweepResult, adam, compare, log_grid, sgd, sweep, tune
 from lropt_jax.comparisons.tables import comparison_table, pairs_of
+from lropt_jax.sweeps.results.report import ranked
+from lropt_jax.sweeps.results.words import alike, recommendation
+from tests.browser import answers
 from tests.problems import regression
 
 pytest.importorskip("matplotlib")
@@ -57,6 +65,25 @@ def text(request, tmp_path_factory):
         return found.report(folder).read_text()
     found = tune(regression(), steps=20, budget=6, seeds=2, metric="valid_loss", progress=False)
     return found.report(folder).read_text()
+
+
+def test_the_answer_comes_first_with_its_line_and_how_far_to_trust_it(text):
+    first, *others = re.findall(r"<h2[^>]*>([^<]+)</h2>", text)
+    assert first == "Recommendation"
+    assert {"Figures"} < set(others)
+    answer = text[text.index('<section class="answer"') : text.index("</section>")]
+    assert re.search(r"<code>[^<]*\w+\([^<]*\d[^<]*\)</code>", answer)
+    assert answer.index("<code>") < answer.index("<p>")
+    assert "Weak evidence." in answer  # all three runs are short
+    assert re.search("µs a step|time a step", text)
+    assert "state / parameters" in text
+    captions = re.findall("<figcaption>([^<]*)</figcaption>", text)
+    assert captions
+    assert all(len(caption) > 30 for caption in captions)
+
+
+def test_what_is_only_heard_widens_no_page(text):
+    assert re.search(r"\.scroll \{[^}]*position: relative", text)
 
 
 def test_it_needs_no_other_file(text):
@@ -122,3 +149,84 @@ def test_each_pair_is_told_once(compared):
 
 def test_few_seeds_are_called_weak(compared, tmp_path):
     assert "Weak evidence." in compared.report(tmp_path).read_text()
+
+
+def _swept(seeds, values):
+    count = len(values)
+    return SweepResult(
+        [{"learning_rate": 10.0**-t} for t in range(count)], list(range(seeds)), np.array([9]),
+        {"valid_loss": np.array(values, float)[:, :, None]}, {},
+        np.full((count, seeds), "finished", object), np.full((count, seeds), -1),
+        np.ones((count, seeds), int), ["vmap"], [4], 100,
+    )  # fmt: skip
+
+
+def test_a_sweep_says_who_ties_by_the_seeds_intervals():
+    found = _swept(3, [[3, 3.1, 3.2], [1, 1.1, 1.2], [1.05, 1.15, 1.2], [2, 2.01, 2.02]])
+    assert alike(found, "valid_loss", "min") == [2]
+    table = ranked(found, "valid_loss", "min")
+    assert [row[:2] for row in table.rows] == [["1", "=1"], ["2", "=1"], ["3", "3"], ["0", "4"]]
+    assert [table.mark(i) for i in range(4)] == ["best mean", "tied", "", ""]
+    said = recommendation(found, "valid_loss", "min")
+    assert "no order between trials 1 and 2" in said
+    assert said.code == "optimizer(learning_rate=0.1)"
+    alone = recommendation(_swept(3, [[3, 3.1, 3.2], [1, 1.1, 1.2]]), "valid_loss", "min")
+    assert "Take trial 1" in alone
+    assert "no other" in alone
+
+
+def test_of_one_seed_nothing_is_said_about_ties():
+    found = _swept(1, [[1.0], [1.0], [2.0]])
+    assert alike(found, "valid_loss", "min") == []
+    assert "cannot be known" in recommendation(found, "valid_loss", "min")
+    table = ranked(found, "valid_loss", "min")
+    assert [table.mark(i) for i in range(3)] == ["best of one seed", "", ""]
+
+
+def test_a_sweep_whose_trials_all_diverged_recommends_nothing(tmp_path):
+    found = _swept(2, [[np.nan, 1.0]])
+    assert "nothing to recommend" in recommendation(found, "valid_loss", "min")
+    text = found.report(tmp_path).read_text()
+    assert "<code>" not in text
+    assert "Weak evidence" not in text
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("=1", 1), ("± 1.54", 1.54), ("−3.2 %", -3.2), ("12,345", 12345), ("1e-05 (edge)", 1e-5),
+     ("82.45 ± 0.70", 82.45), ("1–3", 1), ("never", None), ("–", None), ("adam 2", None),
+     ("3adam", None), ("0.36 [0.1, 0.5]", 0.36), ("1.2.3", None), ("", None), ("16 best", 16),
+     ("+ 4", 4), ("<0.1", 0.1)],
+)  # fmt: skip
+def test_a_column_sorts_by_its_numbers_wherever_their_sign_stands(text, number):
+    code = resources.files("lropt_jax.pages").joinpath("page.js").read_text("utf-8")
+    begin = code.index("function numberIn")
+    function = code[begin : code.index("\n}\n", begin) + 3]
+    ask = f"{function}console.log(JSON.stringify(numberIn({json.dumps(text)})))"
+    said = subprocess.run(["node", "-e", ask], capture_output=True, text=True, check=True).stdout
+    assert json.loads(said) == number
+
+
+SORT = """
+const table = document.querySelector("table"), heads = [...table.tHead.rows[0].cells];
+const column = heads.findIndex(h => h.textContent.startsWith("test acc") || h.textContent.startsWith("test loss"));
+const values = () => [...table.tBodies[0].rows].map(r => r.cells[column].textContent);
+const press = () => { heads[column].querySelector("button").click(); return [heads[column].getAttribute("aria-sort"), values()]; };
+const up = press(), down = press();
+return {up, down, sorted: heads.filter(h => h.hasAttribute("aria-sort")).length,
+        reached: heads.every(h => h.querySelector("button").tabIndex === 0)};
+"""  # noqa: E501
+
+
+def test_in_a_browser_tables_sort_by_their_numbers(compared, tmp_path):
+    page = compared.report(tmp_path).read_text()
+    found = answers(page, SORT, tmp_path)
+    for (way, values), sign in ((found["up"], 1), (found["down"], -1)):
+        assert way == ("ascending" if sign == 1 else "descending")
+        numbers = [sign * float(v.split()[0]) for v in values if v != "–"]
+        assert len(numbers) == 2
+        assert numbers == sorted(numbers)
+        assert values[-1] == "–"  # what has no number comes last either way
+    assert found["sorted"] == 1
+    assert found["reached"]

@@ -17,6 +17,8 @@ from lropt_jax.atlas.design import VERSION, metric_of
 from lropt_jax.atlas.entries import ENTRIES, FROZEN, Entry
 from lropt_jax.atlas.scores import BUDGETS, Results
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
+from lropt_jax.pages.rendering import render
+from lropt_jax.pages.tables import Table
 from lropt_jax.problems.catalogue import PROBLEMS
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.validation import require
@@ -34,13 +36,59 @@ def write_page(found: Mapping[str, Any], path: str | os.PathLike[str]) -> pathli
     Returns:
       The path.
     """
-    words = json.dumps(found, separators=(",", ":"), sort_keys=True).replace("</", "<\\/")
-    template = importlib.resources.files("lropt_jax.atlas").joinpath("page.html")
-    page = template.read_text("utf-8").replace("/*DATA*/null", words)
+    data = json.dumps(found, separators=(",", ":"), sort_keys=True).replace("</", "<\\/")
+    page = render(
+        "lropt_jax.atlas",
+        "page.html",
+        found=found,
+        data=data,
+        own_css=_text("page.css"),
+        own_script=_text("page.js"),
+        setting={
+            "version": found["version"],
+            "problems": str(len(found["problems"])),
+            "optimizers": str(len(found["optimizers"])),
+            "trainings": f"{found['trainings']:,}",
+        },
+        made="; ".join(filter(None, (
+            f"Spaces frozen on {found['frozen']}", f"data {found['data']}", found["about"]
+        ))) + ".",
+        **_tables(found),
+    )  # fmt: skip
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _text(name: str) -> str:
+    return importlib.resources.files("lropt_jax.atlas").joinpath(name).read_text("utf-8")
+
+
+def _tables(found: Mapping[str, Any]) -> dict[str, Table]:
+    """What is said over all problems."""
+    optimizers = sorted(found["optimizers"], key=lambda o: o["rank"][0])
+    overall = [[o["name"], _interval(o["rank"]), _interval(o["score"])] for o in optimizers]
+    shares = ("winner is not best", "pairs reversed")
+    reversals = [
+        [r["short cut"], *(f"{100 * r[share]:.0f}%" for share in shares)]
+        for r in found["reversals"]
+    ]
+    told = [[p["name"], _two(p["told"])] for p in found["problems"]]
+    return {
+        "overall": Table(["optimizer", "mean rank", "profile score"], overall, sorted_by=1),
+        "reversals": Table(["short cut", "its winner is not best", "pairs reversed"], reversals),
+        "told": Table(["problem", "correlation with the others"], told),
+    }
+
+
+def _interval(ends: list[float | None]) -> str:
+    value, low, high = map(_two, ends)
+    return value if ends[0] is None else f"{value} [{low}, {high}]"
+
+
+def _two(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def page_data(frame: Any, entries: Mapping[str, Entry] = ENTRIES) -> dict[str, Any]:
@@ -50,7 +98,7 @@ def page_data(frame: Any, entries: Mapping[str, Entry] = ENTRIES) -> dict[str, A
       frame: as `load_atlas` gives it.
       entries: the optimizers that lines to paste are made for.
     """
-    require("the Atlas's page", "atlas", "pandas", "scipy")
+    require("the Atlas's page", "atlas", "pandas", "scipy", "jinja2")
     results = Results(frame)
     losses, names = results.tested("all"), results.optimizers
     placed = scores.over_problems_and_seeds(scores.mean_ranks, losses)
@@ -92,7 +140,7 @@ def _problem(
     curves = {o: results.tuning_curve(problem, o) for o in results.optimizers}
     shown = [n for n in SHOWN if n <= min(len(c[0]) for c in curves.values())]
     return {
-        "what": (PROBLEMS[problem].__doc__ or "").splitlines()[0],
+        "what": _what(problem),
         "accuracy": metric_of(problem)[1] == "max",
         "before": results.before(problem),
         "target": results.target(problem),
@@ -103,6 +151,12 @@ def _problem(
         "basins": {o: scores.basin(results, problem, o) for o in results.optimizers},
         "schedules": {o: scores.by_schedule(results, problem, o) for o in results.optimizers},
     }
+
+
+def _what(problem: str) -> str:
+    """A line of what it is."""
+    line = (PROBLEMS[problem].__doc__ or "").splitlines()[0]
+    return line.partition("; by ")[0].rstrip(".").replace("$", "")
 
 
 def _budget(

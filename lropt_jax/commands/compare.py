@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> Answer:
     """Runs the comparison, writes its report and tells its table."""
     from lropt_jax.comparisons import recipes
     from lropt_jax.comparisons.preparing import prepared
-    from lropt_jax.comparisons.protocol import compare
+    from lropt_jax.comparisons.protocol import played
     from lropt_jax.comparisons.report import require_report, write_report
 
     require_report("lropt compare", "all")
@@ -115,6 +115,9 @@ def run(options: argparse.Namespace) -> Answer:
     names = [name.strip() for name in options.optimizers.split(",") if name.strip()]
     if not names:
         raise ValueError("--optimizers must name at least one optimizer")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"--optimizers names {twice} twice")
     shape = recipes.shape(options.schedule)
     found = {name: optimizer_named("--optimizers", name) for name in names}
     output = writable(options.output or Path("runs") / _folder_name(options))
@@ -129,7 +132,7 @@ def run(options: argparse.Namespace) -> Answer:
     strategy = options.strategy or given.strategy
     kept = unfinished(output, _command(options, names, chosen, strategy))
     everything = options.tune == "all"
-    trials = options.trials or (TRIALS if everything else None)
+    trials = TRIALS if everything and options.trials is None else options.trials
     entries = {name: r.entry(shape, steps, everything) for name, r in found.items()}
     asked: dict[str, Any] = {
         "steps": steps,
@@ -149,7 +152,7 @@ def run(options: argparse.Namespace) -> Answer:
     if (planned := said(options, _plan_words(agreed, cost), dataclasses.asdict(cost))) is not None:
         return planned
     began = time.monotonic()
-    comparison = compare(given.task, entries, directory=kept, **asked)
+    comparison = played(agreed, kept, progress=True)
     setting = {
         **given.words,
         "epochs": str(chosen["epochs"]),

@@ -84,6 +84,8 @@ DOCUMENTS: dict[str, dict[str, str]] = {
     },
     "sweep": {
         "example": "with --example: the file",
+        "recommendation": "in words, with the line of code",
+        "code": "the line to paste; empty where nothing finished",
         "metric": "that trials are ranked by",
         "mode": "`min` or `max`",
         "best": "the first of `trials`; null where none finished",
@@ -93,6 +95,7 @@ DOCUMENTS: dict[str, dict[str, str]] = {
         "warnings": "where the best stands on an edge or beside a cliff",
         "table": "the file of all rows",
         "figures": "the files of the figures",
+        "report": "the page; null without matplotlib and jinja2",
         "model_steps": "updates that it took",
         "seconds": "that it took",
     },

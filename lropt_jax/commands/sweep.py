@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> Answer:
         raise ValueError("give a file, or --example to see one")
     from lropt_jax.commands.sweep_file import read
     from lropt_jax.sweeps import sweep
+    from lropt_jax.sweeps.results.words import recommendation
 
     described = read(options.file)
     directory = options.directory or described.directory or Path("runs") / options.file.stem
@@ -66,7 +67,10 @@ def run(options: argparse.Namespace) -> Answer:
     metric, mode = described.metric, described.mode
     trials = _ranked(result, metric, mode)
     warnings = [f"the best's {caution}" for caution in result.cautions(metric, mode)]
-    drawn = _draw(result, metric, mode, directory)
+    found = recommendation(result, metric, mode)
+    page: Path | None
+    written = _written(result, metric, mode, directory, f"Sweep of {options.file.stem}")
+    page, drawn = (written[0], written[1:]) if written else (None, [])
     name, _ = result.table_file()
     seconds = time.monotonic() - began
 
@@ -74,11 +78,14 @@ def run(options: argparse.Namespace) -> Answer:
         _print(result, metric, trials[: options.top])
         for line in warnings:
             print(f"Note: {line}")
-        words = f", {len(drawn)} figures" if drawn else ""
         cost = f"({result.model_steps:,} model-steps, {seconds:.0f} s)"
-        print(f"\n{directory / name}{words}   {cost}")
+        print(f"\n{found}\n\nTable: {directory / name}   {cost}")
+        if page is not None:
+            print(f"Report: {page}")
 
     document = {
+        "recommendation": found,
+        "code": found.code,
         "metric": metric,
         "mode": mode,
         "best": trials[0] if trials else None,
@@ -87,6 +94,7 @@ def run(options: argparse.Namespace) -> Answer:
         "warnings": warnings,
         "table": directory / name,
         "figures": drawn,
+        "report": page,
         "model_steps": result.model_steps,
         "seconds": seconds,
     }
@@ -141,7 +149,7 @@ def _ends(result: Any) -> dict[str, int]:
 
 def _print(result: Any, metric: str, trials: list[dict[str, Any]]) -> None:
     """The best trials, and how the lanes ended."""
-    from lropt_jax.comparisons.tables import mean_and_interval, number
+    from lropt_jax.pages.words import mean_and_interval, number
 
     names = list(dict.fromkeys(name for trial in result.trials for name in trial))
     rows = [
@@ -173,15 +181,17 @@ def _print(result: Any, metric: str, trials: list[dict[str, Any]]) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _draw(result: Any, metric: str, mode: str, directory: Path) -> list[Path]:
-    """The files of the figures beside the table; none without matplotlib."""
+def _written(result: Any, metric: str, mode: str, directory: Path, title: str) -> list[Path]:
+    """The page and the figures beside the table, the page first; none without matplotlib and
+    jinja2."""
     from lropt_jax.commands.output import whole
     from lropt_jax.validation import installed
 
-    if not installed("matplotlib"):
+    if not all(map(installed, ("matplotlib", "pandas", "jinja2", "scipy"))):
         return []
     figures = result.figures(metric, mode)
     with whole(directory) as beside:
+        page = result.report(beside, metric, mode, title).name
         for name, figure in figures.items():
             figure.savefig(beside / f"{name}.png")
-    return [directory / f"{name}.png" for name in figures]
+    return [directory / page, *(directory / f"{name}.png" for name in figures)]

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.comparisons import words
-from lropt_jax.comparisons.costs import Ran, step_seconds
 from lropt_jax.comparisons.outcome import Outcome
 from lropt_jax.comparisons.tables import comparison_table, verdict
+from lropt_jax.pages.words import Recommendation
 from lropt_jax.sweeps.results import frames
 from lropt_jax.sweeps.results.best_of_n import expected_best
 from lropt_jax.sweeps.results.drawings import logged
 from lropt_jax.sweeps.results.statistics import mean_interval
+from lropt_jax.sweeps.running.costs import Ran, step_seconds
 from lropt_jax.tasks.metrics import bounds, is_share
 from lropt_jax.training.event_files import write_events
 from lropt_jax.training.trained import Fit
@@ -41,7 +42,7 @@ class Comparison(Outcome):
         return {**self.__dict__, "ran": {}}  # compiled programs cannot be pickled
 
     @property
-    def recommendation(self) -> words.Recommendation:
+    def recommendation(self) -> Recommendation:
         """What to take, in words, with the line of code to paste (`.code`). Says "no order" where
         intervals overlap."""
         return words.recommendation(self)

@@ -14,15 +14,15 @@ import optax
 from lropt_jax.comparisons import proposals
 from lropt_jax.comparisons.comparison import Comparison
 from lropt_jax.comparisons.contestant import Contestant, contestant
-from lropt_jax.comparisons.costs import Ran, before_training, state_ratio
 from lropt_jax.comparisons.outcome import Protocol
 from lropt_jax.comparisons.splits import with_deviations
-from lropt_jax.comparisons.words import code_of
+from lropt_jax.optimizers.code_lines import code_of
 from lropt_jax.progress import Progress
 from lropt_jax.sweeps.engine import trained
 from lropt_jax.sweeps.planning.plan import Plan, planned
 from lropt_jax.sweeps.planning.space import Spaces, free_names, listed
 from lropt_jax.sweeps.results.result import SweepResult
+from lropt_jax.sweeps.running.costs import Ran, before_training, state_ratio
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.sweeps.running.strategy import Resolved
 from lropt_jax.tasks.task import Task
@@ -146,7 +146,7 @@ class Match:
             first if np.isfinite(first) else None,
             self.widened[name],
             self.refined[name],
-            lambda chosen: code_of(name, factory, chosen),
+            lambda chosen: code_of(f"optimizers[{name!r}][0]", factory, chosen),
         )
         own = {k: v for k, v in played.chosen.items() if k not in played.tuning.of_task}
         if own:

@@ -25,6 +25,10 @@ class Prepared:
     """A comparison whose arguments fit.
 
     Attributes:
+      task: the training problem.
+      optimizers: what is compared.
+      trials: configurations of each, sampled; None for the full grid.
+      key: that everything random comes from.
       plans: of the tuning, by optimizer, before any grid is widened.
       when: each training's itinerary.
       placement: where all is trained.
@@ -32,6 +36,10 @@ class Prepared:
       evaluations: the metrics of the task.
     """
 
+    task: Task | Callable[..., Task]
+    optimizers: Optimizers
+    trials: int | None
+    key: Any
     plans: Mapping[str, Plan]
     when: Itinerary
     placement: Placement
@@ -118,7 +126,7 @@ def prepared(
         when.steps, tuning_seeds, seeds, select, direction(select, mode), strategy,
         made.num_examples, splits, {}, target, smallest_difference,
     )  # fmt: skip
-    return Prepared(begun, when, placement, protocol, evaluations)
+    return Prepared(task, optimizers, trials, key, begun, when, placement, protocol, evaluations)
 
 
 def _check_optimizers(optimizers: Any) -> None:

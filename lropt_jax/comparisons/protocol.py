@@ -11,7 +11,7 @@ from typing import Any
 from lropt_jax.comparisons.comparison import Comparison
 from lropt_jax.comparisons.match import FRESH_SEEDS as FRESH_SEEDS
 from lropt_jax.comparisons.match import Match, Optimizers
-from lropt_jax.comparisons.preparing import prepared
+from lropt_jax.comparisons.preparing import Prepared, prepared
 from lropt_jax.comparisons.splits import redrawn
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.tasks.task import Task
@@ -113,16 +113,24 @@ def compare(
         task, optimizers, steps, seeds, tuning_seeds, trials, eval_every, select, mode, key,
         strategy, width, devices, splits, smallest_difference, target,
     )  # fmt: skip
-    outcomes, placement = [], agreed.placement
+    return played(agreed, directory, progress)
+
+
+def played(
+    agreed: Prepared, directory: str | os.PathLike[str] | None, progress: bool | Progress
+) -> Comparison:
+    """Compares as was agreed. See `compare`."""
+    task, outcomes, placement = agreed.task, [], agreed.placement
     with progress_bar(progress, agreed.model_steps, "compare") as bar:
-        for number in range(splits):
+        for number in range(agreed.protocol.splits):
             folder = None if directory is None else pathlib.Path(directory)
             if folder is not None and number:
                 folder = folder / f"split-{number}"
             data = redrawn(task, number, agreed.first.key) if isinstance(task, Task) else task
             match = Match(
-                data, optimizers, trials, agreed.when, key, placement, agreed.protocol, folder, bar
-            )
+                data, agreed.optimizers, agreed.trials, agreed.when, agreed.key, placement,
+                agreed.protocol, folder, bar,
+            )  # fmt: skip
             outcome = match.play(agreed.evaluations)
             outcomes.append(outcome)
             placement = match.placement

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lropt_jax import schedules
-from lropt_jax.comparisons.words import name_of, schedule_code, value_code
 from lropt_jax.optimizers import OPTIMIZERS
+from lropt_jax.optimizers.code_lines import name_of, schedule_code, value_code
 from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.sweeps.planning.space import Grid, Range, choice, log_grid, log_uniform, uniform
 from lropt_jax.validation import unknown

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import pathlib
-import platform
 from collections.abc import Mapping
 from typing import Any
 
 from lropt_jax.comparisons.outcome import Outcome
 from lropt_jax.comparisons.tables import comparison_table, costs_table, pairs_of, verdict
-from lropt_jax.comparisons.words import budget_lines, protocol_words, weakness
+from lropt_jax.comparisons.words import budget_lines, doubts, protocol_words, weakness
 from lropt_jax.pages.rendering import pictures, render
+from lropt_jax.pages.surroundings import versions
 from lropt_jax.validation import require
 
 NEEDED = ("matplotlib", "pandas", "scipy", "jinja2", "rich")
-PACKAGES = ("lropt-jax", "jax", "jaxlib", "optax", "flax", "numpy")
 
 
 def require_report(what: str = "a report", extra: str = "report") -> None:
@@ -70,7 +68,7 @@ def write_report(
         recommendation=str(comparison.recommendation).partition("\n\n")[0],
         code=comparison.recommendation.code,
         weak=weakness(comparison, quick),
-        warnings=comparison.warnings,
+        warnings=doubts(comparison),
         protocol=protocol_words(comparison),
         budgets=budget_lines(comparison),
         figures=pictures(lambda: _figures(comparison, steps_per_epoch), folder),
@@ -96,22 +94,6 @@ def finals_frame(comparison: Outcome) -> Any:
             frame = pd.DataFrame({"optimizer": name, "split": split, "seed": run.seeds, **columns})
             frames.append(frame.assign(status=run.status[0], **contestant.chosen))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def versions() -> dict[str, str]:
-    """What ran: the versions of Python and the packages, and the machine's kind."""
-    import jax
-
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    devices = jax.local_devices()
-    kind = devices[0].device_kind
-    found["devices"] = f"{len(devices)} x {kind} ({platform.machine()}, {os.cpu_count()} cores)"
-    return found
 
 
 def _figures(comparison: Any, steps_per_epoch: int | None) -> dict[str, tuple[Any, str]]:

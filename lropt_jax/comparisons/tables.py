@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from lropt_jax.comparisons.contestant import GAP
 from lropt_jax.comparisons.outcome import Outcome
 from lropt_jax.pages.tables import Against, Pair, Pairs, Table
+from lropt_jax.pages.words import heading, listed, mean_and_interval, number
 from lropt_jax.sweeps.results.statistics import PairedTest
 from lropt_jax.tasks.metrics import is_share
 
@@ -32,7 +33,7 @@ def comparison_table(outcome: Outcome) -> Table:
         first = name in alike or (alike and not place)
         rank = "=1" if first else str(place + 1) if name in outcome.ranking else "–"
         rows.append([name + _note(outcome, name), rank, *cells, *values])
-    headings = ["optimizer", "rank", *[heading(m, _unit(outcome, m)) for m in outcome.metrics]]
+    headings = ["optimizer", "rank", *[_heading(m, _unit(outcome, m)) for m in outcome.metrics]]
     headings += [k.replace("_", " ") for k in chosen]
     tied = tuple(order.index(name) for name in alike)
     return Table(headings, rows, 0 if outcome.ranking else None, tied, sorted_by=1)
@@ -183,29 +184,11 @@ def _gap_sentence(outcome: Outcome, tests: list[PairedTest], unit: str, best: st
     )
 
 
-def heading(metric: str, unit: str) -> str:
+def _heading(metric: str, unit: str) -> str:
     """A metric as the head of a column."""
     if metric == GAP:
         return "gap (points)" if is_share(unit) else "gap"
-    words = metric.replace("_", " ").replace("accuracy", "acc.")
-    return f"{words} %" if is_share(unit) else words
-
-
-def mean_and_interval(metric: str, mean: float, half_width: float) -> str:
-    """`mean ± half-width`, shares (accuracies) in percent, anything else to three digits."""
-    if math.isnan(mean):
-        return "–"
-    if is_share(metric):
-        mean, half_width = 100 * mean, 100 * half_width
-        return f"{mean:.2f}" if math.isnan(half_width) else f"{mean:.2f} ± {half_width:.2f}"
-    return f"{mean:.3g}" if math.isnan(half_width) else f"{mean:.3g} ± {half_width:.1g}"
-
-
-def number(value: object) -> str:
-    """A tuned value in a few digits."""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return "" if value is None else str(getattr(value, "__name__", value))
+    return heading(metric)
 
 
 def _unit(outcome: Outcome, metric: str) -> str:
@@ -257,8 +240,3 @@ def _p(p_value: float) -> str:
     if math.isnan(p_value):
         return "–"
     return "< 0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
-
-
-def listed(words: list[str]) -> str:
-    """Words as a sentence lists them."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import numpy as np
-import optax
-
 from lropt_jax.comparisons.outcome import Outcome
-from lropt_jax.comparisons.tables import listed, mean_and_interval, no_order
-from lropt_jax.optimizers import OPTIMIZERS
-from lropt_jax.schedules import SCHEDULES, Schedule
+from lropt_jax.comparisons.tables import no_order
+from lropt_jax.pages.words import FEW_SEEDS, Recommendation, first_look, listed, mean_and_interval
 from lropt_jax.tasks.metrics import is_share
-from lropt_jax.validation import is_number
-
-FEW_SEEDS = 5
 
 
 def protocol_words(outcome: Outcome) -> str:
@@ -84,18 +73,23 @@ def budget_lines(outcome: Outcome) -> list[str]:
 
 def warnings(outcome: Outcome) -> list[str]:
     """What to doubt, a line each; none where all is well."""
-    found = [
-        f"{name}: {caution}"
-        for name, contestant in outcome.contestants.items()
-        for caution in contestant.cautions
-    ]
-    p = outcome.protocol
+    p, found = outcome.protocol, []
     if p.tuning_seeds == 1:
         found.append(
             "every choice rests on one tuning seed: another seed may choose another configuration"
         )
     if p.seeds < FEW_SEEDS:
         found.append(f"intervals rest on {p.seeds} seeds: they are wide, and not to be trusted far")
+    return [*found, *doubts(outcome)]
+
+
+def doubts(outcome: Outcome) -> list[str]:
+    """The warnings beside those of a first look, which `weakness` tells."""
+    found = [
+        f"{name}: {caution}"
+        for name, contestant in outcome.contestants.items()
+        for caution in contestant.cautions
+    ]
     if not outcome.equal_budgets:
         found.append("the optimizers were not tuned on the same number of configurations")
     return found
@@ -116,33 +110,7 @@ def weakness(outcome: Outcome, quick: bool = False) -> str:
         found.append("each configuration was tried on a single seed")
     if p.seeds < FEW_SEEDS:
         found.append(f"each choice was judged on only {p.seeds} fresh seeds")
-    if not found:
-        return ""
-    return (
-        f"This is a first look: {listed(found)}. A longer run on more seeds may well turn the "
-        "order round; do not report it as a result."
-    )
-
-
-class Recommendation(str):
-    """What to take, in words, and the line of code that makes it.
-
-    Attributes:
-      optimizer: its name in the comparison; None where nothing finished.
-      code: the line to paste; empty where nothing finished.
-    """
-
-    optimizer: str | None
-    code: str
-
-    def __new__(cls, words: str, optimizer: str | None = None, code: str = "") -> Recommendation:
-        made = super().__new__(cls, f"{words}\n\n    {code}" if code else words)
-        made.optimizer, made.code = optimizer, code
-        return made
-
-    def __reduce__(self) -> Any:
-        words = str(self).partition("\n\n    ")[0]
-        return type(self), (words, self.optimizer, self.code)
+    return first_look(found)
 
 
 def recommendation(outcome: Outcome) -> Recommendation:
@@ -166,67 +134,3 @@ def recommendation(outcome: Outcome) -> Recommendation:
         said = f"Take {best}: its {words} is {reached}"
         said += ", better than every other's." if rest else "."
     return Recommendation(said, best, outcome.contestants[best].code)
-
-
-def code_of(name: str, factory: Callable[..., Any], chosen: Mapping[str, Any]) -> str:
-    """The line that makes an optimizer, as one would write it.
-
-    Args:
-      name: what the comparison calls it.
-      factory: makes it; one with an attribute `code` says itself how: `code(chosen)`.
-      chosen: its arguments.
-    """
-    if hasattr(factory, "code"):
-        return str(factory.code(chosen))
-    arguments = ", ".join(f"{k}={getattr(v, '__name__', repr(v))}" for k, v in chosen.items())
-    return f"{name_of(name, factory)}({arguments})"
-
-
-def name_of(name: str, factory: Callable[..., Any]) -> str:
-    """What a factory is called where it can be imported; else by its name in the comparison."""
-    for ours, constructor in OPTIMIZERS.items():
-        if constructor is factory:
-            return f"lropt_jax.{ours}"
-    module = inspect.getmodule(factory)
-    own = getattr(factory, "__qualname__", "")
-    if module is None or module.__name__ == "__main__" or not own.isidentifier():
-        return own if own.isidentifier() else f"optimizers[{name!r}][0]"
-    package = module.__name__
-    if package.startswith("optax."):  # where it is public
-        package = "optax" if hasattr(optax, own) else "optax.contrib"
-    return f"{package}.{own}"
-
-
-def schedule_code(rate: Any) -> str:
-    """What makes a schedule, as one would write it: without defaults, a constant as its number."""
-    if not isinstance(rate, Schedule):
-        return _number(rate)
-    if rate.name == "constant":
-        return schedule_code(rate.arguments["value"])
-    parameters = inspect.signature(SCHEDULES[rate.name]).parameters
-    words: list[str] = []
-    for place, (name, parameter) in enumerate(parameters.items()):
-        value = rate.arguments.get(name, parameter.default)
-        if isinstance(value, Schedule) or parameter.default is parameter.empty:
-            written = schedule_code(value)
-            words.append(written if place == len(words) else f"{name}={written}")
-        elif isinstance(value, (str, bool)) or value is None:
-            if value != parameter.default:
-                words.append(f"{name}={value!r}")
-        elif parameter.default is None or float(value) != float(np.float32(parameter.default)):
-            words.append(f"{name}={_number(value)}")
-    return f"lropt_jax.{rate.name}({', '.join(words)})"
-
-
-def value_code(value: Any) -> str:
-    """What is pasted for a value: a number no longer than tells it apart, else its `repr`."""
-    short = is_number(value) and np.ndim(value) == 0 and np.isfinite(value)
-    return _number(value) if short else repr(value)
-
-
-def _number(value: Any) -> str:
-    """A number as short as tells it apart at its own precision."""
-    array = np.asarray(value)
-    if array.dtype.kind in "iu" or float(array) == int(array):
-        return str(int(array))
-    return str(array if array.dtype == np.float32 else np.float32(array))

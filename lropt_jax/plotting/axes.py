@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -103,6 +104,36 @@ def worst_shown(values: np.ndarray, mode: str) -> float:
 def words_of(name: str) -> str:
     """A name as an axis says it."""
     return name.replace("_", " ")
+
+
+DECADE = 8.0  # the ratio of an axis on which a decade is labelled alone
+
+
+def few_ticks(axis: Any, low: float, high: float, count: int) -> None:
+    """Labels of a logarithmic axis that has little room: decades, or a few round numbers.
+
+    Args:
+      axis: matplotlib's.
+      low, high: between which the values lie.
+      count: of labels, about and at most.
+    """
+    from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
+
+    axis.set_minor_formatter(NullFormatter())
+    if high > DECADE * low:
+        axis.set_major_locator(LogLocator(numticks=count + 1))
+    else:
+        axis.set_major_locator(FixedLocator(MaxNLocator(count).tick_values(low, high)))
+
+
+LETTERS = 40  # of a remark on a line of a phone's figure
+
+
+def remark(ax: Any, words: str) -> None:
+    """What a reader has to know, in small letters above the frame; on a phone in several lines."""
+    if narrow():
+        words = textwrap.fill(words, LETTERS)
+    ax.set_title(words, fontsize=9, fontweight="normal")
 
 
 def above(ax: Any) -> None:

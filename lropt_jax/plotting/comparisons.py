@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lropt_jax.plotting.axes import beside, logarithmic, spans_decades
+from lropt_jax.plotting.axes import beside, few_ticks, logarithmic, remark, spans_decades
 from lropt_jax.plotting.style import alarm, colours, narrow, size, style
 
 EVERYWHERE = (-math.inf, math.inf)
 SHADED = 4  # curves at most whose bands can be told apart
-DECADE = 8.0  # the ratio of an axis on which a decade is labelled alone
+TICKS = 3  # labels that a panel has room for
 NARROW = 0.05  # of a share: below, its labels have a digit after the point
 Band = tuple[np.ndarray, np.ndarray]  # a mean and the half-width of its interval
 
@@ -176,10 +176,7 @@ def generalization_gap(
         ax.set(
             xlabel=_words(metric),
         )
-        ax.set_title(
-            "From test (dots: seeds, bar: 95% interval) to training (|)", fontsize=10,
-            fontweight="normal",
-        )  # fmt: skip
+        remark(ax, "From test (dots: seeds, bar: 95% interval) to training (|)")
         if share:
             ax.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f}%")
             ax.fmt_xdata = _exact_percent
@@ -189,8 +186,7 @@ def generalization_gap(
 def _basin(ax: Any, panel: Panel, colour: str, limits: tuple[float, float]) -> None:
     if panel.values.min() > 0:
         logarithmic(ax, "x")
-        if panel.values.max() > DECADE * panel.values.min():  # a panel has no room for more
-            ax.xaxis.set_minor_formatter("")
+        few_ticks(ax.xaxis, panel.values.min(), panel.values.max(), TICKS)
     if panel.basin is not None and len(panel.values) > 1:
         ax.axvspan(*_between(panel.values, panel.basin), color=colour, alpha=0.12, linewidth=0)
     _band(ax, panel.values, (panel.mean, panel.half_width), panel.name, colour, limits, marker="o")

@@ -12,6 +12,7 @@ from lropt_jax.plotting.axes import (
     is_plain_number,
     logarithmic,
     plain_ticks,
+    remark,
     shown,
     spans_decades,
     values_of,
@@ -177,7 +178,7 @@ class _Colours:
 
 
 def _say(ax: Any, *words: str) -> None:
-    ax.set_title("; ".join(filter(None, words)), fontsize=9, fontweight="normal")
+    remark(ax, "; ".join(filter(None, words)))
 
 
 def _outlined(ax: Any, row: int, column: int, **look: Any) -> None:

@@ -12,7 +12,9 @@ from lropt_jax.plotting.axes import (
     Axis,
     above,
     beside,
+    even_in_logarithm,
     logarithmic,
+    remark,
     shown,
     spans_decades,
     values_of,
@@ -20,6 +22,8 @@ from lropt_jax.plotting.axes import (
     worst_shown,
 )
 from lropt_jax.plotting.style import alarm, colours, grey, halo, ink, narrow, palette, size, style
+
+FAINTEST = 0.4  # of the worst line among many: still seen, on white and on black
 
 
 def sensitivity_figure(
@@ -53,7 +57,8 @@ def sensitivity_figure(
             ax.axvspan(*basin, color=colour, alpha=0.1, linewidth=0, label="basin")
         half = np.nan_to_num(half_width)
         line = "o" if sampled else "o-"
-        ax.plot(values, mean, line, color=colour, markersize=4, label="mean", zorder=3)
+        what = "a configuration" if sampled else "mean"
+        ax.plot(values, mean, line, color=colour, markersize=4, label=what, zorder=3)
         low, high = np.clip(mean - half, *limits), np.clip(mean + half, *limits)
         on_decades = spans_decades(mean)
         if on_decades:
@@ -72,7 +77,7 @@ def sensitivity_figure(
                 values[bad], np.full(bad.sum(), 0.02), "|", color=alarm(), markersize=12,
                 markeredgewidth=2, transform=ax.get_xaxis_transform(), label="diverged",
             )  # fmt: skip
-        if spans_decades(values):
+        if even_in_logarithm(values):
             logarithmic(ax, "x")
         ax.set(xlabel=words_of(name), ylabel=words_of(metric))
         above(ax)
@@ -82,7 +87,8 @@ def sensitivity_figure(
 def parallel_figure(
     trials: Sequence[Mapping[str, Any]], scores: np.ndarray, metric: str, mode: str
 ) -> Any:
-    """One axis a hyperparameter, the last the metric; a line a configuration, coloured by it.
+    """One axis a hyperparameter, the last the metric; a line a configuration, the stronger, the
+    better, and the best in a colour of its own.
 
     Args:
       trials: the configurations.
@@ -90,8 +96,6 @@ def parallel_figure(
       metric: its name.
       mode: whether its "min" or its "max" is best.
     """
-    import matplotlib
-
     names = [
         n for n in dict.fromkeys(k for t in trials for k in t) if len(values_of(trials, n)) > 1
     ]
@@ -102,7 +106,6 @@ def parallel_figure(
     axes.append(Axis(metric, np.clip(scores, *ends), few=False))
     places = np.array([axis.places for axis in axes])
     good = places[-1] if mode == "max" else 1 - places[-1]
-    colour_map = matplotlib.colormaps["viridis"]
     with style() as figure:
         fig = figure(figsize=size(1.9 * len(axes) + 1.0, 4.2), layout="constrained")
         ax = fig.subplots()
@@ -111,10 +114,16 @@ def parallel_figure(
             ax.spines[side].set_visible(False)
         ax.tick_params(length=0)
         ax.set_yticks([])
-        for trial in np.argsort(np.nan_to_num(good, nan=-1)):
-            known = np.isfinite(good[trial])
-            line = {"color": colour_map(good[trial])} if known else {"color": alarm(), "ls": ":"}
-            ax.plot(range(len(axes)), places[:, trial], linewidth=1.2, alpha=0.8, **line)
+        *_, best = order = np.argsort(np.nan_to_num(good, nan=-1))
+        for trial in order:
+            line = {"color": alarm(), "linestyle": ":", "alpha": 0.8, "linewidth": 1.2}
+            if np.isfinite(good[trial]):
+                strength = float(good[trial])
+                line = {"color": palette()[0], "alpha": FAINTEST + (1 - FAINTEST) * strength}
+                line["linewidth"] = 0.8 + strength
+                if trial == best:
+                    line = {"color": palette()[1], "linewidth": 2.2}
+            ax.plot(range(len(axes)), places[:, trial], **line)
         for i, axis in enumerate(axes):
             ax.axvline(i, color=ink(), linewidth=0.8)
             for place, label in axis.ticks:
@@ -123,15 +132,16 @@ def parallel_figure(
                     label, (i, place), xytext=(5, 0), textcoords="offset points", fontsize=8,
                     va="center", zorder=4, path_effects=halo(3),
                 )  # fmt: skip
-        ax.set_xticks(range(len(axes)), [words_of(axis.name) for axis in axes])
+        words = [words_of(axis.name) for axis in axes]
+        ax.set_xticks(range(len(axes)), [w.replace(" ", "\n") if narrow() else w for w in words])
         ax.set_xlim(-0.1, len(axes) - 0.6)
         ax.set_ylim(-0.04, 1.04)
-        said = []
+        said = [] if np.isnan(good[best]) else ["orange: the best"]
         if len(finite) and ((finite < ends[0]) | (finite > ends[1])).any():
             said.append(f"{words_of(metric)} drawn to {shown(end)}, the worse ones there")
         if not np.isfinite(good).all():
             said.append("dotted: pruned or diverged")
-        ax.set_title("; ".join(said), fontsize=9, fontweight="normal")
+        remark(ax, "; ".join(said))
     return fig
 
 
@@ -239,8 +249,7 @@ def budget_figure(
         ax.set(xlabel="configurations tried", ylabel=words_of(metric))
         ax.xaxis.get_major_locator().set_params(integer=True)
         if len(curves) > 1:
-            said = "lines: expected best; bands: 95% for the median best"
-            ax.set_title(said, fontsize=9, fontweight="normal")
+            remark(ax, "lines: expected best; bands: 95% for the median best")
             beside(ax)
         else:
             above(ax)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.comparisons.report import versions
+from lropt_jax.pages.surroundings import versions
 from lropt_jax.progress import Progress
 from lropt_jax.reproductions.bench import Bench
 from lropt_jax.reproductions.catalogue import claim_named

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import optax
 
-from lropt_jax.comparisons.costs import state_ratio
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES, stretched
-from lropt_jax.comparisons.words import code_of
+from lropt_jax.optimizers.code_lines import code_of
 from lropt_jax.sweeps.planning.checks import check_names
 from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.sweeps.planning.jobs import takes
 from lropt_jax.sweeps.planning.space import Range, Spaces, listed
+from lropt_jax.sweeps.running.costs import state_ratio
 from lropt_jax.tasks.task import Task
 from lropt_jax.tuning.configurations import Row, planned
 
@@ -77,8 +77,7 @@ class Contender:
         """The line that makes it."""
         if self.name == BASELINE:
             return BASELINE
-        line = code_of(self.name, self.factory, chosen)
-        return line.replace("optimizers[", "candidates[") if self.space is not None else line
+        return code_of(f"candidates[{self.name!r}][0]", self.factory, chosen)
 
     def words(self, chosen: Mapping[str, Any]) -> Configuration:
         """A configuration for people: with the optimizer's and the schedule's names."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.comparisons.report import require_report, versions
-from lropt_jax.comparisons.tables import listed
+from lropt_jax.comparisons.report import require_report
 from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.pages.rendering import pictures, render
+from lropt_jax.pages.surroundings import versions
 from lropt_jax.pages.tables import Table
+from lropt_jax.pages.words import listed, plain
 from lropt_jax.sweeps.results.best_of_n import expected_best
 from lropt_jax.tasks.metrics import bounds, is_share
 from lropt_jax.tuning import words
@@ -49,6 +50,7 @@ def write_report(tuning: Any, folder: str | os.PathLike[str], title: str) -> pat
         setting=_setting(tuning),
         sentence=sentence,
         code=tuning.code,
+        weak=words.weakness(tuning),
         warnings=tuning.warnings,
         finals=_finals_table(tuning),
         why=_why(tuning),
@@ -75,7 +77,7 @@ def _setting(tuning: Any) -> str:
     way = {"min": "lower", "max": "higher"}[tuning.mode]
     return (
         f"{sizes} examples, batches of {tuning.board.setting.task.batch_size:,}; trainings of "
-        f"{tuning.steps:,} updates; {words.plain(tuning.metric)} decides, {way} is better."
+        f"{tuning.steps:,} updates; {plain(tuning.metric)} decides, {way} is better."
     )
 
 
@@ -126,19 +128,27 @@ def _figures(tuning: Any) -> dict[str, tuple[Any, str]]:
 
 
 def _finals_table(tuning: Any) -> Table:
-    rows = []
+    rows, steps = [], step_seconds_of(tuning.finalists)
     tested = any(f.test(tuning.metric) is not None for f in tuning.finalists)
     for f in tuning.finalists:
         test = f.test(tuning.metric)
         cells = [words.mean(f.values), *([words.mean(test)] if test is not None else [])]
         rows.append([f.name, *cells, f"{np.isfinite(f.values).sum()} of {len(f.values)}",
-                     f"{f.contender.memory:.1f}"])  # fmt: skip
-    name = words.plain(tuning.metric)
+                     f"{1e6 * steps[f.name]:,.3g}", f"{f.contender.memory:.1f}"])  # fmt: skip
+    name = plain(tuning.metric)
     headings = ["configuration", name, *(["test " + name.removeprefix("valid ")] * tested),
-                "finished", "state / parameters"]  # fmt: skip
+                "finished", "µs a step", "state / parameters"]  # fmt: skip
     place = tuning.finalists.index(tuning.chosen) if tuning.chosen is not None else None
     alike = tuple(i for i, f in enumerate(tuning.finalists) if f in tuning.alike)
     return Table(headings, rows, place, alike, marks=MARKS)
+
+
+def step_seconds_of(finalists: Any) -> dict[str, float]:
+    """The time of one update of one model of each, measured now; those of one optimizer were
+    trained by one program."""
+    results = {id(f.result): f for f in finalists}
+    of = {key: f.result.models.costs([f.trial])[0][0] for key, f in results.items()}
+    return {f.name: of[id(f.result)] for f in finalists}
 
 
 def _tried_table(tuning: Any) -> Table:
@@ -146,7 +156,7 @@ def _tried_table(tuning: Any) -> Table:
     frame = frame[frame["origin"] != BASELINE] if len(frame) else frame
     names = [n for n in frame if not n.startswith(("fresh_", "test_"))]
     rows = [[_cell(row[n]) for n in names] for _, row in frame.iterrows()]
-    return Table([words.plain(n) for n in names], rows)
+    return Table([plain(n) for n in names], rows)
 
 
 def _cell(value: Any) -> str:

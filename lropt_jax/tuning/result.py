@@ -11,7 +11,7 @@ from typing import Any
 import optax
 
 from lropt_jax.comparisons.inference import Interval
-from lropt_jax.comparisons.words import Recommendation
+from lropt_jax.pages.words import Recommendation
 from lropt_jax.progress import shown
 from lropt_jax.range_tests import RangeTest
 from lropt_jax.sweeps.results.statistics import mean_interval

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.comparisons.inference import Interval
-from lropt_jax.comparisons.tables import listed
-from lropt_jax.comparisons.words import FEW_SEEDS, Recommendation
+from lropt_jax.pages.words import FEW_SEEDS, Recommendation, first_look, listed
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tuning.budget import Budget
 from lropt_jax.tuning.configurations import seen
 from lropt_jax.tuning.contenders import BASELINE
 
 HAND_MADE = "The ordered list that the search begins with is a hand-made prior, not learned yet."
+FEW_TRIED = 8  # fewer are a first look
 FAR = 3.0  # times beyond what range tests suggested elsewhere: another kind of problem
 
 
@@ -100,11 +100,6 @@ def short(words: dict[str, Any]) -> str:
     return f"{said} ({', '.join(parts)})" if parts else said
 
 
-def plain(name: str) -> str:
-    """A name without underscores."""
-    return name.replace("_", " ")
-
-
 def tried(tuning: Any) -> str:
     """How many of whom, and how they ended."""
     counts: dict[str, int] = {}
@@ -134,6 +129,22 @@ def worth(tuning: Any) -> str:
         "the best of n improved so far, with a bootstrap over the configurations and the fresh "
         "seeds; they say nothing of what was not tried."
     )
+
+
+def weakness(tuning: Any) -> str:
+    """Why it is a first look and no result, in plain words; empty for one that is more."""
+    if not tuning.tried or tuning.leader is None:
+        return ""
+    found = []
+    if len(tuning.tried) < FEW_TRIED:
+        found.append(f"only {len(tuning.tried)} configurations were tried")
+    if tuning.chosen is None:
+        found.append("nothing was judged on fresh seeds")
+    elif len(tuning.chosen.values) < FEW_SEEDS:
+        found.append(f"the choice was judged on only {len(tuning.chosen.values)} fresh seeds")
+    if tuning.stopped:
+        found.append("it ended before its plan")
+    return first_look(found)
 
 
 def warnings(tuning: Any) -> list[str]:

@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.pages.rendering import page_file, pictures, render
-from lropt_jax.pages.tables import Table
 from lropt_jax.sweeps.planning.space import is_lane_number
-from lropt_jax.sweeps.results import frames
+from lropt_jax.sweeps.results.analysis import Sensitivity
 from lropt_jax.sweeps.results.readings import Readings
-from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tasks.metrics import bounds
 from lropt_jax.training.event_files import Logged, write_events
-from lropt_jax.validation import require
 
-ROWS = 20  # of the table of a report
 SENSITIVITIES = 6  # hyperparameters at most that get a figure of their own
 
 
@@ -75,10 +70,14 @@ class Drawings(Readings):
         found = self.sensitivity(name, metric, mode)
         limits = bounds(found.metric, found.mean)
         shown = found.values, found.mean, found.half_width, found.diverged, found.basin
-        names = dict.fromkeys(n for trial in self.trials for n in trial)
-        others = any(len({repr(t.get(n)) for t in self.trials}) > 1 for n in names if n != name)
-        sampled = others and len(found.values) == len(self.trials)
+        sampled = self.is_sampled(found)
         return sensitivity_figure(*shown, name, found.metric, limits, sampled)
+
+    def is_sampled(self, found: Sensitivity) -> bool:
+        """Whether each value is one configuration, whose other numbers differ too."""
+        names = dict.fromkeys(n for trial in self.trials for n in trial if n != found.name)
+        others = any(len({repr(t.get(n)) for t in self.trials}) > 1 for n in names)
+        return others and len(found.values) == len(self.trials)
 
     def plot_heatmap(
         self, x: str, y: str, metric: str | None = None, mode: str | None = None
@@ -157,7 +156,8 @@ class Drawings(Readings):
         mode: str | None = None,
         title: str = "A sweep",
     ) -> Path:
-        """Writes one page that needs no other file: what ran, the best trials, figures.
+        """Writes one page that needs no other file: what to take, the trials by rank, what it cost,
+        figures.
 
         Args:
           path: a file that ends in .html, or a folder, for report.html in it.
@@ -171,29 +171,6 @@ class Drawings(Readings):
         Raises:
           ImportError: without matplotlib or pandas; it names the extra that installs them.
         """
-        require("a report", "report", "matplotlib", "pandas", "scipy", "jinja2")
-        metric, mode = self.metric_and_mode(metric, mode)
-        names = list(dict.fromkeys(name for trial in self.trials for name in trial))
-        rows = []
-        for trial in self.ranking(metric, mode)[:ROWS]:
-            mean, half = mean_interval(self.last(metric)[trial])
-            shown = [frames.shown(self.trials[trial].get(name)) for name in names]
-            score = f"{mean:.4g}" + (f" ± {half:.2g}" if np.isfinite(half) else "")
-            rows.append([str(trial), *shown, score])
-        words = [name.replace("_", " ") for name in ("trial", *names, metric)]
-        file = page_file(path)
-        html = render(
-            "lropt_jax.sweeps.results",
-            "report.html",
-            title=title,
-            what=repr(self).partition("\n")[0],
-            doubts=[str(caution) for caution in self.cautions(metric, mode)],
-            updates=f"{self.model_steps:,}",
-            table=Table(words, rows, 0 if rows else None),
-            trials=len(self.trials),
-            figures=pictures(
-                lambda: {name: (fig, "") for name, fig in self.figures(metric, mode).items()}
-            ),
-        )
-        file.write_text(html, "utf-8")
-        return file
+        from lropt_jax.sweeps.results.report import write_report
+
+        return write_report(self, path, metric, mode, title)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from lropt_jax.optimizers.code_lines import call
 from lropt_jax.progress import shown
 from lropt_jax.sweeps.results import frames, saving
 from lropt_jax.sweeps.results.drawings import Drawings
@@ -24,6 +26,13 @@ class Models(Protocol):
 
     def trained(self, result: SweepResult, trial: int, seed: int) -> Fit:
         """A trial's model of the seed with this number: kept, or trained again, which it says."""
+
+    def line(self, trial: int, configuration: dict[str, Any]) -> str:
+        """The code that makes a trial's optimizer."""
+
+    def costs(self, trials: Sequence[int]) -> list[tuple[float, float]]:
+        """Of each of some trials the seconds of one update of one model, and the bytes of its
+        optimizer's state over those of the parameters: measured now."""
 
 
 @shown
@@ -283,9 +292,25 @@ class _ModelsOfBoth:
         self._first, self._second = first, second
 
     def trained(self, result: SweepResult, trial: int, seed: int) -> Fit:
+        one, own = self._of(trial)
+        return one.trained(own, one.seeds[seed])
+
+    def line(self, trial: int, configuration: dict[str, Any]) -> str:
+        one, own = self._of(trial)
+        if one.models is None:
+            return call("optimizer", configuration)
+        return one.models.line(own, configuration)
+
+    def costs(self, trials: Sequence[int]) -> list[tuple[float, float]]:
+        found = []
+        for trial in trials:
+            one, own = self._of(trial)
+            found += [(math.nan, math.nan)] if one.models is None else one.models.costs([own])
+        return found
+
+    def _of(self, trial: int) -> tuple[SweepResult, int]:
         count = len(self._first.trials)
-        one = self._first if trial < count else self._second
-        return one.trained(trial if trial < count else trial - count, one.seeds[seed])
+        return (self._first, trial) if trial < count else (self._second, trial - count)
 
 
 def _moved(event: Event, places: int) -> Event:

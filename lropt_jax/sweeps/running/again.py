@@ -10,11 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from lropt_jax.optimizers.code_lines import code_of
 from lropt_jax.sweeps.keeping.memory import Store
 from lropt_jax.sweeps.keeping.models import Keep, Lane, Leaves
 from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.results.saving import Event
+from lropt_jax.sweeps.running.costs import Ran, state_ratio, step_seconds
 from lropt_jax.sweeps.running.pieces import Piece
 from lropt_jax.sweeps.running.processes import exchanged
 from lropt_jax.sweeps.running.queue import run_piece
@@ -64,6 +66,21 @@ class TrainedModels:
         lanes = alone.place([x[None] for x in leaves], one, self._plan.key_type)
         lane = jax.tree.map(lambda x: x[0], lanes)
         return Fit.of(lane, self._history(result, trial, seed), population.task)
+
+    def line(self, trial: int, configuration: dict[str, Any]) -> str:
+        return code_of("optimizer", self._plan.optimizer, configuration)
+
+    def costs(self, trials: Sequence[int]) -> list[tuple[float, float]]:
+        groups = {self._group_of[t] for t in trials}
+        seconds = step_seconds(
+            {g: Ran(self._plan, self._devices, self._resolved[g], g) for g in groups}
+        )
+        return [(seconds[self._group_of[t]], self._ratio(t)) for t in trials]
+
+    def _ratio(self, trial: int) -> float:
+        job = self._plan.jobs[self._group_of[trial]]
+        numbers = {name: self._plan.configurations[trial][name] for name in job.names}
+        return state_ratio(job.optimizer(**numbers), job.task)
 
     def keep(self, result: SweepResult, keep: Keep, across: bool) -> None:
         """Keeps all seeds of the best configurations, now that it is known which these are.

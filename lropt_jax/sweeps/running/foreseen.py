@@ -58,11 +58,11 @@ def foreseen(plan: Plan, placement: Placement, programs: int = 1, times: float =
     layout = Layout(strategy, devices)
     timed = Timed(job, numbers, resolved.width, layout)
     step = timed.seconds()
-    evaluation = _evaluation(job, numbers, resolved.width, layout)
+    first, evaluation = _evaluation(job, numbers, resolved.width, layout)
     trainings = len(plan.configurations) * seeds
     chunks = sum(-(-plan.lanes(group) // resolved.width) for group in range(len(plan.groups)))
     once = plan.itinerary.steps * step + len(plan.itinerary.evaluations) * evaluation
-    compiling = timed.compiling * len(plan.groups) * programs
+    compiling = (timed.compiling + first) * len(plan.groups) * programs
     return Cost(
         round(trainings * times),
         round(plan.model_steps * times),
@@ -83,14 +83,18 @@ def together(costs: Sequence[Cost]) -> Cost:
     )
 
 
-def _evaluation(job: Job, numbers: dict[str, np.ndarray], width: int, layout: Layout) -> float:
-    """The time of one evaluation of all lanes."""
+def _evaluation(
+    job: Job, numbers: dict[str, np.ndarray], width: int, layout: Layout
+) -> tuple[float, float]:
+    """The time of the first evaluation of all lanes, which compiles it, and of each further one."""
     if job.task.valid is None:
-        return 0.0
+        return 0.0, 0.0
     population = job.population(layout, numbers)
     first = {k: np.resize(v, width).astype(jnp.result_type(float)) for k, v in numbers.items()}
     lanes = population.start(jax.random.split(jax.random.key(0), width), first)
-    jax.block_until_ready(population.evaluate(lanes, "valid"))  # type: ignore[no-untyped-call]
-    began = time.perf_counter()
-    jax.block_until_ready(population.evaluate(lanes, "valid"))  # type: ignore[no-untyped-call]
-    return time.perf_counter() - began
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        jax.block_until_ready(population.evaluate(lanes, "valid"))  # type: ignore[no-untyped-call]
+        times.append(time.perf_counter() - began)
+    return times[0], times[1]

@@ -219,11 +219,11 @@ class Timed:
 
     def _prepare(self) -> None:
         itinerary, population = self.job.itinerary, self._population
-        lanes = self._start()
+        began = time.perf_counter()
+        lanes = _ready(self._start())
         orders = population.orders(lanes)
         most = itinerary.fitting(itinerary.room(orders), 0, itinerary.steps)
         self._feed = itinerary.feed(orders, 0, most)
-        began = time.perf_counter()
         self._run(1)
         self.compiling = time.perf_counter() - began
         once = max(self._run(1), 1e-6)

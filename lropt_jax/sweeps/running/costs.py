@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,15 +18,17 @@ from lropt_jax.tasks.task import Task
 from lropt_jax.training.layout import Layout
 
 ROUNDS = 3
+Name = TypeVar("Name")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ran:
-    """A plan, and how its first group ran."""
+    """A plan, and how one of its groups ran, by default the first."""
 
     plan: Plan
     devices: tuple[Any, ...]
     resolved: Resolved
+    group: int = 0
 
     @property
     def layout(self) -> Layout:
@@ -37,11 +39,12 @@ class Ran:
         return self.resolved.width
 
 
-def step_seconds(ran: Mapping[str, Ran]) -> dict[str, float]:
+def step_seconds(ran: Mapping[Name, Ran]) -> dict[Name, float]:
     """Seconds of one update of one model within its population, the least of several rounds in
     turns, so that a busy moment of the machine hits all alike."""
     timed = {
-        name: Timed(r.plan.jobs[0], r.plan.numbers(0), r.width, r.layout) for name, r in ran.items()
+        name: Timed(r.plan.jobs[r.group], r.plan.numbers(r.group), r.width, r.layout)
+        for name, r in ran.items()
     }
     rounds = [{name: t.seconds() for name, t in timed.items()} for _ in range(ROUNDS)]
     return {name: min(r[name] for r in rounds) / ran[name].width for name in ran}

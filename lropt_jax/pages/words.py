@@ -1,0 +1,75 @@
+"""How all reports say the same things: numbers, lists, what to take, what to doubt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lropt_jax.tasks.metrics import is_share
+
+FEW_SEEDS = 5  # fewer are a first look
+
+
+class Recommendation(str):
+    """What to take, in words, and the line of code that makes it.
+
+    Attributes:
+      optimizer: its name in the comparison; None where nothing finished.
+      code: the line to paste; empty where nothing finished.
+    """
+
+    optimizer: str | None
+    code: str
+
+    def __new__(cls, words: str, optimizer: str | None = None, code: str = "") -> Recommendation:
+        made = super().__new__(cls, f"{words}\n\n    {code}" if code else words)
+        made.optimizer, made.code = optimizer, code
+        return made
+
+    def __reduce__(self) -> Any:
+        words = str(self).partition("\n\n    ")[0]
+        return type(self), (words, self.optimizer, self.code)
+
+
+def mean_and_interval(metric: str, mean: float, half_width: float) -> str:
+    """`mean ± half-width`, shares (accuracies) in percent, anything else to three digits."""
+    if math.isnan(mean):
+        return "–"
+    if is_share(metric):
+        mean, half_width = 100 * mean, 100 * half_width
+        return f"{mean:.2f}" if math.isnan(half_width) else f"{mean:.2f} ± {half_width:.2f}"
+    return f"{mean:.3g}" if math.isnan(half_width) else f"{mean:.3g} ± {half_width:.1g}"
+
+
+def heading(metric: str) -> str:
+    """A metric as the head of a column."""
+    words = plain(metric).replace("accuracy", "acc.")
+    return f"{words} %" if is_share(metric) else words
+
+
+def plain(name: str) -> str:
+    """A name without underscores."""
+    return name.replace("_", " ")
+
+
+def number(value: object) -> str:
+    """A tuned value in a few digits."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "" if value is None else str(getattr(value, "__name__", value))
+
+
+def listed(words: list[str]) -> str:
+    """Words as a sentence lists them."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def first_look(reasons: Sequence[str]) -> str:
+    """Why it is a first look and no result, in plain words; empty for one that is more."""
+    if not reasons:
+        return ""
+    return (
+        f"This is a first look: {listed(list(reasons))}. A longer run on more seeds may well turn "
+        "the order round; do not report it as a result."
+    )
