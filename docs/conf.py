@@ -31,7 +31,7 @@ html_theme = "furo"
 html_title = "lropt_jax"
 html_static_path = ["_static"]
 html_extra_path = ["atlas/atlas.html"]  # a page that needs nothing else
-html_css_files = ["tables.css"]
+html_css_files = ["site.css"]
 html_js_files = ["tables.js"]
 
 # What is in backticks in a docstring is a name here where there is one, else plain code.

@@ -51,6 +51,18 @@ def test_everything_public_says_when_to_use_it_and_what_stands_beside_it(name, d
     assert any(hasattr(lropt_jax, other) and other != name for other in beside)
 
 
+def test_every_public_class_says_what_stands_beside_it():
+    things = {name: getattr(lropt_jax, name) for name in lropt_jax.__all__}
+    classes = {name for name, thing in things.items() if isinstance(thing, type)}
+    assert len(classes) > 10
+    for name in classes:
+        beside = re.findall(
+            r"`([\w.]+)[^`]*`", section(f"{inspect.getdoc(things[name])}\n", "See also")
+        )
+        assert beside, name
+        assert set(beside) - {name} <= set(things), name
+
+
 @pytest.mark.parametrize("name", [*lropt_jax.OPTIMIZERS, *lropt_jax.SCHEDULES])
 def test_an_optimizer_or_a_schedule_says_where_to_start_and_where_it_ends(name):
     words = section(inspect.getdoc(getattr(lropt_jax, name)), "When to use")

@@ -29,11 +29,19 @@ from lropt_jax.validation import unknown
 class Comparison(Outcome):
     """The result of `compare`.
 
+    Print it for the table and the verdict; `.recommendation` is the sentence and the line to
+    paste, `.table()` and `.to_pandas()` are frames, `.trained(name)` is a trained model,
+    `.report(path)` a page. Where intervals overlap it says that there is no order: more seeds
+    may find one.
+
     Attributes:
       contestants: by name, in the order given: `.tuning` and `.retraining` are sweeps' results.
       protocol: how it was made.
       evaluations: the metrics that the task evaluates ("loss", "accuracy").
       repeats: the same on further splits of the data.
+
+    See also:
+      `compare`, `Tuning`, `SweepResult`.
     """
 
     ran: dict[str, Ran] = dataclasses.field(default_factory=dict)

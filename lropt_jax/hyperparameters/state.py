@@ -13,10 +13,16 @@ from lropt_jax.schedules.base import Schedule
 class TunableState(NamedTuple):
     """The state of a tunable optimizer.
 
+    A pytree like any other: what saves the parameters saves it. `hyperparams` reads it and
+    `set_hyperparams` writes it, wherever in a chain it stands.
+
     Attributes:
       count: updates taken so far, int32.
       hyperparams: each number, or `Schedule`, by its argument's name; a dict.
       inner_state: the state of the transformation that the factory makes.
+
+    See also:
+      `tunable`, `hyperparams`, `set_hyperparams`.
     """
 
     count: jax.Array  # type: ignore[assignment]  # shadows tuple.count

@@ -26,6 +26,9 @@ class AccumulateState(NamedTuple):
       gradients: their sum, in at least float32.
       extra: for each numeric extra argument its sum, and how many there were.
       inner_state: the state of the inner optimizer.
+
+    See also:
+      `accumulate`, `TunableState`.
     """
 
     updates: jax.Array

@@ -34,6 +34,10 @@ class RangeTest:
     like the seeds' own. The interval is the 2.5% to 97.5% range of the rule's answers on 200
     resamples of the seeds (bootstrap), each pooled anew.
 
+    `.suggestion` is the rate to begin with and `.suggestions` that of each rule with its
+    interval, None where the curve supports none; `.bounds` are for `cyclic` and `one_cycle`;
+    `.plot()` shows it.
+
     Attributes:
       learning_rates: the ladder, (steps,).
       losses: as recorded, (..., seeds, steps): at rung i the batch loss before the update with
@@ -43,6 +47,9 @@ class RangeTest:
       split: "train" or "valid", what the losses are of.
       smoothing: the deviation of the smoothing kernel as a share of the ladder.
       divergence: k of the divergence test, see `diverged_at`.
+
+    See also:
+      `lr_range_test`, `Suggestion`.
     """
 
     learning_rates: Array

@@ -27,6 +27,9 @@ class Suggestion(NamedTuple):
       value: what the rule says of the curve pooled over all seeds.
       low: the interval's lower end, NaN with a single seed.
       high: its upper end.
+
+    See also:
+      `lr_range_test`, `RangeTest`.
     """
 
     value: Any

@@ -85,6 +85,9 @@ class Verdict:
       quick: whether the run was a quick look, which decides nothing unless the claim is exact.
       seconds: that the run took.
       about: machine and versions.
+
+    See also:
+      `reproduce`, `Comparison`.
     """
 
     claim: Claim

@@ -61,6 +61,9 @@ class Schedule:
       arguments: the numbers (and strings, bools) by their argument's name.
       state: what a schedule that observes has seen; empty for the others.
 
+    See also:
+      `schedule`, `plot_schedules`, `tunable`.
+
     Example:
       >>> import jax
       >>> from lropt_jax import linear

@@ -34,6 +34,17 @@ class Moment:
         next update will use it; arrays with one entry an evaluation, from the first one on.
       key: of the training: with it the training goes on as if it had not been interrupted.
       task: what is trained.
+
+    See also:
+      `train`, `set_hyperparams`, `fit`.
+
+    Example:
+      >>> from lropt_jax import adam, classification_task, load_data, mlp, set_hyperparams, train
+      >>> task = classification_task(mlp((8, 10)), load_data("digits"))
+      >>> for moment in train(task, adam(0.1), steps=20, eval_every=10):
+      ...     moment.opt_state = set_hyperparams(moment.opt_state, learning_rate=0.01)
+      >>> moment.step, moment.history["learning_rate"].round(2).tolist()
+      (20, [0.1, 0.01])
     """
 
     step: int

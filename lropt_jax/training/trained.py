@@ -32,8 +32,22 @@ SAVED = {"what": "a trained model"}
 class Fit(Moment):
     """What `fit` returns: the last `Moment`, or the best one, and what one does with it.
 
+    `.evaluate("test")` gives the metrics of a whole split, `.predict(x)` the model's output in
+    batches, `.plot()` the curves, `.variables` what the model's `apply` takes; `.save(folder)`
+    writes all of it.
+
     Attributes:
       best_step: after how many updates the best evaluation was; None where nobody asked.
+
+    See also:
+      `fit`, `load_fit`, `train`.
+
+    Example:
+      >>> from lropt_jax import adam, classification_task, fit, load_data, mlp
+      >>> task = classification_task(mlp((8, 10)), load_data("digits"))
+      >>> model = fit(task, adam(0.01), epochs=2, eval_every="epoch", keep="best")
+      >>> model.predict(task.test["x"][:2]).shape, sorted(model.evaluate("test"))
+      ((2, 10), ['accuracy', 'loss'])
     """
 
     best_step: int | None = None

@@ -29,6 +29,10 @@ from lropt_jax.validation import require
 class Tuning:
     """The result of `tune`.
 
+    `.recommendation` is a sentence and the line to paste, `.best` the numbers,
+    `.optimizer(steps)` the optimizer for a training of your length, `.trained()` its model,
+    `.regret` what more budget may bring.
+
     Attributes:
       metric, mode: what decided.
       steps: updates of each training.
@@ -42,6 +46,9 @@ class Tuning:
       learned_from: what the ordered list was learned from; None for a hand-made prior.
       seconds: that it took.
       model_steps: that it took, the range tests and the fresh seeds among them.
+
+    See also:
+      `tune`, `Comparison`, `fit`.
     """
 
     metric: str

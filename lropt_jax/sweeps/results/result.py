@@ -40,6 +40,10 @@ class Models(Protocol):
 class SweepResult(Drawings):
     """The result of `sweep`.
 
+    `.best()` is the best configuration, to be unpacked into the optimizer; `.trained()` its
+    model, `.to_pandas()` all of it as a frame, `.sensitivity("learning_rate")` what one number
+    does, `.budget_curve()` what fewer trials would have found; the figures are `.plot_*()`.
+
     Attributes:
       trials: the configurations, a dict each.
       seeds: the seeds, the same for every trial.
@@ -60,6 +64,9 @@ class SweepResult(Drawings):
       trained_now: those of `model_steps` that this call trained, and did not find trained.
       by: the metric and mode that `best` goes by where none is given, or None for the usual ones.
       of_task: the names in the configurations that are the task's and not the optimizer's.
+
+    See also:
+      `sweep`, `load_sweep`, `expected_best`.
     """
 
     trials: list[dict[str, Any]]

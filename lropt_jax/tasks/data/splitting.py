@@ -18,10 +18,23 @@ Split = dict[str, Any]
 class Dataset(NamedTuple):
     """A data set's splits, each `{"x": (N, ...), "y": (N, ...)}`.
 
+    `Dataset.of(x, y)` divides arrays; `load_data` gives ready ones. Choose by `valid`: a test
+    split that was looked at twice is a second validation split.
+
     Attributes:
       train: to take gradients on.
       valid: to choose hyperparameters by.
       test: to be looked at once, in the end.
+
+    See also:
+      `load_data`, `classification_task`, `Task`.
+
+    Example:
+      >>> import numpy as np
+      >>> from lropt_jax import Dataset
+      >>> data = Dataset.of(np.zeros((100, 3)), np.arange(100) % 2)
+      >>> [len(split["y"]) for split in data]
+      [80, 10, 10]
     """
 
     train: Split
