@@ -102,7 +102,9 @@ def test_a_task_of_ones_own(tmp_path, capsys, monkeypatch):
         (["--epochs", "0"], "--epochs must be at least 1, got 0"),
         (["--seeds", "1"], "seeds must be at least 2"),
         (["--batch-size", "100000"], "batch_size must be between 1 and the"),
-        (["--output", "/proc/nowhere"], "nowhere"),
+        (["--output", "/proc/nowhere"], "error: /proc/nowhere: No such file or directory"),
+        (["--output", __file__], "is a file, and must be a folder"),
+        (["--problem", "yeast", "--model", "cnn"], "--problem says data and model: leave out "),
     ],
 )
 def test_a_users_mistake_is_one_line(arguments, message, tmp_path, capsys, monkeypatch):

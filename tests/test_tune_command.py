@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import optax
 import pandas as pd
 
+import lropt_jax
 from lropt_jax.cli import main
+from lropt_jax.commands.tune import _candidate
 
 MINE = """
 import optax
@@ -79,4 +82,15 @@ def test_a_mistake_is_one_line(tmp_path, capsys, monkeypatch):
     assert "lropt: error: budget must be a whole number of trainings" in capsys.readouterr().err
     assert main(["tune", "--problem", "digits", "--budget", "1"]) == 2
     assert "unknown problem 'digits'; did you mean 'digits_linear'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_candidate_is_one_of_ours_of_optax_or_ones_own(tmp_path, capsys):
+    ours, space = _candidate("lamb")
+    assert ours is lropt_jax.lamb
+    assert set(space) == {"learning_rate"}
+    assert _candidate("momentum")[1]["momentum"] == 0.9
+    assert _candidate("optax.lion")[0] is optax.lion
+    assert main(["tune", "--candidate", "lamp", "--budget", "4", "--output", str(tmp_path)]) == 2
+    assert "did you mean 'lamb'?" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

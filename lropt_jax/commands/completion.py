@@ -27,6 +27,7 @@ def _of(module: str, found: Callable[[Any], Sequence[str]]) -> Callable[[], list
 NAMES: dict[str, Callable[[], list[str]]] = {
     "optimizers": _of("comparisons.recipes", lambda m: m.recipes()),
     "optimizer": _of("comparisons.recipes", lambda m: m.recipes()),
+    "candidate": _of("comparisons.recipes", lambda m: m.recipes()),
     "schedule": _of("comparisons.recipes", lambda m: list(m.SHAPES)),
     "problem": _of("problems", lambda m: list(m.PROBLEMS)),
     "problems": _of("problems", lambda m: list(m.PROBLEMS)),

@@ -48,6 +48,8 @@ def _full(error: Exception) -> bool:
 def _words(error: Exception) -> str:
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])  # str() of it has quotes around
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"  # str() of it has a number before
     return str(error) or type(error).__name__
 
 

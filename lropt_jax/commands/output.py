@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -35,6 +36,8 @@ def writable(folder: Path) -> Path:
       OSError: when they cannot.
     """
     missing = [f for f in (folder, *folder.parents) if not f.exists()]
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file, and must be a folder", str(folder))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"

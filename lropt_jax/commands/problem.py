@@ -20,6 +20,7 @@ BATCH_SIZES = {"mnist1d": 64, "digits": 32, "mnist5k": 64}
 HIDDEN = {"mnist1d": (100, 100), "digits": (32,), "mnist5k": (100,)}
 AUGMENTED = ("cifar10",)
 EPOCHS = {"cifar10": 200}
+DATA = "mnist1d"  # where none is named
 MODELS = ("mlp", "cnn", "vgg11", "resnet18")
 
 
@@ -47,13 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data",
-        default="mnist1d",
+        default=DATA,
         help="mnist1d, digits or mnist5k; with --folder mnist, fashion_mnist or cifar10",
     )
     parser.add_argument(
         "--folder", metavar="DIR", help="where the files of mnist, fashion_mnist or cifar10 are"
     )
-    parser.add_argument("--model", default="mlp", help=", ".join(MODELS))
+    parser.add_argument("--model", default=MODELS[0], help=", ".join(MODELS))
     parser.add_argument("--batch-size", type=int, metavar="N", help="examples in a batch")
 
 
@@ -67,6 +68,7 @@ def problem(options: argparse.Namespace, what: str = "--task") -> Problem:
     Raises:
       ValueError: for an unknown name, or a model that the data does not fit.
     """
+    _check_alone(options)
     if options.task:
         task = _own_task(what, options.task)
         if options.batch_size is not None:
@@ -91,6 +93,24 @@ def problem(options: argparse.Namespace, what: str = "--task") -> Problem:
     what = f"{options.data}, shifted and mirrored" if augment else options.data
     epochs = EPOCHS.get(options.data)
     return Problem(task, {"data": what, "model": words, **_sizes(task)}, strategy, epochs=epochs)
+
+
+def _check_alone(options: argparse.Namespace) -> None:
+    """Whoever names a task or a problem has named data and model.
+
+    Raises:
+      ValueError: where others are given beside it, which would be passed over.
+    """
+    given = {
+        name: getattr(options, name, None)
+        for name in ("task", "problem", "data", "folder", "model")
+    }
+    usual = {"data": DATA, "model": MODELS[0]}
+    said = [f"--{n}" for n, value in given.items() if value not in (None, "", usual.get(n))]
+    if len(said) > 1 and said[0] in ("--task", "--problem"):
+        raise ValueError(
+            f"{said[0]} says data and model: leave out {' and '.join(said[1:])}, or {said[0]}"
+        )
 
 
 def _data(name: str, folder: str | None) -> Dataset:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.own_code import imported, optimizer_named
-from lropt_jax.commands.problem import problem
+from lropt_jax.commands.problem import DATA, MODELS, problem
 from lropt_jax.commands.words import RULES, checked, is_number
 from lropt_jax.comparisons.recipes import Scheduled, shape
 from lropt_jax.sweeps import choice, grid, integer, log_grid, log_uniform, uniform
@@ -87,9 +87,9 @@ def _task(words: Mapping[str, Any]) -> Task:
         raise ValueError("[task] must have either a function, or data and a model")
     options = argparse.Namespace(
         task=words.get("function"),
-        data=words.get("data", "mnist1d"),
+        data=words.get("data", DATA),
         folder=words.get("folder"),
-        model=words.get("model", "mlp"),
+        model=words.get("model", MODELS[0]),
         batch_size=words.get("batch_size"),
     )
     try:

@@ -47,8 +47,9 @@ def add_parsers(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="MODULE:FACTORY",
-        help="a further optimizer of your own (mine.py:factory, optax.lion), a function of "
-        "learning_rate; what else is tuned stands in its attribute space; may be repeated",
+        help="a further optimizer: what lropt list shows, one of Optax (optax.lion), or your own "
+        "(mine.py:factory), a function of learning_rate; what else is tuned stands in its "
+        "attribute space; may be repeated",
     )
     parser.add_argument(
         "--baseline",
@@ -144,10 +145,17 @@ def run(options: argparse.Namespace) -> Answer:
 
 def _candidate(name: str) -> tuple[Any, dict[str, Any]]:
     """A factory and its space: its own attribute, or the rates that `compare` begins with."""
+    if ":" not in name and "." not in name:
+        ours = recipes.recipe(name)
+        return ours.factory, {**ours.fixed, "learning_rate": _rates(ours)}
     made = factory("--candidate", name)
     own = getattr(made, "space", None)
     if own is not None:
         return made, dict(own)
     found = recipes.foreign("--candidate", name, made)
+    return made, {"learning_rate": _rates(found)}
+
+
+def _rates(found: recipes.Recipe) -> Any:
     rates = found.learning_rates.values
-    return made, {"learning_rate": log_uniform(rates[0] / 10, rates[-1] * 10)}
+    return log_uniform(rates[0] / 10, rates[-1] * 10)

@@ -138,7 +138,8 @@ def verdict(outcome: Outcome) -> str:
     if not outcome.ranking:
         return "No optimizer finished on any seed: nothing can be compared."
     best = outcome.ranking[0]
-    certain, small, open_ = [], [], []
+    alike = no_order(outcome)
+    certain, overlapping, small, open_ = [], [], [], []
     for name in outcome.contestants:
         test = next((t for t in tests if {t.first, t.second} == {best, name}), None)
         if test is None or name in failed:
@@ -148,13 +149,20 @@ def verdict(outcome: Outcome) -> str:
         elif test.tie:
             small.append(f"{name} ({_difference(test, unit)})")
         else:
-            certain.append(f"{name} ({_difference(test, unit)})")
+            of = overlapping if name in alike else certain
+            of.append(f"{name} ({_difference(test, unit)})")
     pairs = "paired over seeds" if not outcome.repeats else "paired over splits"
     if len(tests) > 1:
         pairs += f", corrected for {len(tests)} comparisons"
     said = f"{best} has the best {outcome.decisive.replace('_', ' ')}."
     if certain:
         said += f" It is significantly better than {listed(certain)} ({pairs})."
+    if overlapping:
+        how = "Seed by seed it is also better" if certain else "It is significantly better"
+        said += (
+            f" {how} than {listed(overlapping)}{'' if certain else f' ({pairs})'}, but their "
+            "intervals overlap: no order is claimed."
+        )
     if small:
         said += (
             f" The difference to {listed(small)} is significant, but smaller than "
@@ -163,7 +171,7 @@ def verdict(outcome: Outcome) -> str:
     if open_:
         said += (
             f" No significant difference between it and {listed(open_)}"
-            f"{'' if certain else f' ({pairs})'}."
+            f"{'' if certain or overlapping else f' ({pairs})'}."
         )
     said += _gap_sentence(outcome, tests, unit, best)
     for name in failed:
