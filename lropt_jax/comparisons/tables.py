@@ -139,7 +139,10 @@ def verdict(outcome: Outcome) -> str:
         return "No optimizer finished on any seed: nothing can be compared."
     best = outcome.ranking[0]
     alike = no_order(outcome)
-    certain, overlapping, small, open_ = [], [], [], []
+    certain: list[str] = []
+    overlapping: list[str] = []
+    small: list[str] = []
+    open_: list[str] = []
     for name in outcome.contestants:
         test = next((t for t in tests if {t.first, t.second} == {best, name}), None)
         if test is None or name in failed:
