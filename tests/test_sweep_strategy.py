@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from lropt_jax import adam, classification_task, sweep
-from lropt_jax.sweeps.running import guessing, strategy
+from lropt_jax.sweeps.planning.plan import planned
+from lropt_jax.sweeps.running import guessing, strategy, timing
 from lropt_jax.tasks.models import mlp
 from lropt_jax.training import remembered
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.population import Population
+from lropt_jax.training.visits import itinerary
 from tests.compilations import counted
 from tests.problems import regression
 
@@ -20,7 +22,7 @@ RATES = {"learning_rate": [float(r) for r in np.geomspace(1e-3, 1e-1, 8)]}
 
 
 def _guess(layers, batch, local, one_seed, monkeypatch):
-    monkeypatch.setattr(guessing, "_last_cache", lambda: 32 * 2.0**20)
+    monkeypatch.setattr(guessing, "_own_cache", lambda: 2.0**21)
     x = np.zeros((100, layers[0]), np.float32)
     data = {"train": {"x": x, "y": np.zeros(100, np.int32)}, "valid": None, "test": None}
     task = classification_task(mlp(layers[1:]), data, batch)
@@ -31,9 +33,10 @@ def _guess(layers, batch, local, one_seed, monkeypatch):
 
 
 def test_small_lanes_train_at_once_and_large_ones_as_fit_the_cache(monkeypatch):
-    assert _guess((64, 32, 10), 32, 16, False, monkeypatch) == "vmap"
-    assert _guess((64, 32, 10), 32, 16, True, monkeypatch) == "shared"
-    assert _guess((784, 100, 10), 64, 16, True, monkeypatch) in ("map:2", "map:4")
+    assert _guess((16, 8, 4), 16, 16, False, monkeypatch) == "vmap"
+    assert _guess((16, 8, 4), 16, 16, True, monkeypatch) == "shared"
+    assert _guess((64, 32, 10), 32, 16, True, monkeypatch) in ("map:4", "map:8")
+    assert _guess((784, 100, 10), 64, 16, True, monkeypatch) in ("map", "map:2")
     assert _guess((784, 800, 10), 64, 16, True, monkeypatch) == "map"
     assert _guess((784, 800, 10), 64, 1, True, monkeypatch) == "vmap"
 
@@ -44,10 +47,10 @@ def _timed(monkeypatch, seconds):
     class Fake:
         compiling = 1.0
 
-        def __init__(self, job, numbers, width, layout):
+        def __init__(self, job, numbers, width, layout, beside=None):
             self._name = layout.strategy
 
-        def seconds(self):
+        def seconds(self, spend=0.1, most=None):
             tried.append(self._name)
             return seconds[self._name]
 
@@ -109,3 +112,22 @@ def test_a_second_sweep_with_auto_compiles_nothing(folder):
     with counted() as compilations:
         _resolved(9, eval_every=2)
     assert compilations == []
+
+
+def test_a_guess_gives_way_only_to_what_is_surely_faster(monkeypatch, folder):
+    guessed = _resolved(2, seeds=1)
+    times = dict.fromkeys(("shared", "vmap", "map:4", "map:8", "map"), 1.0)
+    _timed(monkeypatch, {**times, "map": 0.98})
+    assert _resolved(100) == guessed
+
+
+def test_strategies_on_trial_train_the_same_lanes_further():
+    plan = planned(regression(), adam, RATES, itinerary=itinerary(20, None))
+    job, numbers = plan.jobs[0], plan.numbers(0)
+    first = timing.Timed(job, numbers, 8, Layout("vmap", DEVICES))
+    second = timing.Timed(job, numbers, 8, Layout("map", DEVICES), first)
+    first.seconds(0.0)
+    before = int(first._shared[0].step[0])
+    assert second.seconds(0.0) > 0.0
+    assert int(first._shared[0].step[0]) == before + 3  # compiled, timed once, timed
+    assert len(second._shared) == 1

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -33,6 +33,18 @@ from lropt_jax.training.watching.observer import Observer
 CACHED = 128  # compiled programs that are kept
 
 OptimizerOf = Callable[..., optax.GradientTransformation]
+
+
+class Placed(NamedTuple):
+    """A feed where the lanes are.
+
+    Attributes:
+      feed: on the devices.
+      examples: those that it speaks of.
+    """
+
+    feed: Feed
+    examples: Any
 
 
 class Population:
@@ -85,8 +97,20 @@ class Population:
         """
         return feed if self._reader is None else self._reader.fetched(feed)
 
+    def placed(self, feed: Feed | Fetched) -> Placed:
+        """A feed on the devices, with the examples that it speaks of."""
+        fetched = self.fetched(feed) if isinstance(feed, Feed) else feed
+        if isinstance(fetched, Fetched):
+            feed, examples = fetched.feed, fetched.examples.result()
+        else:
+            feed, examples = fetched, self.split("train")
+        if self.layout.shares_batches:
+            first = jax.tree.map(lambda x: np.asarray(x)[0], feed)
+            return Placed(jax.device_put(first, self.layout.everywhere), examples)
+        return Placed(jax.device_put(feed, self.layout.lanes), examples)
+
     def run(
-        self, lanes: Lane, feed: Feed | Fetched, updates: int | np.ndarray
+        self, lanes: Lane, feed: Feed | Fetched | Placed, updates: int | np.ndarray
     ) -> tuple[Lane, dict[str, jax.Array]]:
         """Trains lanes by so many updates. The lanes given are donated: use the new ones.
 
@@ -97,16 +121,7 @@ class Population:
             its block need more may make as many as they.
         """
         updates = np.broadcast_to(np.asarray(updates, np.int32), lanes.step.shape)
-        fetched = self.fetched(feed) if isinstance(feed, Feed) else feed
-        if isinstance(fetched, Fetched):
-            feed, examples = fetched.feed, fetched.examples.result()
-        else:
-            feed, examples = fetched, self.split("train")
-        if self.layout.shares_batches:
-            first = jax.tree.map(lambda x: np.asarray(x)[0], feed)
-            feed = jax.device_put(first, self.layout.everywhere)
-        else:
-            feed = jax.device_put(feed, self.layout.lanes)
+        feed, examples = feed if isinstance(feed, Placed) else self.placed(feed)
         result: tuple[Lane, dict[str, jax.Array]] = self._run(
             lanes, feed, examples, jax.device_put(updates, self.layout.lanes)
         )

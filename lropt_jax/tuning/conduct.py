@@ -14,7 +14,8 @@ from lropt_jax.progress import progress_bar
 from lropt_jax.range_tests import RangeTest
 from lropt_jax.sweeps.running.foreseen import Cost, foreseen
 from lropt_jax.sweeps.running.placement import Placement
-from lropt_jax.sweeps.running.strategy import Load, Timed, resolve
+from lropt_jax.sweeps.running.strategy import Load, resolve
+from lropt_jax.sweeps.running.timing import Timed
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.visits import itinerary

@@ -13,7 +13,8 @@ import optax
 
 from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.running.guessing import bytes_of
-from lropt_jax.sweeps.running.strategy import Resolved, Timed
+from lropt_jax.sweeps.running.strategy import Resolved
+from lropt_jax.sweeps.running.timing import Timed
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.layout import Layout
 

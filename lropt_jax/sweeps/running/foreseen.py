@@ -14,7 +14,8 @@ from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.running.guessing import guess
 from lropt_jax.sweeps.running.placement import Placement
-from lropt_jax.sweeps.running.strategy import Load, Timed, lane_bytes, lane_shapes, resolve
+from lropt_jax.sweeps.running.strategy import Load, lane_bytes, lane_shapes, resolve
+from lropt_jax.sweeps.running.timing import Timed
 from lropt_jax.training.fast_forms import rewrites
 from lropt_jax.training.layout import Layout
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import math
 import os
 import platform
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.sweeps.planning.jobs import Job
-from lropt_jax.sweeps.running.guessing import backward_bytes, bytes_of, guess
+from lropt_jax.sweeps.running.guessing import CACHED, Shapes, backward_bytes, bytes_of, guess
+from lropt_jax.sweeps.running.timing import TIMING, Timed, some_numbers
 from lropt_jax.tasks.examples import batch_of
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fast_forms import rewrites
@@ -27,9 +30,14 @@ from lropt_jax.training.segment import EVALUATION_CHUNK
 WIDEST = {"cpu": 32}  # lanes; more bring nothing on a CPU, whose cache they leave
 WIDEST_ACCELERATOR = 256  # lanes on each device
 MEMORY_SHARE = 0.5  # of a device's memory, for lanes
+ESTIMATE_SHARE = 0.03  # of the updates, for how long training takes
 TRIALS_SHARE = 0.1  # of the time that training takes, for trying other strategies than the guess
-TIMING = 0.1  # seconds of a timed run, about
+LEAST = (
+    0.06  # seconds that trying a strategy takes besides compiling it, for times that say something
+)
 ROUNDS = 3
+HOPELESS = 1.3  # times the fastest: is not timed again
+SURELY = 0.95  # of the guess's time, which noise does not reach
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +141,7 @@ def _device_memory(devices: Sequence[Any]) -> float:
 def lane_shapes(job: Job, numbers: Mapping[str, np.ndarray], devices: Sequence[Any]) -> Lane:
     """The shapes of a lane."""
     population = job.population(Layout("vmap", tuple(devices[:1])), numbers)
-    shapes = population.shapes(dict(_first(numbers, 1)), 1, job.key_type)
+    shapes = population.shapes(dict(some_numbers(numbers, 1)), 1, job.key_type)
     lane: Lane = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), shapes)  # type: ignore[no-untyped-call]
     return lane
 
@@ -157,14 +165,17 @@ def _fastest(
     if found is not None:
         return found
     first = Timed(job, numbers, width, Layout(guessed, devices))
-    seconds = first.seconds() * job.itinerary.steps * -(-lanes // width)
+    updates = job.itinerary.steps * -(-lanes // width)
+    seconds = first.seconds(most=max(1, int(ESTIMATE_SHARE * updates))) * updates
     others = [s for s in _others(local, one_seed) if s != guessed]
-    affordable = int(TRIALS_SHARE * seconds / max(first.compiling, TIMING))
-    if not affordable:
+    budget = TRIALS_SHARE * seconds
+    tried = others[: int(budget / (first.compiling + LEAST))]
+    if not tried:
         return guessed  # a longer sweep may still try the others
-    candidates = {s: Timed(job, numbers, width, Layout(s, devices)) for s in others[:affordable]}
-    found = _try({guessed: first, **candidates})
-    if affordable >= len(others):
+    spend = (budget - len(tried) * first.compiling) / (ROUNDS * (len(tried) + 1))
+    candidates = {s: Timed(job, numbers, width, Layout(s, devices), first) for s in tried}
+    found = _try({guessed: first, **candidates}, guessed, min(spend, TIMING))
+    if tried == others:
         remember(about, found)
     return found
 
@@ -178,71 +189,38 @@ def _others(local: int, one_seed: bool) -> list[str]:
 def _about(job: Job, lane: Lane, one_seed: bool, width: int, devices: Sequence[Any]) -> str:
     """What the fastest strategy depends on, as a name that another process gives it too."""
     batch = batch_of(job.task.train, job.task.batch_size)
-    code = jax.make_jaxpr(
-        lambda lane, batch: job.task.loss(lane.params, lane.model_state, batch, lane.key)
-    )(lane, batch)
+    code = _code(Fingerprint(job.task.loss), Shapes.of((lane, batch)))
     shapes = [(str(x.dtype), x.shape) for x in jax.tree.leaves(lane)]
     machine = [platform.machine(), platform.processor(), os.cpu_count(), devices[0].device_kind]
     words = [
         code, shapes, one_seed, width, len(devices), rewrites(devices), machine, jax.__version__,
     ]  # fmt: skip
-    # A function is printed with its address.
-    return hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", repr(words)).encode()).hexdigest()
+    return hashlib.sha256(repr(words).encode()).hexdigest()
 
 
-def _try(candidates: dict[str, Timed]) -> str:
-    """The fastest candidate."""
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+@functools.lru_cache(CACHED)
+def _code(loss: Fingerprint[Any], shapes: Shapes) -> str:
+    """What the loss computes, in words."""
+    lane, batch = shapes.tree()
+    code = jax.make_jaxpr(
+        lambda lane, batch: loss.function(lane.params, lane.model_state, batch, lane.key)
+    )(lane, batch)
+    return re.sub(r"0x[0-9a-f]+", "", str(code))  # a function is printed with its address
+
+
+def _try(candidates: dict[str, Timed], guessed: str, spend: float) -> str:
+    """The fastest candidate; the guess, unless one is surely faster.
+
+    Args:
+      candidates: what is tried, by name.
+      guessed: the one that needs no proof.
+      spend: seconds that a timed run may take, about.
+    """
+    least = dict.fromkeys(candidates, math.inf)
     for _ in range(ROUNDS):  # in turns, so that a busy moment hits them all
         for name, candidate in candidates.items():
-            times[name].append(candidate.seconds())
-    return min(times, key=lambda name: min(times[name]))
-
-
-class Timed:
-    """A strategy on trial."""
-
-    def __init__(
-        self, job: Job, numbers: Mapping[str, np.ndarray], width: int, layout: Layout
-    ) -> None:
-        self.job, self.compiling = job, 0.0
-        self._population = job.population(layout, numbers)
-        self._numbers, self._width = dict(_first(numbers, width)), width
-        self._feed: Any = None
-        self._updates = 1
-
-    def seconds(self) -> float:
-        """The time of one update of all lanes."""
-        if self._feed is None:
-            self._prepare()
-        return self._run(self._updates) / self._updates
-
-    def _prepare(self) -> None:
-        itinerary, population = self.job.itinerary, self._population
-        began = time.perf_counter()
-        lanes = _ready(self._start())
-        orders = population.orders(lanes)
-        most = itinerary.fitting(itinerary.room(orders), 0, itinerary.steps)
-        self._feed = itinerary.feed(orders, 0, most)
-        self._run(1)
-        self.compiling = time.perf_counter() - began
-        once = max(self._run(1), 1e-6)
-        self._updates = max(1, min(most, int(TIMING / once)))
-
-    def _start(self) -> Lane:
-        keys = jax.random.split(jax.random.key(0), self._width)
-        return self._population.start(keys, self._numbers)
-
-    def _run(self, updates: int) -> float:
-        lanes: Any = _ready(self._start())
-        began = time.perf_counter()
-        _ready(self._population.run(lanes, self._feed, updates))
-        return time.perf_counter() - began
-
-
-def _ready(x: Any) -> Any:
-    return jax.block_until_ready(x)  # type: ignore[no-untyped-call]
-
-
-def _first(numbers: Mapping[str, np.ndarray], width: int) -> Mapping[str, np.ndarray]:
-    return {k: np.resize(v, width).astype(np.result_type(float)) for k, v in numbers.items()}
+            least[name] = min(least[name], candidate.seconds(spend))
+        hopeful = HOPELESS * min(least.values())
+        candidates = {k: v for k, v in candidates.items() if least[k] <= hopeful}
+    best = min(least, key=least.__getitem__)
+    return best if least[best] < SURELY * least[guessed] else guessed
