@@ -15,8 +15,10 @@ from lropt_jax.reproductions import CLAIMS
 from lropt_jax.reproductions.bench import Bench
 from lropt_jax.reproductions.catalogue import claim_named
 from lropt_jax.reproductions.claim import Judgement, Verdict
+from lropt_jax.reproductions.durations import SECONDS
 from lropt_jax.reproductions.pages import write_pages
 
+PUBLISHED = pathlib.Path(__file__).parents[1] / "docs" / "reproductions"
 EXACT = [name for name in CLAIMS if claim_named(name).kind == "exact"]
 WORDS = [f.name for f in dataclasses.fields(claim_named(EXACT[0])) if f.type == "str"]
 
@@ -31,6 +33,15 @@ def test_a_claim_says_all_that_it_must(name):
     assert datetime.date.fromisoformat(claim.frozen)
     assert set(claim.sentences) == {"reproduced", "not reproduced", "undecided"}
     assert claim.kind == "exact" or claim.seeds >= 5
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_plan_says_how_long_the_published_run_took(name):
+    kept = PUBLISHED / name / "data.json"
+    if kept.exists():
+        assert SECONDS[name] == round(json.loads(kept.read_text())["seconds"])
+    else:
+        assert name not in SECONDS
 
 
 # The one that takes minutes is tried at a smaller size, below.

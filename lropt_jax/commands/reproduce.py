@@ -93,7 +93,9 @@ def _foreseen(names: list[str], quick: bool, output: Path) -> tuple[str, dict[st
         for name, row in rows.items()
     ]
     unknown = len(rows) - len(known)
-    total = f"about {time_words(sum(known))}, an estimate: as long as on two cores"
-    total += f"; {unknown} of them not measured" if unknown else ""
+    total = "how long is not measured"
+    if known:
+        total = f"about {time_words(sum(known))}, an estimate: as long as on two cores"
+        total += f"; {unknown} of them not measured" if unknown else ""
     words = "\n".join([f"{len(rows)} claim{'s' * (len(rows) > 1)}, {total}.", *lines])
     return words, {"claims": rows, "seconds": sum(known), "not_measured": unknown}
