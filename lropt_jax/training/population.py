@@ -20,6 +20,7 @@ import optax
 from lropt_jax.hyperparameters.access import observe
 from lropt_jax.hyperparameters.evaluation import evaluation_params, has_evaluation
 from lropt_jax.schedules.fingerprint import Fingerprint, handing
+from lropt_jax.tasks.arrays import shape_of
 from lropt_jax.tasks.sources import Source
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fast_forms import rewrites, value_and_grad, without_gradient
@@ -206,7 +207,7 @@ class Population:
 
         keys = jax.eval_shape(some_keys)
         params, model_state, keys = jax.eval_shape(self._init, keys)
-        like = {k: jax.ShapeDtypeStruct((width,), v.dtype) for k, v in numbers.items()}  # type: ignore[no-untyped-call]
+        like = {k: shape_of((width,), v.dtype) for k, v in numbers.items()}
         lanes: Lane = jax.eval_shape(self._start, params, model_state, keys, like, self._carried)
         return lanes
 
