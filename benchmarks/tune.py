@@ -25,6 +25,7 @@ import time
 
 import numpy as np
 from learn_ordered_list import FEW, atlas
+from tune_table import table
 
 import lropt_jax
 from lropt_jax import choice, integer, log_uniform, search, sweep, tune
@@ -44,6 +45,7 @@ BLOCK = 4  # repeats of a problem before the next one
 BUDGET = 8
 FRESH = [2_000_000 + i for i in range(5)]  # none of those that `tune` chooses on
 POOL, GRID_SEEDS, WIDE = 96, 10, 32
+BEGIN, END = "<!-- begin table -->", "<!-- end table -->"
 METHODS = {
     "tune": f"`tune`, {BUDGET} trainings",
     "random_32": "random search in a tuned AdamW space, 32",
@@ -198,6 +200,24 @@ def main():
     options.output.mkdir(parents=True, exist_ok=True)
     if options.write is None:
         measure(options.output, options.problems, options.repeats, 60 * options.minutes)
+    made = printed(options.output)
+    print(made)
+    if options.write is not None:
+        text = options.write.read_text()
+        head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+        options.write.write_text(f"{head}\n\n{made}\n\n{tail}")
+
+
+def printed(folder):
+    """The table of all that is there."""
+    records, commons, signs = {}, {}, {}
+    for path in sorted(folder.glob("*-shared.json")):
+        name = path.stem.removesuffix("-shared")
+        repeats = [json.loads(p.read_text()) for p in sorted(folder.glob(f"{name}-[0-9]*.json"))]
+        if repeats:
+            records[name], commons[name] = repeats, json.loads(path.read_text())
+            signs[name] = 1.0 if direction(f"valid_{METRICS[name]}") == "min" else -1.0
+    return table(records, commons, signs, METHODS)
 
 
 def measure(folder, problems, repeats, seconds):

@@ -171,7 +171,7 @@ def test_optimizers_from_elsewhere_and_a_task_in_a_file(tmp_path, capsys, monkey
     shutil.rmtree(tmp_path / "runs")
     for optimizers, message in (
         ("optax.lionn", "did you mean 'lion'"),
-        (f"{file}:two", "must be a function of learning_rate alone, it takes learning_rate, power"),
+        (f"{file}:two", "whose other arguments have defaults; it takes learning_rate, power"),
         ("nowhere.py:slow", "there is no file nowhere.py"),
     ):
         assert main([*words, optimizers]) == 2

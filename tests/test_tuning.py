@@ -311,3 +311,15 @@ def test_a_second_call_compiles_nothing():
     assert one == same
     assert hash(one) == hash(same)
     assert one != other
+
+
+def test_it_says_where_nothing_was_learned(found):
+    assert found.chosen.mean > 2 * np.mean(found.untrained)  # accuracies
+    assert "nothing was learned" not in str(found.recommendation)
+    as_before = dataclasses.replace(found)
+    as_before.__dict__["untrained"] = found.chosen.values - 1e-3
+    said = str(as_before.recommendation)
+    assert ", no better than before training (" in said
+    assert "nothing was learned" in said
+    as_before.__dict__["untrained"] = None  # cannot be told
+    assert "nothing was learned" not in str(as_before.recommendation)

@@ -11,7 +11,7 @@ from typing import Any
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.output import unfinished, whole, writable
-from lropt_jax.commands.own_code import factory, imported
+from lropt_jax.commands.own_code import factory, named_in_module
 from lropt_jax.commands.plans import add_plan, cost_words, said
 from lropt_jax.commands.problem import add_arguments, folder, problem, title
 from lropt_jax.comparisons import recipes
@@ -53,8 +53,8 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--baseline",
-        metavar="MODULE:FUNCTION",
-        help="what you use now: a function without arguments that returns it",
+        metavar="MODULE:NAME",
+        help="what you use now: a transformation, or a function without arguments that returns it",
     )
     parser.add_argument(
         "--memory",
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> Answer:
     candidates = {name: _candidate(name) for name in options.candidate}
     baseline = None
     if options.baseline is not None:
-        baseline = imported("--baseline", options.baseline)
+        baseline = named_in_module("--baseline", options.baseline, "baseline", _is_baseline)
     output = writable(options.output or Path("runs") / f"tune-{folder(options)}")
     given = problem(options)
     metric = options.metric or given.select
@@ -141,6 +141,11 @@ def run(options: argparse.Namespace) -> Answer:
     goes_on = "The same command goes on from here" if found.stopped == INTERRUPTED else ""
     failed = "" if found.board.ranked() or goes_on else "no configuration was trained to its end"
     return Answer(document, show, failed, goes_on)
+
+
+def _is_baseline(value: Any) -> bool:
+    """Whether it is a transformation, or a function that may make one."""
+    return callable(value) or (hasattr(value, "init") and hasattr(value, "update"))
 
 
 def _candidate(name: str) -> tuple[Any, dict[str, Any]]:

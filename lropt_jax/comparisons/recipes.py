@@ -174,8 +174,8 @@ def foreign(what: str, name: str, factory: Callable[..., Any]) -> Recipe:
     ]  # fmt: skip
     if "learning_rate" not in parameters or needed not in ([], ["learning_rate"]):
         raise ValueError(
-            f"{what} {name}: it must be a function of learning_rate alone, "
-            f"it takes {', '.join(parameters) or 'nothing'}"
+            f"{what} {name}: it must be a function of learning_rate, whose other arguments have "
+            f"defaults; it takes {', '.join(parameters) or 'nothing'}"
         )
     return Recipe(factory, {}, _SIGN, {})
 

@@ -78,10 +78,13 @@ class Call:
             return dataclasses.replace(
                 one, trainings=count // steps, model_steps=count, seconds=self.budget.seconds
             )
-        fresh = (finals.MOST + (self.baseline is not None)) * self.seeds * steps
-        count = int(self._total(length)) + fresh
+        count = int(self._total(length)) + self._fresh(length)
         found = foreseen(plan, Placement(), len(self.contenders), count / plan.model_steps)
         return dataclasses.replace(found, trainings=count // steps, model_steps=count)
+
+    def _fresh(self, length: int | None) -> int:
+        """The model-steps of the last step, at most."""
+        return (finals.MOST + (self.baseline is not None)) * self.seeds * (length or UNKNOWN)
 
     def _total(self, length: int | None) -> float:
         return self.budget.total(length or UNKNOWN)
@@ -94,7 +97,9 @@ class Call:
         total, tests, plan = self._total(length), self._tests(length), self.plan(length)
         if progress is True:
             print(plan, file=sys.stderr, flush=True)
-        shown = total if math.isfinite(total) else 2 * TRAININGS * (length or UNKNOWN)
+        shown = 2.0 * TRAININGS * (length or UNKNOWN)
+        if math.isfinite(total):
+            shown = total + self._fresh(length)
         self.journal.write(self.journal.seconds)
         stopped = ""
         with progress_bar(progress, int(shown), "tune") as bar:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import optax
 
 from lropt_jax.comparisons.inference import Interval
@@ -19,7 +21,7 @@ from lropt_jax.training.trained import Fit
 from lropt_jax.tuning import words
 from lropt_jax.tuning.board import Board, Tried
 from lropt_jax.tuning.contenders import BASELINE, Configuration, Contender
-from lropt_jax.tuning.finals import Finalist
+from lropt_jax.tuning.finals import Finalist, untrained
 from lropt_jax.tuning.regret import regret
 from lropt_jax.validation import require
 
@@ -121,6 +123,12 @@ class Tuning:
     def _regrets(self) -> tuple[Interval, Interval]:
         half = mean_interval(self.chosen.values)[1] if self.chosen is not None else float("nan")
         return regret([t.value for t in self.tried], self.mode, half)
+
+    @functools.cached_property
+    def untrained(self) -> np.ndarray | None:
+        """The metric of a few models that have learned nothing, (models,); None where it cannot be
+        told cheaply."""
+        return untrained(self.board)
 
     def optimizer(self, steps: int | None = None) -> optax.GradientTransformation:
         """The optimizer that is recommended.

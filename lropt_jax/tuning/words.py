@@ -64,6 +64,8 @@ def recommendation(tuning: Any) -> Recommendation:
         return Recommendation(said, contender.name, code)
     values = tuning.chosen.values
     said += f": {metric} {mean(values)} on {len(values)} fresh seeds"
+    if before := _learned_nothing(tuning):
+        said += f", no better than before training ({before}): nothing was learned"
     others = _within_noise(tuning)
     if others:
         one = len(others) == 1 and not others[0][0].isdigit()
@@ -73,6 +75,17 @@ def recommendation(tuning: Any) -> Recommendation:
     if math.isfinite(tuning.doubling.value):
         said += f"; doubling the budget would be expected to gain {_interval(tuning.doubling)}"
     return Recommendation(said + ".", contender.name, code)
+
+
+def _learned_nothing(tuning: Any) -> str:
+    """What models come to that were not trained, where the recommended one comes to no better."""
+    before = tuning.untrained
+    if before is None:
+        return ""
+    sign = 1.0 if tuning.mode == "min" else -1.0
+    (trained, half), (start, width) = mean_interval(tuning.chosen.values), mean_interval(before)
+    better = sign * (start - trained) > math.hypot(half, width)
+    return "" if better or not math.isfinite(start - trained) else mean(before)
 
 
 def _within_noise(tuning: Any) -> list[str]:
