@@ -27,19 +27,33 @@ def ship(run: pathlib.Path) -> None:
     folder = HERE.parents[1] / "lropt_jax" / "atlas" / DATA
     folder.mkdir(exist_ok=True)
     held = json.loads((run / "design.json").read_text(encoding="utf-8"))
-    about = {
-        "atlas": VERSION,
-        "spaces frozen": FROZEN,
-        "versions": held["versions"],
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one device a training",
-    }
-    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    before = json.loads((folder / ABOUT).read_text("utf-8")) if (folder / ABOUT).exists() else {}
+    made = before.get("made by") or {p.stem: before["versions"] for p in folder.glob("*.parquet")}
     for problem in sorted((run / PARTS).iterdir()):
         parts = [problem / f"{name}.parquet" for name in ENTRIES]
         if all(part.exists() for part in parts):
             path = folder / f"{problem.name}.parquet"
             path.write_bytes(as_parquet(small(combined(parts))))
+            made[problem.name] = held["versions"]
             print(f"{path.name}: {path.stat().st_size:,} bytes")
+    about = {
+        "atlas": VERSION,
+        "spaces frozen": FROZEN,
+        "versions": versions(made),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one device a training",
+        "made by": dict(sorted(made.items())),
+    }
+    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def versions(made: dict[str, str]) -> str:
+    """What the data were made by, in words: which problems by which versions, where they differ."""
+    found: dict[str, list[str]] = {}
+    for problem, words in sorted(made.items()):
+        found.setdefault(words, []).append(problem)
+    if len(found) == 1:
+        return next(iter(found))
+    return "; ".join(f"{', '.join(names)} by {words}" for words, names in found.items())
 
 
 def table(found: dict) -> str:
