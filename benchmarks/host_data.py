@@ -5,7 +5,8 @@
 
 A net whose step takes about 5 ms is trained on a `numpy.memmap` and on the same numbers on the
 device, in turns; the ratio is that of the medians, with the smallest and the largest of the turns'.
-Memory is the highest resident set of a process of its own for each size of file.
+Memory is the highest resident set of a process of its own for each size of file and number of
+updates: all that counts as its memory, pages of files among it.
 """
 
 from __future__ import annotations
@@ -73,21 +74,26 @@ def times(folder: str, steps: int, turns: int) -> dict[str, object]:
     }
 
 
-def peak(folder: str, examples: int) -> dict[str, int]:
+def peak(folder: str, examples: int, updates: int) -> dict[str, int]:
     """The file's size and the highest resident set of a process that trains on it, in MB."""
-    command = [sys.executable, __file__, "--child", folder, str(examples)]
+    command = [sys.executable, __file__, "--child", folder, str(examples), str(updates)]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return {"file MB": examples * WIDTH * 4 >> 20, "peak MB": int(out.split()[-1])}
+    return {
+        "file MB": examples * WIDTH * 4 >> 20,
+        "updates": updates,
+        "read MB": updates * BATCH * WIDTH * 4 >> 20,
+        "peak MB": int(out.split()[-1]),
+    }
 
 
-def child(folder: str, examples: int) -> None:
-    """Trains on a file that is there; labels are read from its first columns in pieces."""
+def child(folder: str, examples: int, updates: int) -> None:
+    """Trains on a file that is there."""
     path = pathlib.Path(folder) / f"{examples}.dat"
     x = np.memmap(path, np.float32, "r", shape=(examples, WIDTH))
     y = np.arange(examples) % CLASSES
     data = {"train": {"x": x, "y": y}}
     task = lr.classification_task(lr.mlp((16, CLASSES)), data, batch_size=BATCH)
-    lr.fit(task, lr.adam(1e-3), examples // BATCH)
+    lr.fit(task, lr.adam(1e-3), updates)
     # Not getrusage: its peak is inherited from the process that started this one.
     status = pathlib.Path("/proc/self/status").read_text()
     print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) >> 10)
@@ -96,16 +102,17 @@ def child(folder: str, examples: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--child", nargs=2, metavar=("FOLDER", "EXAMPLES"))
+    parser.add_argument("--child", nargs=3, metavar=("FOLDER", "EXAMPLES", "UPDATES"))
     given = parser.parse_args()
     if given.child:
-        child(given.child[0], int(given.child[1]))
+        child(given.child[0], *map(int, given.child[1:]))
         return
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(times(folder, *((60, 3) if given.quick else (300, 9)))))
         for examples in (20_000, 80_000) if given.quick else (20_000, 80_000, 320_000):
             written(folder, examples)
-            print(json.dumps(peak(folder, examples)), flush=True)
+            for updates in (80, 312, 1250):
+                print(json.dumps(peak(folder, examples, updates)), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +31,7 @@ from lropt_jax import (
     sweep,
 )
 from lropt_jax.sweeps.planning.digests import digest
+from lropt_jax.tasks.mapped import rows_of
 from lropt_jax.tasks.models import mlp
 from lropt_jax.tasks.sources import Source
 from lropt_jax.training import reading, visits
@@ -267,20 +271,87 @@ def test_labels_on_the_host_are_checked_as_they_are_read(tmp_path: Any) -> None:
         classification_task(mlp((2,)), (X, mapped), 16, class_weights="balanced")
 
 
-def test_a_file_does_not_stay_in_this_process(tmp_path: Any) -> None:
-    """Where the system tells: pages that were read are given back."""
-    status = pathlib.Path("/proc/self/smaps")
-    if not status.exists():
+TRAINS = """
+import re, sys
+import numpy as np
+import lropt_jax as lr
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+x = np.memmap(sys.argv[1], np.float32, "r", shape=(40_000, 784))
+data = {"train": {"x": x, "y": np.arange(len(x)) % 10}}
+task = lr.classification_task(lr.mlp((4, 10)), data, batch_size=256)
+for updates in (200, 200, 1500):
+    lr.fit(task, lr.sgd(0.1), updates, eval_every=updates // 2)
+    print(peak())
+"""
+
+
+@pytest.mark.slow
+def test_memory_grows_neither_with_the_file_nor_with_the_updates(tmp_path: Any) -> None:
+    """A process of its own, whose peak is that of everything that counts as its memory."""
+    if not pathlib.Path("/proc/self/status").exists():
         pytest.skip("no /proc")
-    np.zeros((20_000, 500), np.float32).tofile(tmp_path / "x")
-    mapped = np.memmap(tmp_path / "x", np.float32, "r", shape=(20_000, 500))
-    source = Source("train", {"x": mapped})
-    for start in range(0, 20_000, 4_000):
-        source.read(np.arange(start, start + 4_000))
-    lines = status.read_text().splitlines()
-    place = next(i for i, line in enumerate(lines) if line.endswith(str(tmp_path / "x")))
-    held = next(int(line.split()[1]) for line in lines[place:] if line.startswith("Rss"))
-    assert held < 1_000  # kB, of 40,000
+    with open(tmp_path / "x", "wb") as file:
+        for _ in range(40):
+            file.write(RNG.normal(size=(1_000, 784)).astype(np.float32).tobytes())
+    command = [sys.executable, "-c", TRAINS, str(tmp_path / "x")]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    _, few, many = map(float, out.split())
+    assert many - few < 60, out  # MB; the file has 120, and 1,200 are read
+
+
+LAYOUTS = {
+    "a part": lambda file: file[7:91],
+    "every third": lambda file: file[::3],
+    "backwards": lambda file: file[::-1],
+    "columns": lambda file: file[:, :3],
+    "one column": lambda file: file[:, 4],
+    "turned": lambda file: file.T,
+    "by columns": lambda file: file.reshape(-1, order="A").reshape(6, -1).T,
+    "in three axes": lambda file: file.reshape(-1, 2, 3),
+    "windows": lambda file: np.lib.stride_tricks.sliding_window_view(file.ravel(), 5),
+    "one for all": lambda file: np.broadcast_to(file[:1], (20, WIDTH)),
+    "other bytes": lambda file: file.view(np.int16),
+    "no numbers": lambda file: file[:, :0],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_rows_of_a_file_are_those_of_the_array(tmp_path: Any, mode: Any, layout: str) -> None:
+    np.concatenate([np.zeros(3, np.float32), X.ravel()]).tofile(tmp_path / "x")
+    file = np.memmap(tmp_path / "x", np.float32, mode, offset=12, shape=X.shape)
+    if mode != "r":
+        file[5] = 7.0
+    array = LAYOUTS[layout](file)
+    read = rows_of(array)
+    for numbers in ([0], [0, 1, 2, 3], [1, 4, 5], range(len(array)), range(0, len(array), 2)):
+        numbers = np.array(numbers)
+        np.testing.assert_array_equal(read(numbers), array[numbers])
+    assert read(np.zeros(0, int)).shape == (0, *array.shape[1:])
+
+
+@pytest.mark.parametrize("what", ["gone", "another", "before"])
+def test_a_file_that_is_replaced_is_read_by_its_mapping(tmp_path: Any, what: str) -> None:
+    X.tofile(tmp_path / "x")
+    file = np.memmap(tmp_path / "x", np.float32, "r", shape=X.shape)
+    read = rows_of(file)
+    (tmp_path / "x").unlink()
+    if what != "gone":
+        (-X).tofile(tmp_path / "x")
+    if what == "before":
+        read = rows_of(file)
+    np.testing.assert_array_equal(read(np.arange(5)), X[:5])
+
+
+def test_a_file_that_was_cut_is_named(tmp_path: Any) -> None:
+    X.tofile(tmp_path / "x")
+    read = rows_of(np.memmap(tmp_path / "x", np.float32, "r", shape=X.shape))
+    os.truncate(tmp_path / "x", X.nbytes // 2)
+    with pytest.raises(OSError, match=r"/x has become shorter"):
+        read(np.arange(N))
 
 
 def _endless() -> Iterator[Any]:

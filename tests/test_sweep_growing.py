@@ -89,10 +89,18 @@ def made(learning_rate, make=adam):
     return make(learning_rate)
 
 
-@pytest.mark.parametrize("strategy", ["vmap", "map", "map:2", "shared"])
+PLACES = {
+    **{s: {"strategy": s} for s in ("vmap", "map", "map:2", "shared")},
+    # Begun as narrow as it was small: blocks are always whole.
+    **{f"{s} at any width": {"strategy": s, "width": None} for s in ("map", "map:2", "map:8")},
+    "map:8 on one device": {"strategy": "map:8", "width": None, "devices": 1},
+}
+
+
+@pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("what", GROWTH)
-def test_it_is_one_call_array_by_array(tmp_path, what, strategy):
-    before, after = ({"space": FEW, "strategy": strategy, **given} for given in GROWTH[what])
+def test_it_is_one_call_array_by_array(tmp_path, what, where):
+    before, after = ({"space": FEW, **PLACES[where], **given} for given in GROWTH[what])
     first = run(optimizer=made, directory=tmp_path, **before)
     assert first.trained_now == first.model_steps
     grown = run(optimizer=made, directory=tmp_path, **after)

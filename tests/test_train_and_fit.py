@@ -31,6 +31,7 @@ from lropt_jax import (
     sgd,
     train,
 )
+from lropt_jax.training.checkpoints import Checkpoints
 
 
 class Net(nn.Module):
@@ -257,6 +258,45 @@ def test_a_kept_training_goes_on_and_is_read_back(tmp_path, monkeypatch):
     (tmp_path / "other" / "thesis.txt").write_text("x")
     with pytest.raises(ValueError, match="holds no training"):
         fit(TASK, tx, 40, directory=tmp_path / "other", **arguments)
+
+
+@pytest.mark.parametrize("saves", [1, 2, 3])
+def test_killed_between_the_last_and_the_best_nothing_is_lost(tmp_path, monkeypatch, saves):
+    """Each evaluation is kept as the last one, then as the best one where it is."""
+    pytest.importorskip("orbax.checkpoint")
+    real, left = Checkpoints.save, [saves]
+
+    def save(self, name, moment):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(self, name, moment)
+
+    # The loss rises: the first evaluation is the best one.
+    arguments = {"eval_every": 5, "keep": "best"}
+    whole = fit(TASK, sgd(3.0), 15, **arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save)
+        with pytest.raises(KeyboardInterrupt):
+            fit(TASK, sgd(3.0), 15, directory=tmp_path / "run", **arguments)
+    resumed = fit(TASK, sgd(3.0), 15, directory=tmp_path / "run", **arguments)
+    same(whole, resumed)
+    assert resumed.best_step == whole.best_step
+    same(whole, fit(TASK, sgd(3.0), 15, directory=tmp_path / "run", **arguments))
+
+
+def test_killed_while_the_directory_is_begun(tmp_path, monkeypatch):
+    pytest.importorskip("orbax.checkpoint")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(TASK, sgd(0.1), 5, directory=tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["training.json.writing"]
+    same(fit(TASK, sgd(0.1), 5, directory=tmp_path / "run"), fit(TASK, sgd(0.1), 5))
 
 
 def test_a_trained_model_is_saved_loaded_and_goes_on(tmp_path):

@@ -92,14 +92,19 @@ _listening: contextvars.ContextVar[Dynamics | None] = contextvars.ContextVar(
 def dynamics(tx: optax.GradientTransformation, state: Any, params: Any) -> Dynamics:
     """What an optimizer says about its next update from here. Nothing is computed for the update.
 
-    Nothing is known of one whose parts make their update in a condition (`optax.MultiSteps`),
-    unless these say it before (`accumulate`).
+    Nothing is known of one whose parts make their update in a condition (`apply_if_finite`),
+    unless these say it before (`accumulate`), or it is `optax.MultiSteps`, whose inner optimizer
+    is asked.
 
     Args:
       tx: the optimizer.
       state: its state.
       params: the parameters.
     """
+
+    owner = getattr(tx.update, "__self__", None)
+    if isinstance(owner, optax.MultiSteps) and isinstance(state, optax.MultiStepsState):
+        return dynamics(owner.inner_opt, state.inner_opt_state, params)
 
     def heard(state: Any, params: Any) -> Any:
         found = Dynamics()

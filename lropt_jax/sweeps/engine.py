@@ -98,8 +98,10 @@ def sweep(
       directory: where progress is kept. A killed sweep goes on from there when it is called
         again, and loses at most the running segment; a finished one is read back (`load_sweep`
         reads it without the task). Called with more trials, seeds or values than before, it grows:
-        what is there stays, the rest is trained, and the result is that of one call at the width
-        that it was begun with. A pruned sweep cannot grow.
+        what is there stays, the rest is trained, and the result is that of one call at the width,
+        by the strategy and on as many devices as it was begun with (by "map" and "map:8" at any
+        width, bit for bit). So give the `width` where it begins small and is to become large. A
+        pruned sweep cannot grow.
       progress: whether to show a live line.
       keep: of how many of the best configurations to keep the trained models, of all seeds, in the
         directory where there is one; `result.trained()` hands them out. None keeps none.

@@ -6,7 +6,6 @@ A `Source` reads any examples by their numbers, in whatever form the thing that 
 from __future__ import annotations
 
 import concurrent.futures
-import mmap
 import os
 import threading
 from collections.abc import Callable
@@ -16,8 +15,8 @@ import jax
 import numpy as np
 
 from lropt_jax.tasks.arrays import as_split, shape_of
+from lropt_jax.tasks.mapped import file_of, place_of, rows_of
 
-AT_ONCE = 512  # rows of a file between two times that its pages are given back
 PROBED = 64  # examples whose values stand for all of them where data are compared
 
 RANDOM_ACCESS = (
@@ -125,7 +124,7 @@ def is_hosted(split: Any) -> bool:
     if hasattr(split, "__next__"):  # an iterator, which JAX takes for no leaf
         return True
     leaves = jax.tree.leaves(split)
-    if any(_file_of(x) is not None or _is_on_disk(x) for x in leaves):
+    if any(file_of(x) is not None or _is_on_disk(x) for x in leaves):
         return True
     return len(leaves) == 1 and leaves[0] is split and not _is_array(split) and _is_container(split)
 
@@ -181,7 +180,8 @@ def _counted(name: str, given: Any) -> int:
 def _reader(name: str, given: Any, length: int) -> Callable[[np.ndarray], Any]:
     """How its examples are read: by an array of numbers, by a list of them, or one by one."""
     if _is_arrays(given):
-        return lambda numbers: jax.tree.map(lambda x: _rows_of(x, numbers), given)
+        rows = jax.tree.map(rows_of, given)
+        return lambda numbers: jax.tree.map(lambda read: read(numbers), rows)
     if hasattr(given, "__getitems__"):
         return lambda numbers: _stacked(given.__getitems__(numbers.tolist()))
     if all(_takes(given, np.linspace(0, length - 1, k).astype(int)) for k in (2, 3)):
@@ -226,26 +226,6 @@ def _stacked(examples: Any) -> Any:
     return examples
 
 
-def _rows_of(array: Any, numbers: np.ndarray) -> Any:
-    """Rows of an array; of one that is a file, few at a time, whose pages are given back.
-
-    The system keeps pages while it has room, but those of this process, and the many that it
-    maps beside them, count as this process's memory.
-    """
-    file = _file_of(array)
-    if file is None or not len(numbers):
-        return array[numbers]
-    mapped: Any = file.base
-    kept = isinstance(mapped, mmap.mmap) and file.mode != "c" and hasattr(mmap, "MADV_DONTNEED")
-    rows = np.empty((len(numbers), *array.shape[1:]), array.dtype)
-    for start in range(0, len(numbers), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        rows[part] = array[numbers[part]]
-        if kept:
-            mapped.madvise(mmap.MADV_DONTNEED)
-    return rows
-
-
 def _with_rows(array: np.ndarray, rows: int) -> np.ndarray:
     if len(array) == rows:
         return array
@@ -254,33 +234,21 @@ def _with_rows(array: np.ndarray, rows: int) -> np.ndarray:
     return whole
 
 
-def _file_of(x: Any) -> np.memmap[Any, Any] | None:
-    """The memory-mapped file that an array is a view of."""
-    found = None
-    while isinstance(x, np.ndarray):
-        if isinstance(x, np.memmap) and x.filename is not None:
-            found = x
-        x = x.base
-    return found
-
-
 def _array_identity(array: Any) -> list[Any]:
-    file = _file_of(array)
+    file = file_of(array)
     if file is None:
         return [array]
     stat = os.stat(str(file.filename))
-    where = array.__array_interface__["data"][0] - file.__array_interface__["data"][0]
-    layout = [str(array.dtype), list(array.shape), list(array.strides), file.offset + where]
+    layout = [str(array.dtype), list(array.shape), list(array.strides), place_of(array, file)]
     return [*layout, stat.st_size, stat.st_mtime_ns]
 
 
 def _closed(array: Any) -> Any:
     """An array that travels by the name of its file, where it has one."""
-    file = _file_of(array)
+    file = file_of(array)
     if file is None or not array.flags.c_contiguous:
         return np.asarray(array)
-    where = array.__array_interface__["data"][0] - file.__array_interface__["data"][0]
-    return str(file.filename), array.dtype.str, file.offset + where, array.shape
+    return str(file.filename), array.dtype.str, place_of(array, file), array.shape
 
 
 def _opened(name: str, structure: Any, closed: list[Any]) -> Source:

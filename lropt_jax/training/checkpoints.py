@@ -47,13 +47,13 @@ class Checkpoints:
                     f"{', '.join(differing) or 'its format'}. Call it as it was called to go on, "
                     "or choose another directory"
                 )
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and {p.name for p in self.path.iterdir()} - {_beside(about).name}:
             raise ValueError(
                 f"directory {self.path} is not empty and holds no training: choose a new one"
             )
         else:
             self.path.mkdir(parents=True, exist_ok=True)
-            about.write_text(json.dumps(words, indent=1) + "\n")
+            _write(about, json.dumps(words, indent=1) + "\n")
 
     def save(self, name: str, moment: Moment) -> None:
         """Keeps a moment under a name; what was there is removed when this one is whole."""
@@ -80,6 +80,19 @@ class Checkpoints:
 
         options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True)
         return ocp.CheckpointManager(self.path / name, options=options)
+
+
+def _write(path: pathlib.Path, words: str) -> None:
+    """Writes a file whole or not at all: it may be killed at any moment."""
+    with open(_beside(path), "w") as file:
+        file.write(words)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(_beside(path), path)
+
+
+def _beside(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f"{path.name}.writing")
 
 
 def _save(moment: Moment) -> Any:

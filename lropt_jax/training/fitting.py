@@ -209,6 +209,9 @@ def fit(
     )
     metric, mode = _judged_by(task, stop, keep, watched)
     last, best = training.restored, training.best if keep == "best" else None
+    if keep == "best" and last is not None and _better(last, best, metric, mode):
+        best = last  # it was killed before this one was kept
+        training.keep_best(last)
     with progress_bar(progress, total=training.plan.steps) as bar:
         bar.advance(0 if last is None else last.step)
         ended = last is not None and stop is not None and stop(last)

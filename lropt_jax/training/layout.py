@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 import jax
+import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.sharding import NamedSharding
 
@@ -24,8 +25,9 @@ class Layout:
 
     Attributes:
       strategy: "vmap" (all of a device's lanes at once), "map" (one after another), "map:k"
-        (blocks of k lanes at once), or "shared" (as "vmap", for lanes that see the same batches:
-        each is gathered once). One lane alone on a device runs as it is.
+        (blocks of k lanes at once, the last one filled up), or "shared" (as "vmap", for lanes
+        that see the same batches: each is gathered once). By "map" and "map:k" a lane's bits are
+        the same at every width.
       devices: the devices to spread over; the width must be a multiple of their number.
     """
 
@@ -108,15 +110,13 @@ class Layout:
                 size = 1 if calls_lapack(function, *one) else size
             if size == width:
                 return block(mapped)
-            whole = width - width % size
-            blocks = jax.tree.map(lambda x: x[:whole].reshape(-1, size, *x.shape[1:]), mapped)
-            done = jax.tree.map(
-                lambda x: x.reshape(whole, *x.shape[2:]), jax.lax.map(block, blocks)
-            )
-            if whole == width:
-                return done
-            rest = block(jax.tree.map(lambda x: x[whole:], mapped))
-            return jax.tree.map(lambda *x: jax.numpy.concatenate(x), done, rest)
+            # Blocks are always whole, so that a lane's bits do not depend on how many there are.
+            filled = np.minimum(np.arange(-(-width // size) * size), width - 1)
+            if len(filled) > width:
+                mapped = jax.tree.map(lambda x: x[filled], mapped)
+            blocks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), mapped)
+            done = jax.lax.map(block, blocks)
+            return jax.tree.map(lambda x: x.reshape(len(filled), *x.shape[2:])[:width], done)
 
         return over
 
@@ -146,7 +146,7 @@ class Layout:
         """The lanes of a block, of so many on a device."""
         if self._all_at_once:
             return width
-        return min(width, int(self.strategy.partition(":")[2] or 1))
+        return int(self.strategy.partition(":")[2] or 1)
 
 
 # Primitives that XLA:CPU hands to LAPACK.

@@ -29,9 +29,10 @@ Look = Callable[..., dict[str, Any]]
 UNDIVIDED = (
     "watch: preconditioned_sharpness needs an optimizer that divides by the size of its gradients, "
     "weight by weight (adam, adamw, amsgrad, nadam, nadamw, adamax, adabelief, qhadam, qhadamw, "
-    "swats, rmsprop, adagrad, adadelta, local_gains, alone or in parameter groups, accumulated, "
-    "and not in a condition as optax.MultiSteps has it); the steps of lars, lamb and rprop have a "
-    "length of their own whatever the curvature; for others watch sharpness"
+    "swats, rmsprop, adagrad, adadelta, local_gains, alone or in parameter groups, accumulated or "
+    "in optax.MultiSteps, and not in a condition as optax.apply_if_finite has it); the steps of "
+    "lars, lamb and rprop have a length of their own whatever the curvature; for others watch "
+    "sharpness"
 )
 
 
