@@ -220,7 +220,7 @@ def test_rows_are_verified_by_training_them_again(ran):
     assert "agrees" in said[0]
     wrong = frame.assign(test_loss=frame.test_loss + 100.0)
     assert not verified(wrong, 1, seed=0).agrees.any()
-    with pytest.raises(ValueError, match="problems must be some"):
+    with pytest.raises(ValueError, match="no data of problem 'shuttle'"):
         verified(frame, 1, ["shuttle"])
 
 

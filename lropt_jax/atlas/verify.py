@@ -12,6 +12,7 @@ from lropt_jax.atlas.entries import ENTRIES
 from lropt_jax.atlas.part import DEFAULTS
 from lropt_jax.problems.catalogue import problem as problem_named
 from lropt_jax.sweeps.engine import sweep
+from lropt_jax.validation import instead
 
 CLOSE = 1e-3  # relative: what other processors may differ by in a training that is not chaotic
 
@@ -45,9 +46,11 @@ def verified(
 
     rows = frame[(frame.phase == "retrain") & frame.optimizer.isin(list(ENTRIES))]
     if problems is not None:
+        known = sorted(set(rows.problem))
+        for name in problems:
+            if name not in known:
+                raise ValueError(f"there are no data of problem {name!r}{instead(name, known)}")
         rows = rows[rows.problem.isin(list(problems))]
-    if not len(rows):
-        raise ValueError(f"problems must be some that there are data of, got {problems!r}")
     drawn = rows.sample(min(count, len(rows)), random_state=seed)
     found = []
     for number, (_, row) in enumerate(drawn.iterrows()):
