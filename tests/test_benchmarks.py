@@ -72,3 +72,23 @@ def test_without_a_gpu_nothing_is_measured():
     )
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines()[-1] == "there is no gpu: nothing measured"
+
+
+def test_the_criteria_of_tune_can_be_reached_and_missed(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    from tune_table import table
+
+    names = ("shuttle", "yeast", "randhie", "digits_linear")
+    methods = dict.fromkeys(("tune", "random_32", "tpe_equal", "grid_8"), "words")
+    commons = {n: {"sweeps": {"adam": 0.05, "sgd": 0.0}, "median": 1.0} for n in names}
+
+    def told(ours, others, high):
+        record = {"values": {m: [ours if m == "tune" else others] * 5 for m in methods},
+                  "regret": [0.0, 0.0, high], "seconds": 1.0, "model_steps": 16000}  # fmt: skip
+        said = table({n: [record] * 3 for n in names}, commons, dict.fromkeys(names, 1.0), methods)
+        return [line.rpartition("**: ")[2] for line in said.splitlines() if line.startswith("- ")]
+
+    good, bad = told(0.002, 0.5, 0.1), told(0.5, 0.2, 0.1)
+    assert all(line.endswith("**reached**") for line in good)
+    assert all(line.endswith("**not reached**") for line in bad)
+    assert len(good) == len(bad) == 5
