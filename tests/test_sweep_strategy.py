@@ -76,10 +76,10 @@ def test_a_short_sweep_takes_the_guess_and_a_long_one_tries(monkeypatch, folder)
     tried = _timed(monkeypatch, times)
     assert _resolved(3) == guessed  # 3 s, in which no compilation of 1 s may be wasted
     assert set(tried) == {guessed}
-    assert _resolved(12) == "map"  # 12 s: one more is tried
+    assert _resolved(45) == "map"  # 45 s: one more is tried
     assert set(tried) == {guessed, "map"}
     assert not list(remembered.cache_folder().glob("*"))  # not all were tried
-    assert _resolved(100) == "map"
+    assert _resolved(200) == "map"
     assert set(tried) == {guessed, "map", "vmap"}
     tried.clear()
     remembered._FOUND.clear()  # another process
@@ -118,7 +118,7 @@ def test_a_guess_gives_way_only_to_what_is_surely_faster(monkeypatch, folder):
     guessed = _resolved(2, seeds=1)
     times = dict.fromkeys(("shared", "vmap", "map:4", "map:8", "map"), 1.0)
     _timed(monkeypatch, {**times, "map": 0.98})
-    assert _resolved(100) == guessed
+    assert _resolved(200) == guessed
 
 
 def test_strategies_on_trial_train_the_same_lanes_further():
@@ -129,5 +129,6 @@ def test_strategies_on_trial_train_the_same_lanes_further():
     first.seconds(0.0)
     before = int(first._shared[0].step[0])
     assert second.seconds(0.0) > 0.0
-    assert int(first._shared[0].step[0]) == before + 3  # compiled, timed once, timed
+    # Compiled, timed once, timed for a few.
+    assert int(first._shared[0].step[0]) == before + 2 + timing.FEWEST
     assert len(second._shared) == 1

@@ -137,7 +137,7 @@ def _judge(data: Data) -> Judgement:
 
 def _figure(data: Data) -> Any:
     with style() as figure:
-        fig = figure(figsize=(7.8, 3.6), layout="constrained")
+        fig = figure(figsize=(9.0, 3.6), layout="constrained")
         left, right = fig.subplots(1, 2)
         fixed = [f"{rate:g}" for rate in TEXT if f"{rate:g}" in data["runs"]]
         others = [n for n in data["runs"] if n not in fixed]
@@ -147,10 +147,11 @@ def _figure(data: Data) -> Any:
                 epochs = data["runs"][name]["epochs"]
                 axes.plot(epochs, np.nanmean(curves, axis=0), color=colour, label=name)
             axes.set_xlabel("epochs")
-            axes.legend(fontsize="small")
+        left.legend(fontsize="small")
+        right.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
         left.set_ylabel("test accuracy (%)")
         left.set_title("Adam at fixed rates")
-        right.set_title("Beside the best fixed rate")
+        right.set_title(f"Beside a fixed rate of {BEST:g}")
         high = 100 * np.nanmax([_last(run).mean() for run in data["runs"].values()])
         right.set_ylim(high - 6, high + 1)
     return fig

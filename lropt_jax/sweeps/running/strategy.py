@@ -18,7 +18,7 @@ import numpy as np
 from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.sweeps.running.guessing import CACHED, Shapes, backward_bytes, bytes_of, guess
-from lropt_jax.sweeps.running.timing import TIMING, Timed, some_numbers
+from lropt_jax.sweeps.running.timing import FEWEST, TIMING, Timed, some_numbers
 from lropt_jax.tasks.examples import batch_of
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.fast_forms import rewrites
@@ -166,10 +166,11 @@ def _fastest(
         return found
     first = Timed(job, numbers, width, Layout(guessed, devices))
     updates = job.itinerary.steps * -(-lanes // width)
-    seconds = first.seconds(most=max(1, int(ESTIMATE_SHARE * updates))) * updates
+    update = first.seconds(most=max(1, int(ESTIMATE_SHARE * updates)))
     others = [s for s in _others(local, one_seed) if s != guessed]
-    budget = TRIALS_SHARE * seconds
-    tried = others[: int(budget / (first.compiling + LEAST))]
+    budget = TRIALS_SHARE * update * updates
+    timing = max(LEAST, ROUNDS * update * (1 if update >= TIMING else 2 * FEWEST))
+    tried = others[: int(budget / (first.compiling + timing))]
     if not tried:
         return guessed  # a longer sweep may still try the others
     spend = (budget - len(tried) * first.compiling) / (ROUNDS * (len(tried) + 1))

@@ -14,6 +14,7 @@ from lropt_jax.training.lanes import Lane
 from lropt_jax.training.layout import Layout
 
 TIMING = 0.1  # seconds of a timed run, about
+FEWEST = 8  # updates of a timed run, where they are shorter than that
 
 
 class Timed:
@@ -51,14 +52,17 @@ class Timed:
 
         Args:
           spend: seconds that the timed run should take, about.
-          most: updates that it makes at most.
+          most: updates that it makes at most, but for the fewest that say something.
         """
         if self._feed is None:
             self._prepare()
-        updates = max(1, min(self._capacity, int(spend / self._once), most or self._capacity))
-        took = self._run(updates) / updates
-        self._once = min(self._once, took)
-        return took
+        if self._once >= TIMING or self._capacity == 1:
+            return self._run(1)
+        # What a run costs however short it is falls out: training has long ones.
+        updates = max(FEWEST, min(int(spend / self._once), most or self._capacity))
+        updates = min(updates, self._capacity)
+        took = self._run(updates)
+        return max(took - self._once, took / (2 * updates)) / max(updates - 1, 1)
 
     def _prepare(self) -> None:
         itinerary, population = self.job.itinerary, self._population
