@@ -197,7 +197,9 @@ def test_a_full_disk_is_named(tmp_path, words, file):
     words = [*words, "--output", str(tmp_path / file)]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert f"File too large: '{tmp_path / file}" in done.stderr.splitlines()[-1]
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith(f"lropt: error: {tmp_path / file}")
+    assert told.endswith(": File too large")
     assert "Traceback" not in done.stderr
 
 
