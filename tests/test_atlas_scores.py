@@ -10,10 +10,10 @@ from scipy import stats
 
 import lropt_jax
 from lropt_jax import expected_best
-from lropt_jax.atlas import scores
+from lropt_jax.atlas import basins, scores
+from lropt_jax.atlas.losses import Results
 from lropt_jax.atlas.page import page_data, write_page
 from lropt_jax.atlas.rows import as_parquet, combined, small
-from lropt_jax.atlas.scores import Results
 from lropt_jax.pages.rendering import style_sheet
 from tests.atlas_rows import OPTIMIZERS, made_up
 from tests.browser import answers
@@ -138,7 +138,7 @@ def test_short_cuts_that_mislead_are_counted():
     defaults = (table.phase == "retrain") & (table.trial == -1)
     sgd = defaults & (table.optimizer == "sgd") & (table.problem == "yeast")
     table.loc[sgd, "test_loss"] = 0.0
-    found = {row["short cut"]: row for row in scores.reversals(Results(table))}
+    found = {row["short cut"]: row for row in basins.reversals(Results(table))}
     assert set(found) == {
         "one seed", "defaults only", "a small tuning budget", "the rate only",
         "a constant schedule",
@@ -149,13 +149,13 @@ def test_short_cuts_that_mislead_are_counted():
 
 
 def test_the_basin_of_a_parabola(results):
-    found = scores.basin(results, "yeast", "adamw")
+    found = basins.basin(results, "yeast", "adamw")
     best = found["rates"][np.argmin(found["losses"])]
     assert 0.003 < best < 0.03
     # 0.1 (log10)^2 loses a tenth of 0.7 within 0.84 of a decade on either side.
     assert 1.0 <= found["decades"] <= 2.5
     assert found["sensitivity"] > 0
-    by_schedule = scores.by_schedule(results, "yeast", "adamw")
+    by_schedule = basins.by_schedule(results, "yeast", "adamw")
     assert set(by_schedule) == {"constant", "linear", "cosine", "one_cycle"}
 
 

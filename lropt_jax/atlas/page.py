@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.atlas import scores
+from lropt_jax.atlas import basins, scores
 from lropt_jax.atlas.design import VERSION, metric_of
 from lropt_jax.atlas.entries import ENTRIES, FROZEN, Entry
-from lropt_jax.atlas.scores import BUDGETS, Results
+from lropt_jax.atlas.losses import Results
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
 from lropt_jax.pages.rendering import render
 from lropt_jax.pages.tables import Table
@@ -23,6 +23,7 @@ from lropt_jax.problems.catalogue import PROBLEMS
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.validation import require
 
+BUDGETS = ("defaults", "few", "all")  # of tuning, as the rows call them
 SHOWN = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # the numbers of configurations that are drawn
 
 
@@ -123,7 +124,7 @@ def page_data(frame: Any, entries: Mapping[str, Entry] = ENTRIES) -> dict[str, A
             }
             for i, name in enumerate(names)
         ],
-        "reversals": scores.reversals(results),
+        "reversals": basins.reversals(results),
         "problems": [
             {"name": problem, "told": told[i], **_problem(results, i, losses, times, entries)}
             for i, problem in enumerate(results.problems)
@@ -148,8 +149,8 @@ def _problem(
         "steps": dict(zip(results.optimizers, np.median(times[number], axis=1), strict=True)),
         "counts": shown,
         "tuning": {o: [[c[n - 1] for n in shown] for c in curves[o]] for o in curves},
-        "basins": {o: scores.basin(results, problem, o) for o in results.optimizers},
-        "schedules": {o: scores.by_schedule(results, problem, o) for o in results.optimizers},
+        "basins": {o: basins.basin(results, problem, o) for o in results.optimizers},
+        "schedules": {o: basins.by_schedule(results, problem, o) for o in results.optimizers},
     }
 
 
