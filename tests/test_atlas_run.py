@@ -4,10 +4,12 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import inspect
+import multiprocessing
 import pathlib
 import shutil
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -20,7 +22,7 @@ from lropt_jax.atlas import entries, part
 from lropt_jax.atlas.design import MICROSECONDS, Design, design, metric_of
 from lropt_jax.atlas.entries import ENTRIES, entry, own_entry
 from lropt_jax.atlas.rows import as_parquet, gathered, shipped, stacked
-from lropt_jax.atlas.run import run_atlas
+from lropt_jax.atlas.run import own_pool, run_atlas
 from lropt_jax.atlas.verify import alike, verified
 from lropt_jax.cli import main
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
@@ -283,6 +285,25 @@ def test_a_run_that_is_killed_at_random_moments_ends_in_the_same_bytes(ran, tmp_
         run_atlas(TINY, tmp_path)
     assert kills
     assert again.read_bytes() == file.read_bytes()
+
+
+def test_workers_end_at_once_when_the_run_is_interrupted():
+    workers = set()
+
+    def interrupted():
+        with own_pool(2) as pool:
+            running = [pool.submit(time.sleep, 600) for _ in range(4)]
+            while not running[0].running():
+                time.sleep(0.1)
+            workers.update(multiprocessing.active_children())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    for worker in workers:
+        worker.join(60)
+    assert workers
+    assert not any(worker.is_alive() for worker in workers)
 
 
 @pytest.mark.slow

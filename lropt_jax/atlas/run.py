@@ -67,14 +67,14 @@ def run_atlas(
 def own_pool(workers: int) -> Iterator[Any]:
     """A process a core, each with one device; none is left behind, however this one ends."""
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_begin)
     try:
         yield pool
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in list(getattr(pool, "_processes", None) or {}):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, 15)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()  # else the pool waits for what they are training
         raise
     pool.shutdown()
 
