@@ -3,6 +3,8 @@
     python benchmarks/learn_ordered_list.py                  # prints the list and its regret
     python benchmarks/learn_ordered_list.py --relative       # with range tests, too
     python benchmarks/learn_ordered_list.py --relative --write    # into lropt_jax/tuning/
+    python benchmarks/learn_ordered_list.py --unseen yeast shuttle    # what ships, on problems that
+                                                                      # it was not learned on
 
 The regret is normalised (0: the problem's best configuration, 1: its median), of the best of the
 first k, a mean over problems; "left out" on problems that the list was not learned on. From fewer
@@ -17,17 +19,20 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
+from unittest import mock
 
 import numpy as np
+import pandas as pd
 
 import lropt_jax
 from lropt_jax.problems.catalogue import METRICS
 from lropt_jax.range_tests import lr_range_test
 from lropt_jax.tasks.metrics import direction
-from lropt_jax.tuning import configurations
+from lropt_jax.tuning import configurations, learning, rates
 from lropt_jax.tuning.learning import learn
 
 FEWEST = 8  # problems
+TESTED = ("adamw", "nesterov")  # of what ships, by `tune`
 FEW = ("adamw", "nadamw", "qhadam", "nesterov")  # that the list is learned from
 TESTS = pathlib.Path(__file__).with_name("range_tests.json")
 # The Atlas's names by those of the list; those that are missing cannot be made by a name.
@@ -72,14 +77,46 @@ def suggestions(frame):
     return {(p, o): held[p][o] for p, o in pairs}
 
 
+def unseen(frame, modes, problem, ratio):
+    """The regret of the best of the first k rows of what ships, on a problem, (k,).
+
+    Args:
+      ratio: learned rows to one of the prior.
+    """
+    with mock.patch.object(configurations, "LEARNED", ratio):
+        rows = configurations.complete(configurations.shipped()[1])
+    names = sorted({row.optimizer for row in rows})
+    tested = suggestions(pd.DataFrame({"problem": problem, "optimizer": TESTED}))
+    tests = {n: tested.get((problem, rates.KINDS.get(n, (n, 1.0))[0])) for n in names}
+    there = frame[(frame["problem"] == problem) & frame["optimizer"].isin(names)]
+    asked = [
+        {
+            **row.as_json(), "problem": "", "value": np.nan,
+            "learning_rate": row.configuration(1, tests[row.optimizer])["learning_rate"],
+        }
+        for row in rows
+    ]  # fmt: skip
+    asked = pd.DataFrame(asked).drop(columns=["relative", "absolute"])
+    joined = pd.concat([there, asked], ignore_index=True)
+    table = learning._table(joined, {**modes, "": "min"}, [problem], None)
+    return np.minimum.accumulate(table[len(there) :, 0])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--relative", action="store_true", help="run range tests, too")
     parser.add_argument("--write", action="store_true", help="into the package")
     parser.add_argument("--length", type=int, default=24)
     parser.add_argument("--optimizers", nargs="+", default=FEW, metavar="NAME", help="or all")
+    parser.add_argument("--unseen", nargs="+", metavar="PROBLEM", help="tries what ships on these")
     options = parser.parse_args()
     frame, modes = atlas()
+    for problem in options.unseen or ():
+        for ratio in (2, 1):
+            first = unseen(frame, modes, problem, ratio)[:12]
+            print(f"{problem}, {ratio} learned to 1:", *(f"{regret:.3f}" for regret in first))
+    if options.unseen:
+        return
     if options.optimizers != ["all"]:
         frame = frame[frame["optimizer"].isin(options.optimizers)].reset_index(drop=True)
     tests = suggestions(frame) if options.relative else None
