@@ -76,6 +76,15 @@ def test_every_parallel_axis_has_ticks_and_few_values_one_each():
     assert len(by_axis[3]) >= 4
 
 
+def test_of_equals_the_first_is_the_best():
+    trials = [{"a": x} for x in (0.1, 0.2, 0.3, 0.4)]
+    for scores in ([0.5, 0.9, 0.9, 0.7], [NAN, 0.9, 0.9, 0.9]):
+        axes = parallel_figure(trials, np.array(scores), "valid_accuracy", "max").axes[0]
+        lines = [line for line in axes.lines if len(line.get_xdata()) == 2]
+        thickest = max(lines, key=lambda line: line.get_linewidth())
+        assert thickest.get_ydata()[0] == pytest.approx(1 / 3)
+
+
 def test_few_values_stand_at_equal_distances():
     axis = Axis("b2", [0.999, 0.9, 0.99, 0.9])
     assert axis.places.tolist() == [1.0, 0.0, 0.5, 0.0]

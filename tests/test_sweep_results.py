@@ -256,6 +256,15 @@ def test_the_band_of_two_seeds_stays_within_what_an_accuracy_can_be():
     assert high - low < 0.6
 
 
+def test_means_that_hardly_differ_are_shown_with_their_intervals():
+    loss = [[6.00, 4.0, 5.0], [5.99, 4.0, 5.0], [6.01, 4.0, 5.0]]
+    axes = made(loss).plot_sensitivity("learning_rate").axes[0]
+    band = axes.collections[-1].get_paths()[0].vertices[:, 1]
+    low, high = axes.get_ylim()
+    assert low < band.min()
+    assert high > band.max()
+
+
 def test_figures_of_a_real_sweep_without_any_finisher():
     from tests.sweep_problems import DIVERGES, fragile
 

@@ -23,6 +23,7 @@ from lropt_jax.plotting.axes import (
 )
 from lropt_jax.plotting.style import alarm, colours, grey, halo, ink, narrow, palette, size, style
 
+DROWNED = 1 / 6  # of a usual interval: means that differ by less are alike
 FAINTEST = 0.4  # of the worst line among many: still seen, on white and on black
 
 
@@ -70,7 +71,7 @@ def sensitivity_figure(
                 ax.vlines(values, low, high, alpha=0.35, linewidth=1.2, **look)
             else:
                 ax.fill_between(values, low, high, alpha=0.2, linewidth=0, **look)
-            _stay_readable(ax, mean, on_decades)
+            _stay_readable(ax, mean, (high - low) / 2, on_decades)
         bad = diverged > 0
         if bad.any():
             ax.plot(
@@ -114,7 +115,8 @@ def parallel_figure(
             ax.spines[side].set_visible(False)
         ax.tick_params(length=0)
         ax.set_yticks([])
-        *_, best = order = np.argsort(np.nan_to_num(good, nan=-1))
+        # The best on top; of equals the first, as `best` has it.
+        *_, best = order = np.argsort(-np.nan_to_num(good, nan=-1), kind="stable")[::-1]
         for trial in order:
             line = {"color": alarm(), "linestyle": ":", "alpha": 0.8, "linewidth": 1.2}
             if np.isfinite(good[trial]):
@@ -265,12 +267,14 @@ def _beyond(finite: np.ndarray, logarithmic: bool) -> tuple[tuple[float, float],
     return (low - room, low - 100 * room), (high + room, high + 100 * room)
 
 
-def _stay_readable(ax: Any, mean: np.ndarray, on_decades: bool) -> None:
-    """The means fill most of the frame, however wide the intervals of two seeds are."""
+def _stay_readable(ax: Any, mean: np.ndarray, half: np.ndarray, on_decades: bool) -> None:
+    """The means fill most of the frame, however wide the intervals of two seeds are; where they
+    hardly differ beside these, it is the intervals that are to be seen."""
     low, high = np.nanmin(mean), np.nanmax(mean)
     bottom, top = ax.get_ylim()
     if on_decades:
         ax.set_ylim(max(bottom, low / 2), min(top, high * 2))
         return
-    room = 0.75 * ((high - low) or abs(high) or 1.0)
+    usual = float(np.median(half[half > 0]))
+    room = 0.75 * (high - low) if high - low > DROWNED * usual else 1.1 * usual
     ax.set_ylim(max(bottom, low - room), min(top, high + room))
