@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from lropt_jax import tune
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
+from lropt_jax.tuning.board import Tried
 from lropt_jax.tuning.configurations import complete, plain, planned, row, seen, shipped
 from lropt_jax.tuning.learning import greedy, learn, regrets
-from lropt_jax.tuning.words import unlike
+from lropt_jax.tuning.moves import next_move
+from lropt_jax.tuning.words import otherwise, unlike
+from tests.problems import regression
 
 
 def test_every_row_that_ships_makes_an_optimizer():
@@ -57,6 +62,73 @@ def test_a_problem_unlike_those_of_the_list_is_told(monkeypatch):
         assert "your problem is unlike those that the list was learned on" in said
         assert f"of adamw suggests {suggested:.2g}, there it was 0.001 to 0.01" in said
     assert unlike("nesterov", 1e-9) == []  # nothing is known of it
+
+
+@pytest.fixture(scope="module")
+def board():
+    return tune(regression(), steps=40, budget=20, seeds=2, progress=False).board
+
+
+def _came(board, values):
+    """The board with these values of the rows of the list, in its order."""
+    made = []
+    for (place, name), value in zip(board.places, values, strict=False):
+        if value is not None:
+            numbers = board.row_configuration(place, name)
+            status = "finished" if np.isfinite(value) else "diverged"
+            made.append(Tried(name, numbers, (value,), status, "list", 40))
+    return dataclasses.replace(board, tried=made)
+
+
+def _next(board, count=100, at_once=4, timed=False):
+    move = next_move(board, count, at_once, timed)
+    return sorted(place for places in move["rows"].values() for place in places)
+
+
+def test_no_row_of_the_list_is_tried_twice(board):
+    tried = [t for t in board.tried if t.origin == "list"]
+    learned, prior = board.sides()
+    assert len(tried) >= 8
+    came = [row.came for side in (learned, prior) for row in side.rows if row.came is not None]
+    assert len(came) == len(tried)
+    assert (learned.rows[0].place, prior.rows[0].place) == (0, 1)
+
+
+def test_the_list_goes_on_with_the_side_that_leads(board):
+    assert board.setting.mode == "max"
+    assert _next(_came(board, [])) == [0, 1]  # one that was learned, one of the prior, in turns
+    assert _next(_came(board, [0.5, 0.5])) == [2, 4]
+    assert _next(_came(board, [0.5, 0.6])) == [3, 5]
+    assert _next(_came(board, [np.nan, 0.1])) == [3, 5]
+    assert _next(_came(board, [np.nan, np.nan])) == [2, 4]
+    # As many again as there were: the prior's, though a learned one came second.
+    assert _next(_came(board, [0.5, 0.6, None, 0.4, None, 0.3])) == [7, 9, 11, 13]
+    assert _next(_came(board, [0.5, 0.6, 0.7, 0.4])) == [4, 6, 8, 10]
+
+
+def test_where_one_side_has_no_rows_left_the_other_goes_on(board):
+    learned = board.sides()[0]
+    values = [0.9 if i % 2 == 0 and i < 2 * len(learned.rows) else None for i in range(20)]
+    values[1] = 0.1
+    assert _next(_came(board, values))[0] == 3
+
+
+def test_a_program_that_is_not_full_takes_as_long_as_a_full_one(board):
+    width = board.width
+    rows = _next(_came(board, []), at_once=width, timed=True)
+    assert len(rows) == 2 * width
+    assert rows == list(range(2 * width))
+
+
+def test_a_problem_on_which_the_prior_leads_is_told(board):
+    def said(*values):
+        return " ".join(otherwise(_came(board, values)))
+
+    assert said(0.9, 0.5) == said(0.90, 0.901) == said() == ""
+    told = said(0.3, 0.9, 0.4)
+    assert "unlike those that the list was learned on" in told
+    assert "0.9) is ahead of those that were learned, they come to 0.4 at best" in told
+    assert "none of them finished" in said(np.nan, 0.9)
 
 
 def test_what_is_known_of_the_problems_behind_the_list():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -102,6 +102,38 @@ class Setting:
             raise ValueError(f"{contender.name}: {error}") from error
 
 
+class Listed(NamedTuple):
+    """A row of the list: its place, whose it is, and what came out, None where it was not tried."""
+
+    place: int
+    name: str
+    came: Tried | None
+
+
+class Side(NamedTuple):
+    """Rows of one origin, in the list's order."""
+
+    rows: list[Listed]
+    sign: int
+
+    @property
+    def waiting(self) -> list[tuple[int, str]]:
+        """The places of those that were not tried, and whose they are."""
+        return [(row.place, row.name) for row in self.rows if row.came is None]
+
+    @property
+    def best(self) -> Tried | None:
+        """The best of those that finished."""
+        found = [r.came for r in self.rows if r.came is not None and np.isfinite(r.came.value)]
+        return min(found, key=lambda t: self.sign * t.value, default=None)
+
+    def ahead_of(self, other: Side, by: float = 0.0) -> bool:
+        """Whether its best is better than another side's by more than so much."""
+        if self.best is None or other.best is None:
+            return self.best is not None
+        return self.sign * (other.best.value - self.best.value) > by
+
+
 @dataclasses.dataclass(eq=False)
 class Board:
     """What has come out so far.
@@ -142,15 +174,29 @@ class Board:
         """The rows of the list, in its order, and whose they are."""
         return sorted((place, name) for name, c in self.contenders.items() for place in c.rows)
 
+    def sides(self) -> tuple[Side, Side]:
+        """The rows of the list that were learned, and those of its prior."""
+        found: tuple[list[Listed], list[Listed]] = ([], [])
+        for place, name in self.places:
+            wanted = self.row_configuration(place, name)
+            own = (t for t in self.tried if t.origin == "list" and t.contender == name)
+            came = next((t for t in own if t.configuration == wanted), None)
+            learned = self.contenders[name].rows[place].learned
+            found[0 if learned else 1].append(Listed(place, name, came))
+        return Side(found[0], self.sign), Side(found[1], self.sign)
+
+    def row_configuration(self, place: int, name: str) -> Configuration:
+        """The numbers of a row of the list."""
+        row = self.contenders[name].rows[place]
+        return row.configuration(self.steps, self.suggestions.get(name))
+
     def beginning(self) -> tuple[Contender, Configuration]:
         """What is tried first."""
         if not self.places:
             contender = next(iter(self.contenders.values()))
             return contender, contender.first()
         place, name = self.places[0]
-        contender = self.contenders[name]
-        row = contender.rows[place]
-        return contender, row.configuration(self.steps, self.suggestions.get(name))
+        return self.contenders[name], self.row_configuration(place, name)
 
     def ranked(self) -> list[Tried]:
         """Those that finished with a finite value, each configuration once: the best first, those

@@ -17,7 +17,6 @@ from lropt_jax.comparisons.recipes import foreign, recipe
 from lropt_jax.sweeps.planning.space import is_lane_number
 
 FILE = "ordered.json"
-LEARNED = 2  # rows to one of the prior
 OWN = ("optimizer", "relative", "absolute", "schedule", "warmup")
 
 
@@ -33,6 +32,7 @@ class Row:
       schedule: one of `SCHEDULE_FAMILIES`.
       warmup: the part of the updates that rises.
       numbers: the optimizer's own, by the factory's arguments.
+      learned: whether trainings on other problems taught it, or somebody wrote it down.
     """
 
     optimizer: str
@@ -41,6 +41,7 @@ class Row:
     schedule: str
     warmup: float
     numbers: Mapping[str, float]
+    learned: bool = False
 
     def configuration(self, steps: int, suggestion: float | None) -> dict[str, float]:
         """Its numbers for a training of so many updates.
@@ -80,16 +81,16 @@ def row(words: Mapping[str, Any]) -> Row:
 
 
 def shipped() -> tuple[str | None, tuple[Row, ...]]:
-    """What the list that ships was learned from (None: a hand-made prior alone), and its rows.
+    """What the list that ships was learned from (None: a hand-made prior alone), and its rows: one
+    that was learned, one of the prior, and so on.
 
-    After each `LEARNED` rows that were learned comes one of the prior: other optimizers, for
-    problems unlike those that it was learned on.
+    The prior has other optimizers, for problems unlike those that the others were learned on; on
+    any problem the search goes on with the side that leads (`lropt_jax.tuning.moves`).
     """
     held = _read()
-    learned, rows = iter(held["learned"]), []
-    for other in held["prior"]:
-        rows += [*itertools.islice(learned, LEARNED), other]
-    return held["learned_from"], tuple(map(row, [*rows, *learned]))
+    learned = [dataclasses.replace(row(words), learned=True) for words in held["learned"]]
+    pairs = itertools.zip_longest(learned, map(row, held["prior"]))
+    return held["learned_from"], tuple(one for pair in pairs for one in pair if one is not None)
 
 
 def seen() -> dict[str, tuple[float, float]]:

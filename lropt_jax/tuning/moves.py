@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -43,13 +42,14 @@ def next_move(board: Board, count: int, at_once: int, timed: bool = False) -> Mo
         and each further optimizer is compiled.
     """
     most = max(1, count // board.width) if timed else len(board.contenders)
+    side = board.width if timed else 1
     whole = count + len(board.tried)
     first = min(count, max(1, math.ceil(FIRST_SHARE * whole)) - len(board.tried))
     # Several of an optimizer, which share a program: of the list, twice as many at once.
-    if first > 0 and (move := _of_list(board, min(first, 2 * at_once), most)):
+    if first > 0 and (move := _of_list(board, min(first, 2 * at_once), most, side)):
         return move
     if not board.ranked():
-        return _of_list(board, min(count, 2 * at_once), most) or _smaller(board, count)
+        return _of_list(board, min(count, 2 * at_once), most, side) or _smaller(board, count)
     again = _again(board, count)
     left = count - len(again) * AGAIN_SEEDS
     if left > 0 and (move := _near(board, left, at_once)):
@@ -64,8 +64,7 @@ def configurations(board: Board, move: Move) -> list[Part]:
     if move["kind"] == "list":
         parts: list[Part] = []
         for name, places in move["rows"].items():
-            rows, suggestion = board.contenders[name].rows, board.suggestions.get(name)
-            found = [rows[p].configuration(board.steps, suggestion) for p in places]
+            found = [board.row_configuration(p, name) for p in places]
             parts.append((name, found, "list"))
         for name, count in move["points"].items():
             before = _drawn(board, name)
@@ -115,7 +114,7 @@ class OneRung:
         return f"1 of {ETA:g} at {self._rung} updates, by {self.metric}"
 
 
-def _of_list(board: Board, count: int, most: int) -> Move | None:
+def _of_list(board: Board, count: int, most: int, at_once: int) -> Move | None:
     """The next rows of the list, of so many optimizers at most, and the next points of a person's
     own spaces among them."""
     own = [
@@ -123,17 +122,12 @@ def _of_list(board: Board, count: int, most: int) -> Move | None:
         if c.space is not None and _drawn(board, n) < _size(board, n)
     ]  # fmt: skip
     share = max(1, count // (len(own) + 1))
-    tried = collections.Counter(t.contender for t in board.tried if t.origin == "list")
-    rows = [
-        (place, name) for name, c in board.contenders.items()
-        for place in sorted(c.rows)[tried[name] :]
-    ]  # fmt: skip
-    names = list(dict.fromkeys(name for _, name in sorted(rows)))[:most]
-    wanted = max(1, count - share * len(own))
-    rows = sorted((place, name) for place, name in rows if name in names)[:wanted]
+    rows = _followed(board, max(1, count - share * len(own)), at_once)
+    names = list(dict.fromkeys(name for _, name in rows))[:most]
+    rows = [(place, name) for place, name in rows if name in names]
     left = count - len(rows)
     parts: dict[str, list[int]] = {}
-    for place, name in rows:
+    for place, name in sorted(rows):
         parts.setdefault(name, []).append(place)
     points: dict[str, int] = {}
     for name in own:
@@ -141,6 +135,20 @@ def _of_list(board: Board, count: int, most: int) -> Move | None:
         left -= points[name]
     points = {n: k for n, k in points.items() if k > 0}
     return {"kind": "list", "rows": parts, "points": points} if parts or points else None
+
+
+def _followed(board: Board, count: int, at_once: int) -> list[tuple[int, str]]:
+    """The next rows of the list, at most so many, and whose they are.
+
+    Some of both sides begin, those that were learned and those of the prior; then as many again as
+    there were come from the side that has the best so far.
+    """
+    learned, prior = board.sides()
+    tried = len(board.places) - len(learned.waiting) - len(prior.waiting)
+    if not tried:
+        return sorted(learned.waiting[:at_once] + prior.waiting[:at_once])[:count]
+    first, second = (prior, learned) if prior.ahead_of(learned) else (learned, prior)
+    return [*first.waiting, *second.waiting][: min(count, max(tried, at_once))]
 
 
 def _smaller(board: Board, count: int) -> Move | None:

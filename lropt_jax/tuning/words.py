@@ -10,6 +10,7 @@ import numpy as np
 from lropt_jax.comparisons.inference import Interval
 from lropt_jax.pages.words import FEW_SEEDS, Recommendation, first_look, listed
 from lropt_jax.sweeps.results.statistics import mean_interval
+from lropt_jax.tuning.board import Board
 from lropt_jax.tuning.budget import Budget
 from lropt_jax.tuning.configurations import seen
 from lropt_jax.tuning.contenders import BASELINE
@@ -173,6 +174,7 @@ def warnings(tuning: Any) -> list[str]:
             found.append(f"the range test of {name} suggests no rate ({reason}): the list's own")
         else:
             found.extend(unlike(name, float(test.suggestion)))
+    found.extend(otherwise(tuning.board))
     chosen = tuning.chosen
     if chosen is not None and not chosen.finished:
         found.append("the recommended configuration did not finish on every fresh seed")
@@ -195,6 +197,23 @@ def unlike(name: str, suggested: float) -> list[str]:
     return [
         f"your problem is unlike those that the list was learned on: the range test of {name} "
         f"suggests {suggested:.2g}, there it was {low:.2g} to {high:.2g}"
+    ]
+
+
+def otherwise(board: Board) -> list[str]:
+    """Whether the prior's rows did better than those that were learned on other problems."""
+    learned, prior = board.sides()
+    tried = sum(row.came is not None for row in learned.rows)
+    if not tried or not prior.ahead_of(learned, board.tolerance):
+        return []
+    came = "none of them finished"
+    if learned.best is not None:
+        came = f"they come to {learned.best.value:.3g} at best"
+    assert prior.best is not None
+    return [
+        "your problem is unlike those that the list was learned on: a row of its prior "
+        f"({prior.best.contender}, {prior.best.value:.3g}) is ahead of those that were learned, "
+        f"{came}"
     ]
 
 
