@@ -17,9 +17,9 @@ than one from a few (see docs/log.md). Rows of the prior come between.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import pathlib
-from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -77,14 +77,9 @@ def suggestions(frame):
     return {(p, o): held[p][o] for p, o in pairs}
 
 
-def unseen(frame, modes, problem, ratio):
-    """The regret of the best of the first k rows of what ships, on a problem, (k,).
-
-    Args:
-      ratio: learned rows to one of the prior.
-    """
-    with mock.patch.object(configurations, "LEARNED", ratio):
-        rows = configurations.complete(configurations.shipped()[1])
+def unseen(frame, modes, problem):
+    """The regret on a problem of each row that ships: of those learned, of the prior's."""
+    rows = configurations.complete(configurations.shipped()[1])
     names = sorted({row.optimizer for row in rows})
     tested = suggestions(pd.DataFrame({"problem": problem, "optimizer": TESTED}))
     tests = {n: tested.get((problem, rates.KINDS.get(n, (n, 1.0))[0])) for n in names}
@@ -98,8 +93,32 @@ def unseen(frame, modes, problem, ratio):
     ]  # fmt: skip
     asked = pd.DataFrame(asked).drop(columns=["relative", "absolute"])
     joined = pd.concat([there, asked], ignore_index=True)
-    table = learning._table(joined, {**modes, "": "min"}, [problem], None)
-    return np.minimum.accumulate(table[len(there) :, 0])
+    table = learning._table(joined, {**modes, "": "min"}, [problem], None)[len(there) :, 0]
+    learned = np.array([row.learned for row in rows])
+    return table[learned], table[~learned]
+
+
+def in_turns(learned, prior, ratio):
+    """So many learned rows to one of the prior."""
+    learned, found = iter(learned), []
+    for other in prior:
+        found += [*itertools.islice(learned, ratio), other]
+    return np.array([*found, *learned])
+
+
+def following(learned, prior):
+    """One of each, then as many again from the side that has the best so far, as `tune` does."""
+    sides, found = [list(learned), list(prior)], [learned[0], prior[0]]
+    taken = [1, 1]
+    while len(found) < len(learned) + len(prior):
+        best = [min(side[:n]) for side, n in zip(sides, taken, strict=True)]
+        first = int(best[1] < best[0])
+        for _ in range(len(found)):
+            side = first if taken[first] < len(sides[first]) else 1 - first
+            if taken[side] < len(sides[side]):
+                found.append(sides[side][taken[side]])
+                taken[side] += 1
+    return np.array(found)
 
 
 def main():
@@ -112,9 +131,12 @@ def main():
     options = parser.parse_args()
     frame, modes = atlas()
     for problem in options.unseen or ():
-        for ratio in (2, 1):
-            first = unseen(frame, modes, problem, ratio)[:12]
-            print(f"{problem}, {ratio} learned to 1:", *(f"{regret:.3f}" for regret in first))
+        sides = unseen(frame, modes, problem)
+        orders = {"two to one": in_turns(*sides, 2), "one to one": in_turns(*sides, 1),
+                  "following the leader": following(*sides)}  # fmt: skip
+        for name, order in orders.items():
+            first = np.minimum.accumulate(order)[:12]
+            print(f"{problem}, {name}:", *(f"{regret:.3f}" for regret in first))
     if options.unseen:
         return
     if options.optimizers != ["all"]:
