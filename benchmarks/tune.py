@@ -6,10 +6,10 @@
 Goes on where it ended: a record a problem and repeat in `runs/tune-benchmark`; those of the
 published table are in `benchmarks/results/tune`, and `--output` goes on from there. `tune` on a
 problem begins with the list that is learned on the Atlas without that problem. Every method chooses
-on the validation split with one seed, from trainings as long as the Atlas's; what it chose is trained on
-the same fresh seeds as what the others chose. The reference is the Atlas itself: the sweeps of 24
-optimizers with 64 configurations each. Regret is normalised: 0 is the mean over fresh seeds of the
-best of these 24 winners, 1 the median of all configurations.
+on the validation split with one seed, from trainings as long as the Atlas's; what it chose is
+trained on the same fresh seeds as what the others chose. The reference is the Atlas itself: the
+sweeps of 24 optimizers with 64 configurations each. Regret is normalised: 0 is the mean over fresh
+seeds of the best of these 24 winners, 1 the median of all configurations.
 
 What does not depend on the repeat is trained once a problem: a pool of random configurations of
 AdamW, of which each repeat has its own, and the rates of the grid on several seeds.
