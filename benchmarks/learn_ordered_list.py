@@ -28,8 +28,9 @@ import lropt_jax
 from lropt_jax.problems.catalogue import METRICS
 from lropt_jax.range_tests import lr_range_test
 from lropt_jax.tasks.metrics import direction
-from lropt_jax.tuning import configurations, learning, rates
+from lropt_jax.tuning import configurations, learning
 from lropt_jax.tuning.learning import learn
+from lropt_jax.tuning.rates import of_kind
 
 FEWEST = 8  # problems
 TESTED = ("adamw", "nesterov")  # of what ships, by `tune`
@@ -82,12 +83,14 @@ def unseen(frame, modes, problem):
     rows = configurations.complete(configurations.shipped()[1])
     names = sorted({row.optimizer for row in rows})
     tested = suggestions(pd.DataFrame({"problem": problem, "optimizer": TESTED}))
-    tests = {n: tested.get((problem, rates.KINDS.get(n, (n, 1.0))[0])) for n in names}
+    suggested = {optimizer: rate for (_, optimizer), rate in tested.items()}
     there = frame[(frame["problem"] == problem) & frame["optimizer"].isin(names)]
     asked = [
         {
             **row.as_json(), "problem": "", "value": np.nan,
-            "learning_rate": row.configuration(1, tests[row.optimizer])["learning_rate"],
+            "learning_rate": row.configuration(
+                1, of_kind(row.optimizer, suggested)
+            )["learning_rate"],
         }
         for row in rows
     ]  # fmt: skip

@@ -122,9 +122,14 @@ class Side(NamedTuple):
         return [(row.place, row.name) for row in self.rows if row.came is None]
 
     @property
+    def tried(self) -> list[Tried]:
+        """What came out for the others."""
+        return [row.came for row in self.rows if row.came is not None]
+
+    @property
     def best(self) -> Tried | None:
         """The best of those that finished."""
-        found = [r.came for r in self.rows if r.came is not None and np.isfinite(r.came.value)]
+        found = [t for t in self.tried if np.isfinite(t.value)]
         return min(found, key=lambda t: self.sign * t.value, default=None)
 
     def ahead_of(self, other: Side, by: float = 0.0) -> bool:

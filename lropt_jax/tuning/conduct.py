@@ -238,4 +238,5 @@ def _suggestions(
     contenders: Mapping[str, Contender], curves: Mapping[str, RangeTest]
 ) -> dict[str, float | None]:
     """The rate that a range test suggests, for the optimizers whose rates mean the same."""
-    return {name: of_kind(name, curves) for name, c in contenders.items() if c.rows}
+    suggested = {name: curve.suggestion for name, curve in curves.items()}
+    return {name: of_kind(name, suggested) for name, c in contenders.items() if c.rows}

@@ -144,7 +144,7 @@ def _followed(board: Board, count: int, at_once: int) -> list[tuple[int, str]]:
     there were come from the side that has the best so far.
     """
     learned, prior = board.sides()
-    tried = len(board.places) - len(learned.waiting) - len(prior.waiting)
+    tried = len(learned.tried) + len(prior.tried)
     if not tried:
         return sorted(learned.waiting[:at_once] + prior.waiting[:at_once])[:count]
     first, second = (prior, learned) if prior.ahead_of(learned) else (learned, prior)

@@ -84,10 +84,8 @@ def tested(
     return RangeTest(held["learning_rates"], held["losses"], seeds=seeds)
 
 
-def of_kind(name: str, curves: Mapping[str, RangeTest]) -> float | None:
+def of_kind(name: str, suggested: Mapping[str, float | None]) -> float | None:
     """What the tests suggest for an optimizer, its own or that of one whose rates mean the same."""
     other, factor = KINDS.get(name, (name, 1.0))
-    if other not in curves:
-        return None
-    found = curves[other].suggestion
+    found = suggested.get(other)
     return None if found is None or not math.isfinite(found) else factor * float(found)

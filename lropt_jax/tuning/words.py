@@ -203,8 +203,7 @@ def unlike(name: str, suggested: float) -> list[str]:
 def otherwise(board: Board) -> list[str]:
     """Whether the prior's rows did better than those that were learned on other problems."""
     learned, prior = board.sides()
-    tried = sum(row.came is not None for row in learned.rows)
-    if not tried or not prior.ahead_of(learned, board.tolerance):
+    if not learned.tried or not prior.ahead_of(learned, board.tolerance):
         return []
     came = "none of them finished"
     if learned.best is not None:
