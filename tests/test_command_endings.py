@@ -85,7 +85,7 @@ def strict(text):
 
 QUICKLY = [
     ["list"], ["list", "problems"], ["list", "--memory"], ["schedules", "cosine_decay", "constant"],
-    ["sweep", "--example"], ["reproduce", "wilson"], ["atlas", "--quick", "--plan"],
+    ["sweep", "--example"], ["reproduce", "adamw_propositions"], ["atlas", "--quick", "--plan"],
 ]  # fmt: skip
 
 

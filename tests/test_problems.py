@@ -48,7 +48,7 @@ def test_it_trains(name: str) -> None:
 
 
 def _at_the_start(task: Task) -> Any:
-    params, state = task.init(jax.random.split(jax.random.key(0))[0])
+    params, state = jax.jit(task.init)(jax.random.split(jax.random.key(0))[0])
     some = jax.tree.map(lambda a: a[:500], task.valid)
     return {k: v.mean() for k, v in jax.jit(task.evaluate)(params, state, some).items()}
 

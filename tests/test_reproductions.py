@@ -8,6 +8,7 @@ import json
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
 from lropt_jax import cli, reproduce
@@ -44,9 +45,9 @@ def test_a_plan_says_how_long_the_published_run_took(name):
         assert name not in SECONDS
 
 
-# The one that takes minutes is tried at a smaller size, below.
+# Those that take many minutes are tried at a smaller size, below.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in EXACT if name != "heavy_tails"])
+@pytest.mark.parametrize("name", [n for n in EXACT if n not in ("heavy_tails", "rotation")])
 def test_exact_claims_hold(name, tmp_path):
     verdict = reproduce(name, output=tmp_path, progress=False)
     assert verdict.holds is True, verdict.measured
@@ -58,6 +59,20 @@ def test_exact_claims_hold(name, tmp_path):
     assert verdict.claim.title in page
     for file in ("index.html", "index.md", "figure.svg"):
         assert (tmp_path / name / file).stat().st_size > 500
+
+
+def test_rotation_at_a_smaller_size(monkeypatch):
+    from lropt_jax.reproductions.exact import rotation
+
+    monkeypatch.setattr(rotation, "PRODUCTS", np.array([1e-3, 3e-3]))
+    monkeypatch.setattr(rotation, "SEEDS", 8)
+    data = rotation.CLAIM.measure(Bench())
+    assert len(data["rows"]) == 4
+    found = rotation.CLAIM.judge(data)
+    assert found.holds, found.measured
+    for row in data["rows"]:  # a rate or a decay twice as large turns by another angle
+        row["angle"] = row["angle"] * 2**0.5
+    assert not rotation.CLAIM.judge(data).holds
 
 
 def test_heavy_tails_at_a_smaller_size(monkeypatch):

@@ -55,8 +55,13 @@ class Layout:
         """Where arrays lie that all lanes share."""
         return NamedSharding(self.lanes.mesh, PartitionSpec())
 
-    def compiled(self, function: Any, per_lane: tuple[bool, ...], donate: Any = ()) -> Any:
-        """A function of a device's lanes as a program over all devices."""
+    def compiled(
+        self, function: Any, per_lane: tuple[bool, ...], donate: Any = (), once: bool = False
+    ) -> Any:
+        """A function of a device's lanes as a program over all devices.
+
+        One that runs `once` is compiled in the shortest time.
+        """
         if len(self.devices) > 1:
             specs = tuple(PartitionSpec(AXIS) if p else PartitionSpec() for p in per_lane)
             function = jax.shard_map(
@@ -66,7 +71,7 @@ class Layout:
                 out_specs=PartitionSpec(AXIS),
                 check_vma=False,
             )
-        options = _compiler_options(self.devices[0].platform)
+        options = _compiler_options(self.devices[0].platform, once)
         return jax.jit(function, donate_argnums=donate, compiler_options=options)
 
     def each_lane(self, function: Any) -> Any:
@@ -182,17 +187,26 @@ def _of_one_lane(x: Any) -> Any:
 
 
 @functools.cache
-def _compiler_options(platform: str) -> dict[str, Any] | None:
+def _compiler_options(platform: str, once: bool) -> dict[str, Any] | None:
     """Options for programs of lanes, where the compiler knows them.
 
-    XLA:CPU makes vectors of 256 bits where the machine has 512 unless it is told; the environment
-    variable `XLA_FLAGS` has the last word.
+    XLA:CPU makes vectors of 256 bits where the machine has 512 unless it is told, and at its usual
+    level it unrolls the loops of random numbers for seconds, which a program that draws weights
+    once never earns back; at level 1 the numbers are the same. The environment variable `XLA_FLAGS`
+    has the last word.
     """
-    name = "xla_cpu_prefer_vector_width"
-    if platform != "cpu" or name in os.environ.get("XLA_FLAGS", ""):
+    wanted: dict[str, Any] = {"xla_cpu_prefer_vector_width": 512}
+    if once:
+        wanted["xla_backend_optimization_level"] = 1
+    told = os.environ.get("XLA_FLAGS", "")
+    if platform != "cpu":
         return None
+    return {k: v for k, v in wanted.items() if k not in told and _is_known({k: v})} or None
+
+
+def _is_known(options: dict[str, Any]) -> bool:
     try:
-        jax.jit(lambda: 0, compiler_options={name: 512}).lower().compile()
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
     except jax.errors.JaxRuntimeError:  # another jaxlib
-        return None
-    return {name: 512}
+        return False
+    return True

@@ -304,7 +304,7 @@ def _init_program(init: Fingerprint[Any], layout: Layout) -> Any:
         init_key, lane_key = jax.random.split(key)
         return *init.function(init_key), lane_key
 
-    return layout.compiled(layout.each_lane(lane), (True,))
+    return layout.compiled(layout.each_lane(lane), (True,), once=True)
 
 
 @functools.lru_cache(CACHED)
@@ -318,7 +318,8 @@ def _start_program(optimizer: Fingerprint[OptimizerOf], layout: Layout) -> Any:
             begun: Lane = layout.each_lane(lane)(params, model_state, keys, numbers)
         return begun
 
-    return layout.compiled(lanes, (True, True, True, True, False), donate=(0, 1, 2))
+    axes = (True, True, True, True, False)
+    return layout.compiled(lanes, axes, donate=(0, 1, 2), once=True)
 
 
 @functools.lru_cache(CACHED)
