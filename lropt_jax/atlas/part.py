@@ -17,6 +17,7 @@ from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
 from lropt_jax.problems.catalogue import problem as problem_named
 from lropt_jax.sweeps.engine import sweep
 from lropt_jax.sweeps.results.result import SweepResult
+from lropt_jax.training.layout import jit_once
 
 DEFAULTS = -1  # the number of the configuration of somebody who tunes nothing
 EXAMPLES = 512  # that a net is looked at on before it has learned anything
@@ -91,7 +92,7 @@ def before_training(problem: str, metric: str) -> float:
     task = problem_named(problem)
     batch = jax.tree.map(lambda x: np.asarray(x[:EXAMPLES]), task.valid)
 
-    @jax.jit
+    @jit_once
     def values(key: jax.Array, batch: Any) -> Any:
         params, state = task.init(key)
         return task.evaluate(params, state, batch)[metric]

@@ -186,6 +186,11 @@ def _of_one_lane(x: Any) -> Any:
     return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)  # type: ignore[no-untyped-call]
 
 
+def jit_once(function: Any) -> Any:
+    """`jax.jit` for what is called once or a few times: compiled in the shortest time."""
+    return jax.jit(function, compiler_options=_compiler_options(jax.default_backend(), True))
+
+
 @functools.cache
 def _compiler_options(platform: str, once: bool) -> dict[str, Any] | None:
     """Options for programs of lanes, where the compiler knows them.

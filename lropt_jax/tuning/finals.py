@@ -16,6 +16,7 @@ from lropt_jax.sweeps.engine import trained
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.results.statistics import mean_interval, paired_tests
 from lropt_jax.tasks.sources import Source
+from lropt_jax.training.layout import jit_once
 from lropt_jax.tuning.board import Board, Tried
 from lropt_jax.tuning.contenders import BASELINE, Contender
 from lropt_jax.tuning.journal import Move
@@ -156,7 +157,7 @@ def untrained(board: Board, seeds: int = UNTRAINED) -> np.ndarray | None:
         return None
     batch = jax.tree.map(lambda x: np.asarray(x[:EXAMPLES]), task.valid)
 
-    @jax.jit
+    @jit_once
     def values(key: jax.Array, batch: Any) -> Any:
         return task.evaluate(*task.init(key), batch)
 
