@@ -206,12 +206,13 @@ def _compiler_options(platform: str, once: bool) -> dict[str, Any] | None:
     told = os.environ.get("XLA_FLAGS", "")
     if platform != "cpu":
         return None
-    return {k: v for k, v in wanted.items() if k not in told and _is_known({k: v})} or None
+    return {k: v for k, v in wanted.items() if k not in told and _is_known(k, v)} or None
 
 
-def _is_known(options: dict[str, Any]) -> bool:
+@functools.cache
+def _is_known(option: str, value: Any) -> bool:
     try:
-        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+        jax.jit(lambda: 0, compiler_options={option: value}).lower().compile()
     except jax.errors.JaxRuntimeError:  # another jaxlib
         return False
     return True
