@@ -70,6 +70,7 @@ BENCHMARKS = {
         "--models large --optimizers adamw --rounds 1",
         "--json",
     ),
+    "first_call": Benchmark("first_call.py", "", "--problems mnist1d_mlp --rounds 1", None),
     "range_test": Benchmark("range_test.py", "", "--tests 16 --repeats 1", None),
     "strategies": Benchmark("strategies.py", "", "--nets small --steps 100 --rounds 1"),
     "range_test_rules": Benchmark("range_test_rules.py", "--fresh", "--quick", None),
