@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from lropt_jax.atlas.design import Design, metric_of, strategy
@@ -17,7 +16,7 @@ from lropt_jax.comparisons.families import SCHEDULE_FAMILIES
 from lropt_jax.problems.catalogue import problem as problem_named
 from lropt_jax.sweeps.engine import sweep
 from lropt_jax.sweeps.results.result import SweepResult
-from lropt_jax.training.layout import jit_once
+from lropt_jax.training.untrained import untrained
 
 DEFAULTS = -1  # the number of the configuration of somebody who tunes nothing
 EXAMPLES = 512  # that a net is looked at on before it has learned anything
@@ -89,15 +88,9 @@ def choices(scores: np.ndarray, design: Design, mode: str) -> dict[str, int]:
 @functools.cache
 def before_training(problem: str, metric: str) -> float:
     """A metric of a net that has learned nothing, on the first examples of the validation split."""
-    task = problem_named(problem)
-    batch = jax.tree.map(lambda x: np.asarray(x[:EXAMPLES]), task.valid)
-
-    @jit_once
-    def values(key: jax.Array, batch: Any) -> Any:
-        params, state = task.init(key)
-        return task.evaluate(params, state, batch)[metric]
-
-    return float(np.mean(values(jax.random.key(0), batch)))
+    values = untrained(problem_named(problem), metric, seeds=1, examples=EXAMPLES)
+    assert values is not None, "the problems' metrics are means over examples in memory"
+    return float(values[0])
 
 
 class _Training:

@@ -19,8 +19,10 @@ def points(interval: Interval, signed: bool = True) -> str:
 
 
 def percent(values: Sequence[float] | np.ndarray) -> str:
-    """The mean of shares with its interval in percent: "97.3 [97.1, 97.5]"."""
-    return points(mean_within(np.asarray(values, float)), signed=False)
+    """The mean of shares with its interval in percent, cut at 0 and 100: "97.3 [97.1, 97.5]"."""
+    found = mean_within(np.asarray(values, float))
+    low, high = (float(np.clip(end, 0.0, 1.0)) for end in (found.low, found.high))
+    return points(Interval(found.value, low, high), signed=False)
 
 
 def dots(axes: Any, groups: Mapping[str, Mapping[str, Any]], scale: float = 100.0) -> None:

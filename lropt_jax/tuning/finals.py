@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
-import jax
 import numpy as np
 
 from lropt_jax.comparisons.match import FRESH_SEEDS
@@ -15,15 +13,12 @@ from lropt_jax.comparisons.proposals import Configuration
 from lropt_jax.sweeps.engine import trained
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.results.statistics import mean_interval, paired_tests
-from lropt_jax.tasks.sources import Source
-from lropt_jax.training.layout import jit_once
 from lropt_jax.tuning.board import Board, Tried
 from lropt_jax.tuning.contenders import BASELINE, Contender
 from lropt_jax.tuning.journal import Move
 from lropt_jax.tuning.trying import Search
 
 MOST = 3  # configurations that are retrained, beside the baseline
-UNTRAINED, EXAMPLES = 8, 1000  # models that have learned nothing, and what they are judged on
 LEAST_SEEDS = 2  # for an interval
 NOTHING: Configuration = {"nothing": 0.0}  # what the baseline's factory takes
 
@@ -146,25 +141,6 @@ def retrained(
                     name, contender, configuration, result, trial, board.setting.metric
                 )
             )  # fmt: skip
-
-
-def untrained(board: Board, seeds: int = UNTRAINED) -> np.ndarray | None:
-    """The metric of models that have learned nothing, on the first examples of the validation
-    split, (seeds,); None where it is no mean over examples, or those lie on the disk."""
-    task = board.setting.task
-    name = board.setting.metric.removeprefix("valid_")
-    if isinstance(task.valid, Source) or board.setting.metric == "train_loss":
-        return None
-    batch = jax.tree.map(lambda x: np.asarray(x[:EXAMPLES]), task.valid)
-
-    @jit_once
-    def values(key: jax.Array, batch: Any) -> Any:
-        return task.evaluate(*task.init(key), batch)
-
-    found = [values(jax.random.key(seed), batch) for seed in range(seeds)]
-    if name not in found[0]:
-        return None
-    return np.array([np.mean(one[name]) for one in found], float)
 
 
 def winner(finalists: Sequence[Finalist], board: Board) -> tuple[Finalist | None, list[Finalist]]:

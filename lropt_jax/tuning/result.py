@@ -18,12 +18,15 @@ from lropt_jax.progress import shown
 from lropt_jax.range_tests import RangeTest
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.training.trained import Fit
+from lropt_jax.training.untrained import untrained
 from lropt_jax.tuning import words
 from lropt_jax.tuning.board import Board, Tried
 from lropt_jax.tuning.contenders import BASELINE, Configuration, Contender
-from lropt_jax.tuning.finals import Finalist, untrained
+from lropt_jax.tuning.finals import Finalist
 from lropt_jax.tuning.regret import regret
 from lropt_jax.validation import require
+
+UNTRAINED, EXAMPLES = 8, 1000  # models that have learned nothing, and what they are judged on
 
 
 @shown
@@ -128,7 +131,10 @@ class Tuning:
     def untrained(self) -> np.ndarray | None:
         """The metric of a few models that have learned nothing, (models,); None where it cannot be
         told cheaply."""
-        return untrained(self.board)
+        if self.metric == "train_loss":
+            return None
+        name = self.metric.removeprefix("valid_")
+        return untrained(self.board.setting.task, name, UNTRAINED, EXAMPLES)
 
     def optimizer(self, steps: int | None = None) -> optax.GradientTransformation:
         """The optimizer that is recommended.

@@ -223,5 +223,7 @@ def _try(candidates: dict[str, Timed], guessed: str, spend: float) -> str:
             least[name] = min(least[name], candidate.seconds(spend))
         hopeful = HOPELESS * min(least.values())
         candidates = {k: v for k, v in candidates.items() if least[k] <= hopeful}
+        if len(candidates) == 1:
+            break
     best = min(least, key=least.__getitem__)
     return best if least[best] < SURELY * least[guessed] else guessed

@@ -54,10 +54,11 @@ class Timed:
           spend: seconds that the timed run should take, about.
           most: updates that it makes at most, but for the fewest that say something.
         """
-        if self._feed is None:
+        fresh = self._feed is None
+        if fresh:
             self._prepare()
         if self._once >= TIMING or self._capacity == 1:
-            return self._run(1)
+            return self._once if fresh else self._run(1)
         # What a run costs however short it is falls out: training has long ones.
         updates = max(FEWEST, min(int(spend / self._once), most or self._capacity))
         updates = min(updates, self._capacity)
