@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from lropt_jax.plotting.axes import Axis, even_in_logarithm, worst_shown
 from lropt_jax.plotting.comparisons import generalization_gap
 from lropt_jax.plotting.sweeps import parallel_figure
+from lropt_jax.plotting.vector import inline_svg
 from tests.test_sweep_results import NAN, made
 
 pytest.importorskip("matplotlib")
@@ -83,6 +86,17 @@ def test_of_equals_the_first_is_the_best():
         lines = [line for line in axes.lines if len(line.get_xdata()) == 2]
         thickest = max(lines, key=lambda line: line.get_linewidth())
         assert thickest.get_ydata()[0] == pytest.approx(1 / 3)
+
+
+def test_in_a_page_a_parallel_line_says_its_configuration():
+    trials = [{"rate": r, "kind": k} for r in (0.01, 0.1) for k in "ab"]
+    figure = parallel_figure(trials, np.array([0.1, 0.4, 0.9, NAN]), "valid_accuracy", "max")
+    said = re.findall("<title>(.*?)</title>", inline_svg(figure, "a", ""))
+    # The one without a value ends before its axis.
+    assert len(said) == 3 * len(trials) - 1
+    assert len(set(said)) == len(trials)
+    assert said[0] == "rate 0.1, kind b, pruned or diverged"
+    assert said[-1] == "rate 0.1, kind a, valid accuracy 0.9"
 
 
 def test_few_values_stand_at_equal_distances():

@@ -24,6 +24,7 @@ from lropt_jax.plotting.axes import (
 from lropt_jax.plotting.style import alarm, colours, grey, halo, ink, narrow, palette, size, style
 
 DROWNED = 1 / 6  # of a usual interval: means that differ by less are alike
+NAMED = 50  # of the lines of a parallel plot, the best, say what they are
 FAINTEST = 0.4  # of the worst line among many: still seen, on white and on black
 
 
@@ -117,7 +118,9 @@ def parallel_figure(
         ax.set_yticks([])
         # The best on top; of equals the first, as `best` has it.
         *_, best = order = np.argsort(-np.nan_to_num(good, nan=-1), kind="stable")[::-1]
-        for trial in order:
+        # In a page the points of a line say what it is, and not where they lie.
+        ax.format_coord = lambda x, y: ""
+        for rank, trial in enumerate(order, 1 - len(order)):
             line = {"color": alarm(), "linestyle": ":", "alpha": 0.8, "linewidth": 1.2}
             if np.isfinite(good[trial]):
                 strength = float(good[trial])
@@ -125,6 +128,12 @@ def parallel_figure(
                 line["linewidth"] = 0.8 + strength
                 if trial == best:
                     line = {"color": palette()[1], "linewidth": 2.2}
+            if -rank < NAMED:
+                given = {n: trials[trial].get(n) for n in names} | {metric: scores[trial]}
+                said = [f"{words_of(n)} {shown(v)}" for n, v in given.items()]
+                if not np.isfinite(scores[trial]):
+                    said[-1] = "pruned or diverged"
+                line["label"] = ", ".join(said)
             ax.plot(range(len(axes)), places[:, trial], **line)
         for i, axis in enumerate(axes):
             ax.axvline(i, color=ink(), linewidth=0.8)

@@ -141,10 +141,12 @@ def _values(figure: Any, scale: float, height: float) -> Iterator[tuple[dict[str
         for label, x, y, extra in _points(axes):
             across, up = place(x, y)
             if np.isfinite(across) and np.isfinite(up):
-                words = [f"{_axis(axes, 'x')} {_said(axes, 'x', x)}"]
-                words += [f"{_axis(axes, 'y')} {_said(axes, 'y', y)}", *extra]
+                words = [w for w in (*_place_said(axes, x, y), *extra) if w]
                 at = {"cx": f"{across:.1f}", "cy": f"{up:.1f}", "r": f"{REACH:g}"}
-                yield {"tag": "circle", "at": at}, f"{label}: " * bool(label) + ", ".join(words)
+                yield (
+                    {"tag": "circle", "at": at},
+                    ": ".join(filter(None, [label, ", ".join(words)])),
+                )
         for image in axes.images:
             cells: Any = np.ma.filled(np.ma.asarray(image.get_array(), float), np.nan)
             if cells.ndim != 2 or cells.size > MOST_CELLS:
@@ -188,6 +190,14 @@ def _axis(axes: Any, which: str) -> str:
     """What an axis says, or the figure in its place."""
     own = getattr(axes, f"get_{which}label")()
     return str(own or getattr(axes.figure, f"get_sup{which}label")() or which)
+
+
+def _place_said(axes: Any, x: float, y: float) -> list[str]:
+    """A place in the words of the axes, or in the figure's own where it has set `format_coord`."""
+    own = vars(axes).get("format_coord")
+    if own is not None:
+        return [str(own(x, y))]
+    return [f"{_axis(axes, which)} {_said(axes, which, at)}" for which, at in (("x", x), ("y", y))]
 
 
 def _said(axes: Any, which: str, value: float) -> str:
