@@ -145,7 +145,9 @@ def _figure(data: Data) -> Any:
             for name, colour in colours(names).items():
                 curves = 100 * np.asarray(data["runs"][name]["new_accuracy"], float)
                 epochs = data["runs"][name]["epochs"]
-                axes.plot(epochs, np.nanmean(curves, axis=0), color=colour, label=name)
+                mean = np.nanmean(curves, axis=0)
+                # With where it ends, as one may lie below what is drawn.
+                axes.plot(epochs, mean, color=colour, label=f"{name}: {mean[-1]:.1f}%")
             axes.set_xlabel("epochs")
         left.legend(fontsize="small")
         right.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
