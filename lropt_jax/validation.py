@@ -31,6 +31,7 @@ class Constraint:
       low, high: the ends.
       ends: "[]", "[)", "(]" or "()": whether it holds them.
       counts: whether the number counts updates: a whole one stays an int, exact beyond 2^24.
+      varies: whether a schedule, or a plain callable of count, may stand there too.
     """
 
     allowed: str
@@ -38,12 +39,16 @@ class Constraint:
     high: float = math.inf
     ends: str = "[]"
     counts: bool = False
+    varies: bool = False
 
     def check(self, name: str, value: Any) -> None:
         """Raises `ValueError` naming `name`, its value and what is allowed; tracers pass."""
         if value is None or isinstance(value, jax.core.Tracer):
             return
-        array = np.asarray(value, dtype=np.float64)
+        try:
+            array = np.asarray(value, dtype=np.float64)
+        except OverflowError:  # Python's ints have no end
+            array = np.asarray(math.inf)
         above = array >= self.low if self.ends[0] == "[" else array > self.low
         below = array <= self.high if self.ends[1] == "]" else array < self.high
         if not np.all(above & below):
@@ -62,6 +67,7 @@ Steps = Annotated[Number, Constraint("a finite number", ends="()", counts=True)]
 PositiveSteps = Annotated[Number, Constraint("a finite number > 0", 0, ends="()", counts=True)]
 NonNegativeSteps = Annotated[Number, Constraint("a finite number >= 0", 0, ends="[)", counts=True)]
 Finite = Annotated[Number, finite]
+Varying = Annotated[Any, Constraint("a finite number", ends="()", varies=True)]
 Positive = Annotated[Number, positive]
 NonNegative = Annotated[Number, non_negative]
 AtLeastOne = Annotated[Number, at_least_one]
@@ -164,6 +170,18 @@ def whole_number(name: str, value: Any, least: int = 1, allowed: str = "") -> in
     except (TypeError, ValueError, OverflowError):
         pass
     raise ValueError(f"{name} must be a whole number >= {least}{allowed}, got {value!r}")
+
+
+def check_transformation(name: str, value: Any) -> None:
+    """Raises `TypeError` for what is no optimizer, a factory that was not called for example."""
+    if not (hasattr(value, "init") and hasattr(value, "update")):
+        hint = f"{getattr(value, '__name__', 'adam')}(1e-3)" if callable(value) else "adam(1e-3)"
+        raise TypeError(f"{name} must be an Optax transformation like {hint}, got {value!r}")
+
+
+def names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Names that are given one after another; a string is one name, not its letters."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 LISTED = 40  # names at most that an error lists

@@ -7,8 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from lropt_jax.hyperparameters.building import check_building
 from lropt_jax.hyperparameters.groups import (
     Labelled,
     factory_of,
@@ -16,9 +18,9 @@ from lropt_jax.hyperparameters.groups import (
     tunables,
     with_tunables,
 )
-from lropt_jax.hyperparameters.numbers import Numbers, replaced
+from lropt_jax.hyperparameters.numbers import Numbers, beside, replaced
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes
-from lropt_jax.schedules.base import Schedule, float_type, from_callable, value_at
+from lropt_jax.schedules.base import Schedule, fits, float_type, from_callable, value_at
 from lropt_jax.schedules.composition import delayed
 from lropt_jax.validation import is_number
 
@@ -59,7 +61,8 @@ def hyperparams(state: optax.OptState) -> dict[str, Any]:
     def values(which: Labelled) -> Any:
         if isinstance(which, dict):
             return {label: values(inner) for label, inner in which.items()}
-        return _over_population(_values, found[which].count)(*found[which][:2])
+        now = _over_population(_values, found[which].count)(*found[which][:2])
+        return jax.tree.map(_copy, now)
 
     result: dict[str, Any] = values(labelled(state))
     return result
@@ -107,6 +110,11 @@ def set_hyperparams(
       >>> [float(numbers["learning_rate"]) for numbers in hyperparams(state).values()]
       [0.25, 0.125]
     """
+    if groups is not None and not isinstance(groups, Mapping):
+        raise TypeError(
+            "set_hyperparams takes numbers by name, learning_rate=0.1, or a mapping of labels to "
+            f"such, got {groups!r}"
+        )
     found = tunables(state)
 
     def put(which: Labelled, values: Mapping[Any, Any], label: str) -> None:
@@ -141,12 +149,15 @@ def _with_numbers(state: TunableState, new: Mapping[str, Any], label: str) -> Tu
     factory = factory_of(state)
     values = Numbers(state.hyperparams, factory)
     for name, value in new.items():
-        value = from_callable(value) if callable(value) else value
+        value = from_callable(value, f"{label}{name}") if callable(value) else value
         if not (isinstance(value, Schedule) or is_number(value)):
             raise ValueError(f"{label}{name} must be a number or a schedule, got {value!r}")
         factory.check(f"{label}{name}", value, name)
+        if isinstance(value, int) and not fits(value):
+            value = float(value)
         values[name] = replaced(f"{label}{name}", values[name], value, state.count)
     factory.check_together({**values, **new})
+    check_building(factory, {**values, **new})
     return state._replace(hyperparams=values)
 
 
@@ -223,7 +234,16 @@ def observe(state: optax.OptState, value: Any) -> Any:
 
 
 def _observing(state: TunableState, value: Any) -> TunableState:
-    value = jnp.broadcast_to(jnp.asarray(value, float_type()), state.count.shape)
+    if not is_number(value):
+        raise ValueError(f"observe: value must be a number, got {value!r}")
+    if np.shape(value) not in ((), state.count.shape):
+        raise ValueError(
+            "observe: value must be a number, or have the population's shape "
+            f"{state.count.shape}, got shape {np.shape(value)}"
+        )
+    value = beside(
+        jnp.broadcast_to(jnp.asarray(value, float_type()), state.count.shape), state.count
+    )
     see = _over_population(observed, state.count)
     new = state._replace(hyperparams=see(state.hyperparams, value))
     if isinstance(new.inner_state, FeedbackState):
@@ -240,6 +260,11 @@ def wants_observation(state: optax.OptState) -> bool:
 def _wants_observation(state: TunableState) -> bool:
     of_its_own = any(map(observes, state.hyperparams.values()))
     return of_its_own or isinstance(state.inner_state, FeedbackState)
+
+
+def _copy(x: Any) -> Any:
+    """What a person keeps, whatever becomes of the state: a step may be donated it."""
+    return x if isinstance(x, jax.core.Tracer) else jnp.array(x, copy=True)
 
 
 def _values(count: Any, numbers: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -89,12 +91,21 @@ def as_data(name: str, value: Any, parameter: inspect.Parameter) -> Any:
       ValueError: for an array that is no scalar.
     """
     if callable(value):
-        return from_callable(value)
+        schedule = from_callable(value, name)
+        for number in jax.tree.leaves(schedule):
+            if np.ndim(number):
+                raise ValueError(
+                    f"{name} must be a schedule of scalars, got one with a number of shape "
+                    f"{np.shape(number)}: {schedule!r}; vmap over it"
+                )
+        return schedule
     if np.ndim(value):
         raise ValueError(f"{name} must be a scalar, got shape {np.shape(value)}; vmap over it")
     if not isinstance(parameter.default, int) and jnp.issubdtype(
         jnp.result_type(value), jnp.integer
     ):
+        if isinstance(value, int) and abs(value) > sys.float_info.max:
+            return math.inf  # which the check that follows refuses
         concrete = isinstance(value, (int, np.number))
         return float(value) if concrete else value.astype(float_type())
     return value

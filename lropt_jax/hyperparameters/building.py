@@ -12,17 +12,23 @@ from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lropt_jax.hyperparameters.arguments import as_data, constraint_of, is_count, is_data, kinds_of
-from lropt_jax.hyperparameters.numbers import Factory, Numbers, stored, teach_flax_keys
+from lropt_jax.hyperparameters.numbers import (
+    Factory,
+    Numbers,
+    stored,
+    teach_flax_keys,
+)
 from lropt_jax.hyperparameters.printing import Called
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes, resumed
-from lropt_jax.hyperparameters.trials import NotData, explained, try_building
+from lropt_jax.hyperparameters.trials import NotData, attempt, explained, try_building
 from lropt_jax.schedules.arguments import bound_arguments
 from lropt_jax.schedules.base import Schedule, injected, value_at
 from lropt_jax.schedules.fingerprint import Aside, Carried
-from lropt_jax.validation import requirements
+from lropt_jax.validation import names, requirements, unknown
 
 P = ParamSpec("P")
 Plain = Callable[[Mapping[str, Any]], optax.GradientTransformationExtraArgs]  # of its numbers
@@ -102,9 +108,18 @@ def tunable(
     """
     if hasattr(factory, "tunable_of"):
         return factory
+    if not callable(factory):
+        raise TypeError(
+            f"tunable: factory must be a function like optax.lion, got {factory!r}: what it has "
+            "built holds no numbers any more"
+        )
     name = getattr(factory, "__name__", "optimizer").replace("<lambda>", "optimizer")
     signature = inspect.signature(factory)
-    parameters = signature.parameters
+    parameters, static = signature.parameters, names(static)
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        for other in static:
+            if other not in parameters:
+                raise ValueError(f"tunable: static: {unknown('argument', other, parameters)}")
     kinds = kinds_of(factory, parameters)
     declared = any(kind.kind == "number" for kind in kinds.values())
 
@@ -118,18 +133,22 @@ def tunable(
         }
 
         # No number may stay around the transformation: it is the same for other numbers.
-        names, code = tuple(arguments), {k: v for k, v in arguments.items() if k not in data}
+        given_names, code = tuple(arguments), {k: v for k, v in arguments.items() if k not in data}
 
         def plain(values: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
             values = {**code, **values}
-            given = inspect.BoundArguments(signature, {k: values[k] for k in names})
-            return optax.with_extra_args_support(factory(*given.args, **given.kwargs))
+            given = inspect.BoundArguments(signature, {k: values[k] for k in given_names})
+            made = factory(*given.args, **given.kwargs)
+            if not isinstance(made, optax.GradientTransformation):
+                raise TypeError(f"{name} must return an Optax transformation, got {made!r}")
+            return optax.with_extra_args_support(made)
 
         about = Factory(
             name,
             {k: constraint_of(parameters[k], kinds[k]) for k in data},
             requirements(factory),
             {k: v for k, v in arguments.items() if k not in data and isinstance(v, SIMPLE)},
+            None if declared else plain,
         )
         if injected():
             _check_precision(data, "pass hyperparam_dtype=jnp.float32")
@@ -155,6 +174,31 @@ def tunable(
 
     build.tunable_of = factory  # type: ignore[attr-defined]
     return build
+
+
+def check_building(factory: Factory, given: Mapping[str, Any]) -> None:
+    """Raises `ValueError` where what a factory is made of refuses one of its numbers.
+
+    A factory that says of its numbers what they may be needs no such trial; neither can it be
+    made for the members of a population.
+
+    Args:
+      factory: whose numbers they are.
+      given: all of them, as they were given or as the state has them.
+    """
+    if factory.plain is None or any(np.ndim(x) for x in jax.tree.leaves(given)):
+        return
+    try:
+        attempt(functools.partial(_built, factory.plain), given)
+    except ValueError:
+        raise
+    except Exception:  # no word about a number
+        return
+
+
+def owned_outside() -> bool:
+    """Whether a factory is called for another one, which owns the numbers and calls it again."""
+    return _outer.get() is not None or injected()
 
 
 def _built(

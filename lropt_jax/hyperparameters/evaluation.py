@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import optax
 
-from lropt_jax.hyperparameters.groups import unboxed
+from lropt_jax.hyperparameters.groups import boxed_like, is_box, unboxed
 
 Evaluation = Callable[[Any, Any], Any]
 
@@ -47,6 +47,8 @@ def register_evaluation(state_type: type, function: Evaluation) -> None:
     """
     if not isinstance(state_type, type):
         raise TypeError(f"state_type must be a class, got {state_type!r}")
+    if not callable(function):
+        raise TypeError(f"function must be a function of state and params, got {function!r}")
     _REGISTERED[state_type] = function
 
 
@@ -76,9 +78,13 @@ def evaluation_params(opt_state: optax.OptState, params: Any) -> Any:
       >>> bool((evaluation_params(state, optax.apply_updates(params, updates)) != params).all())
       True
     """
-    for state in _registered_in(opt_state):
-        params = _evaluated(unboxed(state), params)
-    return params
+    found = _registered_in(opt_state)
+    if not found:
+        return params
+    point = unboxed(params)
+    for state in found:
+        point = _evaluated(unboxed(state), point)
+    return boxed_like(point, params, next(iter(jax.tree.leaves(params, is_leaf=is_box)), None))
 
 
 def has_evaluation(opt_state: optax.OptState) -> bool:

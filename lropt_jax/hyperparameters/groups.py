@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,8 +17,15 @@ Labelled = int | dict[Hashable, Any]
 
 def tunables(state: optax.OptState) -> list[TunableState]:
     """The states of all tunable optimizers, in the order of the tree."""
-    leaves = jax.tree.leaves(state, is_leaf=_is_tunable_state)
-    return [unboxed(x) for x in leaves if _is_tunable_state(x)]
+    return [unboxed(x) for _, x in _found(state)]
+
+
+def _found(state: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Each tunable with its path, and after it those that it was given to wrap."""
+    for path, x in jax.tree_util.tree_leaves_with_path(state, is_leaf=_is_tunable_state):
+        if _is_tunable_state(x):
+            yield (*before, *path), x
+            yield from _found(x.inner_state, (*before, *path))
 
 
 def labelled(state: optax.OptState) -> Labelled:
@@ -26,14 +33,14 @@ def labelled(state: optax.OptState) -> Labelled:
 
     Labels are the keys of the mappings on the way: those of `optax.partition` (and so of
     `multi_transform`), the names of `optax.named_chain`. Where there is none, in a chain, the
-    name of the factory stands for it. A tunable that is alone, in all or under its label, has
-    no label of its own.
+    name of the factory stands for it, as it does for one inside of another
+    (`tunable(optax.lookahead)(sgd(0.1), 5, 0.5)`). A tunable that is alone, in all or under its
+    label, has no label of its own.
 
     Raises:
       ValueError: when the state holds no tunable optimizer.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(state, is_leaf=_is_tunable_state)
-    found = [(path, x) for path, x in leaves if _is_tunable_state(x)]
+    found = list(_found(state))
     if not found:
         raise ValueError(
             "the state holds no tunable optimizer: build it with one of lropt_jax's, or with "
@@ -83,10 +90,11 @@ def with_tunables(state: optax.OptState, new: Sequence[TunableState]) -> Any:
             return old
         now = next(following)
         pairs = {k: (v, old.hyperparams[k]) for k, v in now.hyperparams.items()}
-        boxed = {k: _boxed_like(*pair, old.count) for k, pair in pairs.items()}
+        boxed = {k: boxed_like(*pair, old.count) for k, pair in pairs.items()}
+        inner = jax.tree.map(replace, now.inner_state, is_leaf=_is_tunable_state)
         return old._replace(
             hyperparams=Numbers(boxed, factory_of(now)),
-            inner_state=_boxed_like(now.inner_state, old.inner_state, old.count),
+            inner_state=boxed_like(inner, old.inner_state, old.count),
         )
 
     return jax.tree.map(replace, state, is_leaf=_is_tunable_state)
@@ -96,21 +104,21 @@ def _is_tunable_state(x: Any) -> bool:
     return isinstance(x, TunableState)
 
 
-def _is_box(x: Any) -> bool:
+def is_box(x: Any) -> bool:
     """Whether this is a variable of `flax.nnx`, whose Optimizer puts each array into one."""
     return type(x).__module__.startswith("flax.nnx") and hasattr(x, "get_value")
 
 
 def unboxed(tree: Any) -> Any:
     """A tree with the arrays that are in variables of `flax.nnx`."""
-    return jax.tree.map(lambda x: x.get_value() if _is_box(x) else x, tree, is_leaf=_is_box)
+    return jax.tree.map(lambda x: x.get_value() if is_box(x) else x, tree, is_leaf=is_box)
 
 
-def _boxed_like(new: Any, old: Any, example: Any) -> Any:
+def boxed_like(new: Any, old: Any, example: Any) -> Any:
     """`new` in the boxes that `old` has, or where it is of another structure, in some like them."""
-    if not _is_box(example):
+    if not is_box(example):
         return new
-    boxes = jax.tree.leaves(old, is_leaf=_is_box)
+    boxes = jax.tree.leaves(old, is_leaf=is_box)
     arrays, structure = jax.tree.flatten(new)
     if not _same_structure(old, new):
         boxes = [example] * len(arrays)
@@ -119,5 +127,5 @@ def _boxed_like(new: Any, old: Any, example: Any) -> Any:
 
 
 def _same_structure(old: Any, new: Any) -> bool:
-    before: Any = jax.tree.structure(old, is_leaf=_is_box)
+    before: Any = jax.tree.structure(old, is_leaf=is_box)
     return bool(before == jax.tree.structure(new))

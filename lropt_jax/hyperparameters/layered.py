@@ -12,7 +12,7 @@ import jax
 import optax
 
 from lropt_jax.hyperparameters.building import tunable
-from lropt_jax.validation import positive
+from lropt_jax.validation import is_number, names, positive
 
 
 def by_layer(
@@ -69,17 +69,20 @@ def by_layer(
       >>> sorted(hyperparams(state))
       ['dampening', 'decay', 'learning_rate']
     """
-    parameters = dict(inspect.signature(optimizer).parameters)
+    if not callable(optimizer):
+        raise TypeError(f"by_layer: optimizer must be a factory like adamw, got {optimizer!r}")
+    parameters, order = dict(inspect.signature(optimizer).parameters), order and names(order)
     name = getattr(optimizer, "__name__", "optimizer")
     if "learning_rate" not in parameters or "decay" in parameters:
         raise ValueError(
             f"by_layer: {name} must have an argument learning_rate, and none called decay, which "
             "is the layers': wrap it, lambda learning_rate: rmsprop(learning_rate, decay=0.9)"
         )
-    if not callable(decay):
-        positive.check("by_layer: decay", decay)
+    if not (is_number(decay) or callable(decay)):
+        raise TypeError(f"by_layer: decay must be a number or a schedule, got {decay!r}")
 
     def layered(decay: Any, learning_rate: Any, **others: Any) -> Any:
+        positive.check("by_layer: decay", decay)
         optimizer(learning_rate=learning_rate, **others)  # refuses a number at once
         # In this context the optimizer is plain: the numbers are those of the whole.
         context = contextvars.copy_context()

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.schedules.base import Schedule, float_type
-from lropt_jax.schedules.flax_support import when_loaded
+from lropt_jax.schedules.base import Schedule, fits, float_type
+from lropt_jax.schedules.flax_support import restored, when_loaded
 from lropt_jax.validation import Constraint, not_nan
 
 
@@ -28,12 +28,15 @@ class Factory:
       constraints: what each number may be.
       requirements: conditions between the arguments, see `lropt_jax.validation.requires`.
       fixed: the arguments that are no data, of them those that are plain values.
+      plain: what builds the transformation, of a factory that says of no number what it may be:
+        the state is the same without it, and does not save it.
     """
 
     name: str = "optimizer"
     constraints: Mapping[str, Constraint] = dataclasses.field(default_factory=dict)
     requirements: tuple[Callable[..., None], ...] = ()
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    plain: Callable[..., Any] | None = None
 
     def check(self, name: str, value: Any, argument: str | None = None) -> None:
         """Raises `ValueError` for a concrete number that this hyperparameter may not be.
@@ -57,6 +60,9 @@ class Factory:
         """Raises `ValueError` where a condition between arguments does not hold."""
         for check in self.requirements:
             check(**{**self.fixed, **arguments})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "plain": None}
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Factory) and self._key == other._key)
@@ -111,13 +117,7 @@ def _register(serialization: Any) -> None:
                 f"{serialization.current_path()}: {', '.join(sorted(saved))} were saved, but this "
                 f"{numbers.factory.name} has {', '.join(sorted(numbers))}"
             )
-        for name, value in numbers.items():
-            if isinstance(saved[name], Mapping) and not isinstance(value, Schedule):
-                raise ValueError(
-                    f"{name}: the schedule {next(iter(saved[name]), '')} was saved, but here is a "
-                    "number: restore into the state of an optimizer that is built alike"
-                )
-        values = {k: serialization.from_state_dict(v, saved[k], k) for k, v in numbers.items()}
+        values = {k: restored(serialization, k, v, saved[k]) for k, v in numbers.items()}
         return Numbers(values, numbers.factory)
 
     serialization.register_serialization_state(
@@ -153,10 +153,8 @@ def stored(value: Any, like: jax.Array | None = None) -> Any:
     """
 
     def store(x: Any) -> jax.Array:
-        integer = jnp.issubdtype(jnp.result_type(x), jnp.integer)
-        array = cast(
-            x, jnp.int32 if integer else float_type(), np.shape(like) if like is not None else ()
-        )
+        dtype = jnp.int32 if fits(x) else float_type()
+        array = cast(x, dtype, np.shape(like) if like is not None else ())
         return array if like is None else beside(array, like)
 
     return jax.tree.map(store, value)
@@ -170,27 +168,34 @@ def replaced(name: str, old: Any, new: Any, like: jax.Array) -> Any:
       old, new: a number, or a schedule.
       like: an array of the state, as in `stored`.
     """
+    for n in jax.tree.leaves(new):
+        if np.shape(n) not in ((), np.shape(like)):
+            raise ValueError(
+                f"{name} must be a scalar or have the population's shape {np.shape(like)}, "
+                f"got shape {np.shape(n)}"
+            )
     if jax.tree.structure(old) != jax.tree.structure(new):  # type: ignore[operator]
         return stored(new, like)
+    counts = isinstance(new, Schedule)
 
     def replace(o: jax.Array, n: Any) -> jax.Array:
-        try:
-            return beside(cast(n, _able(o.dtype, n), o.shape), o)
-        except ValueError:
-            raise ValueError(
-                f"{name} must be a scalar or have the population's shape {o.shape}, "
-                f"got shape {np.shape(n)}"
-            ) from None
+        return beside(cast(n, _able(o.dtype, n, counts), o.shape), o)
 
     return jax.tree.map(replace, old, new)
 
 
-def _able(dtype: Any, number: Any) -> Any:
-    """This dtype, if it can hold the number as it is; else the one that can."""
-    whole = jnp.issubdtype(jnp.result_type(number), jnp.integer)
+def _able(dtype: Any, number: Any, counts: bool) -> Any:
+    """This dtype, if it can hold the number as it is; else the one that can.
+
+    A float can where the number is no count of updates.
+    """
+    traced = isinstance(number, jax.core.Tracer)
+    whole = jnp.issubdtype(number.dtype, jnp.integer) if traced else fits(number)
     if jnp.issubdtype(dtype, jnp.integer) == whole:
         return dtype
-    if isinstance(number, jax.core.Tracer):
+    if whole and not counts:
+        return dtype
+    if traced:
         return dtype if whole else float_type()
     held = np.asarray(number).astype(dtype)
     same = np.all(held.astype(np.float64) == np.asarray(number, np.float64))

@@ -51,11 +51,11 @@ def try_building(factory: Callable[..., Any], build: Use, given: Mapping[str, An
     Raises:
       NotData: for numbers that cannot be.
     """
-    _attempt(build, given, ())
+    attempt(build, given)
     names = frozenset(given)
     if names not in _known.setdefault(factory, set()):
         try:
-            _attempt(build, given, names)
+            attempt(build, given, names)
         except Exception as error:
             _blame(build, given, error)
         _known[factory].add(names)
@@ -75,7 +75,9 @@ def explained(use: Use, given: Mapping[str, Any]) -> Iterator[None]:
         _blame(use, given, error)
 
 
-def _attempt(use: Use, given: Mapping[str, Any], traced: Collection[str]) -> None:
+def attempt(use: Use, given: Mapping[str, Any], traced: Collection[str] = ()) -> None:
+    """Builds a transformation, some of whose numbers are traced, and the count."""
+
     def abstractly(values: Mapping[str, Any], count: Any) -> None:
         others = {name: value_at(v, count) for name, v in given.items() if name not in values}
         use({**others, **values}, count)
@@ -115,7 +117,7 @@ def _blame(use: Use, given: Mapping[str, Any], error: Exception) -> None:
 
 def _works(use: Use, given: Mapping[str, Any], traced: Collection[str]) -> bool:
     try:
-        _attempt(use, given, traced)
+        attempt(use, given, traced)
     except Exception:
         return False
     return True

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lropt_jax.hyperparameters.building import owned_outside
 from lropt_jax.hyperparameters.dynamics import says, unheard
 from lropt_jax.hyperparameters.numbers import stored
 from lropt_jax.schedules.base import Schedule, float_type, from_callable, value_at
 from lropt_jax.schedules.fingerprint import Carried
-from lropt_jax.validation import at_least_one, is_number
+from lropt_jax.validation import at_least_one, check_transformation, is_number, names
 
 
 class AccumulateState(NamedTuple):
@@ -85,7 +86,8 @@ def accumulate(
       >>> first.tolist(), second.tolist()
       ([0.0, 0.0], [-2.0, -3.0])
     """
-    inner = optax.with_extra_args_support(tx)
+    check_transformation("accumulate: tx", tx)
+    inner, extra_args = optax.with_extra_args_support(tx), names(extra_args)
     if not callable(every):
         if not is_number(every):
             raise TypeError(f"accumulate: every must be a number or a schedule, got {every!r}")
@@ -93,7 +95,10 @@ def accumulate(
     elif isinstance(every, Schedule) and every.observes:
         raise ValueError(f"accumulate: every must not observe, got {every!r}")
 
-    carried = Carried(from_callable(every) if callable(every) else every)
+    every = from_callable(every, "accumulate: every") if callable(every) else every
+    carried = Carried(every)
+    # What calls this for a number of its own sets it, and builds this anew for each update.
+    set_outside = every if owned_outside() else None
 
     def init(params: optax.Params) -> AccumulateState:
         return AccumulateState(
@@ -115,6 +120,8 @@ def accumulate(
             total, times = sums.get(name, _nothing(x))
             sums[name] = (total + jnp.asarray(x, total.dtype), times + 1)
         microbatch = state.microbatch + 1
+        if set_outside is not None:
+            state = state._replace(every=jax.tree.map(_like, stored(set_outside), state.every))
 
         def take(_: None) -> tuple[Any, AccumulateState]:
             mean = jax.tree.map(

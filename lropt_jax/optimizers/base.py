@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -29,7 +30,7 @@ def real_dtype(x: Any) -> Any:
 
 def moment_dtype(x: Any) -> Any:
     """The dtype of a leaf's moments: that of `real_dtype`, complex for a complex leaf."""
-    return jnp.result_type(real_dtype(x), jnp.complex64) if jnp.iscomplexobj(x) else real_dtype(x)
+    return _complex(real_dtype(x)) if jnp.iscomplexobj(x) else real_dtype(x)
 
 
 def moments_like(params: Any) -> Any:
@@ -74,7 +75,11 @@ def leafwise(
         if dtype not in cast:
             cast[dtype] = jax.tree.map(functools.partial(_cast, dtype), list(scalars))
         worked = [_as_real_dtype(x, dtype) if _is_low(x) else x for x in rest]
-        results.append(equation(_as_real_dtype(g, dtype), *worked, *cast[dtype]))
+        # A real number times a complex one is what an equation means, also where JAX is told to
+        # promote nothing.
+        mixed = jax.numpy_dtype_promotion("standard") if jnp.iscomplexobj(g) else nullcontext()
+        with mixed:
+            results.append(equation(_as_real_dtype(g, dtype), *worked, *cast[dtype]))
     columns = zip(*results, strict=True) if results else [()] * outputs
     return tuple(treedef.unflatten(column) for column in columns)
 
@@ -110,10 +115,12 @@ def _compiled(equation: Callable[..., Any], static: tuple[int, ...]) -> Callable
 
 
 def _as_real_dtype(x: Any, dtype: Any) -> jax.Array:
-    complexes = jnp.iscomplexobj(x)
-    return jax.lax.convert_element_type(
-        x, jnp.result_type(dtype, jnp.complex64) if complexes else dtype
-    )
+    return jax.lax.convert_element_type(x, _complex(dtype) if jnp.iscomplexobj(x) else dtype)
+
+
+def _complex(real: Any) -> Any:
+    """The dtype of complex numbers whose parts have this one."""
+    return jnp.complex128 if jnp.dtype(real).itemsize > 4 else jnp.complex64
 
 
 def weights(decay: Any) -> tuple[jax.Array, jax.Array]:

@@ -9,10 +9,11 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.schedules.base import Schedule, from_callable
+from lropt_jax.schedules.base import Schedule, fits, from_callable
 from lropt_jax.validation import Constraint, finite, instead, is_number
 
 # What others call our arguments, and what these may be here.
@@ -76,18 +77,22 @@ def bound_arguments(
     return bound.arguments
 
 
+_ITEMS: dict[str, Any] = {"numbers": "number", "values": "value"}  # kinds, and of their items
+
+
 @dataclasses.dataclass(frozen=True)
 class Allowed:
     """What one argument may be.
 
     Attributes:
-      kind: "number", "numbers" (a sequence), "switch" (a bool), "choice" (of strings), or "any".
+      kind: "number", "value" (a number, a schedule or a callable), "numbers" and "values" (of
+        which they are sequences), "switch" (a bool), "choice" (of strings), or "any".
       constraint: of its numbers.
       choices: the strings of a choice.
       optional: whether None is allowed.
     """
 
-    kind: Literal["number", "numbers", "switch", "choice", "any"] = "any"
+    kind: Literal["number", "value", "numbers", "values", "switch", "choice", "any"] = "any"
     constraint: Constraint = finite
     choices: tuple[str, ...] = ()
     optional: bool = False
@@ -112,10 +117,16 @@ class Allowed:
             raise ValueError(f"{name} must be True or False, got {value!r}")
         if self.kind in ("choice", "switch"):
             return value
-        if self.kind == "numbers" and not _is_sequence(value):
-            raise TypeError(f"{name} must be a sequence of numbers, got {value!r}")
+        if self.kind in _ITEMS:
+            if not _is_sequence(value):
+                raise TypeError(f"{name} must be a sequence of {self.kind}, got {value!r}")
+            value = tuple(value)  # an array, too: entries stand for themselves in a state
         if self.kind == "number" and not is_number(value):
             raise TypeError(f"{name} must be a number, got {value!r}")
+        if self.kind == "value" and not (is_number(value) or callable(value)):
+            raise TypeError(
+                f"{name} must be a number, a schedule or a callable of count, got {value!r}"
+            )
         return self._kept(name, value)
 
     def _kept(self, name: str, value: Any) -> Any:
@@ -123,15 +134,18 @@ class Allowed:
             return value
         if is_number(value):
             self.constraint.check(name, value)
-            if not isinstance(value, (int, np.integer)):
-                return value
-            number = int(value)
-            return number if self.constraint.counts and abs(number) < 2**31 else float(number)
+            if isinstance(value, (int, np.integer)):
+                number = int(value)
+                return number if self.constraint.counts and fits(number) else float(number)
+            whole = jnp.issubdtype(value.dtype, jnp.integer) if hasattr(value, "dtype") else False
+            if whole and not isinstance(value, jax.core.Tracer) and not fits(value):
+                return np.asarray(value, float)
+            return value
         if isinstance(value, (list, tuple)):
-            item = dataclasses.replace(self, kind="number" if self.kind == "numbers" else "any")
+            item = dataclasses.replace(self, kind=_ITEMS.get(self.kind, "any"))
             return tuple(item.accept(f"{name}[{i}]", x) for i, x in enumerate(value))
         if callable(value):
-            return from_callable(value)
+            return from_callable(value, name)
         raise TypeError(
             f"{name} must be a number, a schedule or a callable of count, got {value!r}"
         )
@@ -163,11 +177,11 @@ def _allowed(hint: Any, optional: bool) -> Allowed:
         return Allowed("choice", choices=typing.get_args(hint), optional=optional)
     if typing.get_origin(hint) is tuple:
         items = _allowed(typing.get_args(hint)[0], optional=False)
-        kind: Any = "numbers" if items.kind == "number" else "any"
+        kind: Any = {of: many for many, of in _ITEMS.items()}.get(items.kind, "any")
         return Allowed(kind, items.constraint, optional=optional)
     for extra in getattr(hint, "__metadata__", ()):
         if isinstance(extra, Constraint):
-            return Allowed("number", extra, optional=optional)
+            return Allowed("value" if extra.varies else "number", extra, optional=optional)
     return Allowed(optional=optional)
 
 

@@ -237,7 +237,12 @@ class _Call:
     def _formula(self, count: Any) -> Any:
         # Optax's schedules index and compare with an integer count.
         whole = jnp.issubdtype(count.dtype, jnp.integer)
-        return self.function(count if whole else count.astype(jnp.result_type(int)))
+        value = self.function(count if whole else count.astype(jnp.result_type(int)))
+        if not is_number(value):
+            raise TypeError(
+                f"a schedule must give a number for each count, but {self.__name__} gave {value!r}"
+            )
+        return value
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k != "fingerprint"}
@@ -256,9 +261,24 @@ def injected() -> bool:
     return False
 
 
-def from_callable(function: Callable[[Any], Any]) -> Schedule:
-    """A plain callable of count (an Optax schedule, a lambda) as a static `Schedule`."""
-    return function if isinstance(function, Schedule) else Schedule(_Call(function), {}, (), {})
+def from_callable(function: Callable[[Any], Any], name: str = "a schedule") -> Schedule:
+    """A plain callable of count (an Optax schedule, a lambda) as a static `Schedule`.
+
+    Args:
+      function: it.
+      name: what an error calls it.
+
+    Raises:
+      TypeError: for a constructor that was not called.
+    """
+    if isinstance(function, Schedule):
+        return function
+    if hasattr(function, "recipe") or hasattr(function, "tunable_of"):
+        made = function.__name__
+        raise TypeError(
+            f"{name} must be a schedule or a callable of count, got {made}: call it, {made}(...)"
+        )
+    return Schedule(_Call(function), {}, (), {})
 
 
 def value_at(value: Any, count: Any) -> Any:
@@ -284,8 +304,7 @@ def _cast(values: Mapping[str, Any], counting: Collection[str] = ()) -> dict[str
     def cast(x: Any, counts: bool) -> Any:
         if isinstance(x, Schedule) or jnp.result_type(x) == jnp.bool_:
             return x
-        whole = counts and jnp.issubdtype(jnp.result_type(x), jnp.integer)
-        return jnp.asarray(x, jnp.int32 if whole else float_type())
+        return jnp.asarray(x, jnp.int32 if counts and fits(x) else float_type())
 
     return {
         k: jax.tree.map(functools.partial(cast, counts=k in counting), v, is_leaf=_is_schedule)
@@ -295,12 +314,24 @@ def _cast(values: Mapping[str, Any], counting: Collection[str] = ()) -> dict[str
 
 def _as_count(count: Any, exact: bool) -> jax.Array:
     """A count as it arrives at a formula: where it is one and may be, an int of 32 bits."""
-    if isinstance(count, (int, np.integer)):
-        whole = exact and abs(int(count)) < 2**31
-        return jnp.asarray(int(count), jnp.int32) if whole else jnp.asarray(float(count))
-    array = jnp.asarray(count) if exact else jnp.asarray(count, float_type())
-    narrow = jnp.issubdtype(array.dtype, jnp.integer) and array.dtype.itemsize <= 4
-    return array.astype(jnp.int32) if narrow else array.astype(float_type())
+    if isinstance(count, (list, tuple)):
+        traced = any(isinstance(x, jax.Array) for x in jax.tree.leaves(count))
+        count = jnp.asarray(count) if traced else np.asarray(count)
+    if isinstance(count, jax.core.Tracer) and count.dtype == jnp.uint32:
+        count = jnp.minimum(count, np.uint32(2**31 - 1)).astype(jnp.int32)  # and does not wrap
+    return jnp.asarray(count, jnp.int32 if exact and fits(count) else float_type())
+
+
+def fits(x: Any) -> bool:
+    """Whether these are whole numbers that 32 bits hold; of a tracer its type says it."""
+    if isinstance(x, (int, np.integer)):
+        return abs(int(x)) < 2**31
+    dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+    if not jnp.issubdtype(dtype, jnp.integer):
+        return False
+    if np.iinfo(dtype).max < 2**31:
+        return True
+    return not isinstance(x, jax.core.Tracer) and bool(np.all(np.abs(np.asarray(x, float)) < 2**31))
 
 
 def _schedules_in(tree: Any) -> list[Schedule]:
@@ -347,7 +378,7 @@ def _register(serialization: Any) -> None:
             )
 
         def restore(own: Mapping[str, Any]) -> dict[str, Any]:
-            return {k: serialization.from_state_dict(v, saved[k], k) for k, v in own.items()}
+            return {k: flax_support.restored(serialization, k, v, saved[k]) for k, v in own.items()}
 
         return Schedule(s._constructor, restore(s._data), s._static, restore(s._state))
 

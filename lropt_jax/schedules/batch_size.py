@@ -12,7 +12,15 @@ import numpy as np
 from lropt_jax.schedules.base import Schedule, value_at
 from lropt_jax.schedules.composition import as_schedule
 from lropt_jax.schedules.constructor import schedule
-from lropt_jax.validation import AtLeastOne, Number, Steps, at_least_one, positive
+from lropt_jax.validation import (
+    AtLeastOne,
+    Number,
+    Steps,
+    Varying,
+    at_least_one,
+    is_number,
+    positive,
+)
 
 _schedule = schedule  # the formulas have an argument of this name
 
@@ -65,11 +73,14 @@ def batch_size_from(
       >>> [round(float(rate(t)), 6) for t in (0, 10, 20)]
       [0.1, 0.1, 0.04]
     """
-    decay = as_schedule(schedule)
+    decay = as_schedule(schedule, "batch_size_from: schedule")
     if decay.observes:
         raise ValueError(f"batch_size_from: schedule must not observe, got {decay!r}")
     positive.check("batch_size_from: schedule(0)", decay(0))
-    at_least_one.check("batch_size_from: batch_size", batch_size)
+    for name, size in (("batch_size", batch_size), ("max_batch_size", max_batch_size)):
+        if not is_number(size):
+            raise TypeError(f"batch_size_from: {name} must be a number, got {size!r}")
+        at_least_one.check(f"batch_size_from: {name}", size)
     traced = any(isinstance(x, jax.core.Tracer) for x in (batch_size, max_batch_size))
     if not traced and max_batch_size < batch_size:
         raise ValueError(
@@ -84,7 +95,7 @@ def batch_size_from(
 
 @_schedule
 def grown_batch_size(
-    count: Steps, schedule: Any, batch_size: AtLeastOne, max_batch_size: AtLeastOne
+    count: Steps, schedule: Varying, batch_size: AtLeastOne, max_batch_size: AtLeastOne
 ) -> Any:
     """The batch size of `batch_size_from`."""
     return batch_size * _growth(count, schedule, batch_size, max_batch_size)
@@ -92,7 +103,7 @@ def grown_batch_size(
 
 @_schedule
 def grown_batch_learning_rate(
-    count: Steps, schedule: Any, batch_size: AtLeastOne, max_batch_size: AtLeastOne
+    count: Steps, schedule: Varying, batch_size: AtLeastOne, max_batch_size: AtLeastOne
 ) -> Any:
     """The learning rate of `batch_size_from`."""
     return value_at(schedule, count) * _growth(count, schedule, batch_size, max_batch_size)

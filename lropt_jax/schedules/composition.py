@@ -23,20 +23,26 @@ from lropt_jax.validation import (
     NonNegativeSteps,
     PositiveSteps,
     Steps,
+    Varying,
     ascending,
+    is_number,
     requires,
 )
 
 _schedule = schedule  # some formulas have an argument of this name
 
 
-def as_schedule(value: Any) -> Schedule:
-    """A number, a schedule or a callable as a `Schedule`."""
-    return from_callable(value) if callable(value) else constant(value)
+def as_schedule(value: Any, name: str = "a schedule") -> Schedule:
+    """A number, a schedule or a callable as a `Schedule`; an error calls it by the name."""
+    if not (is_number(value) or callable(value)):
+        raise TypeError(
+            f"{name} must be a number, a schedule or a callable of count, got {value!r}"
+        )
+    return from_callable(value, name) if callable(value) else constant(value)
 
 
 @_schedule
-def product(count: Steps, first: Any, second: Any) -> Any:
+def product(count: Steps, first: Varying, second: Varying) -> Any:
     r"""The product of two schedules (or numbers): what `a * b` makes.
 
     Equal to PyTorch's `ChainedScheduler` of factors.
@@ -59,7 +65,9 @@ Schedule.times = product
 
 
 @_schedule
-def warmup(count: Steps, schedule: Any, steps: NonNegativeSteps, init_value: Finite = 0.0) -> Any:
+def warmup(
+    count: Steps, schedule: Varying, steps: NonNegativeSteps, init_value: Finite = 0.0
+) -> Any:
     r"""A linear warm-up into any schedule, which then starts at its own 0.
 
     .. math::
@@ -101,7 +109,7 @@ def _check_sequence(schedules: Any, boundaries: Any) -> None:
 
 @_schedule
 @requires(_check_sequence)
-def sequence(count: Steps, schedules: tuple[Any, ...], boundaries: tuple[Steps, ...]) -> Any:
+def sequence(count: Steps, schedules: tuple[Varying, ...], boundaries: tuple[Steps, ...]) -> Any:
     r"""One schedule after another, each from its own 0.
 
     .. math::
@@ -142,7 +150,7 @@ def sequence(count: Steps, schedules: tuple[Any, ...], boundaries: tuple[Steps, 
 
 
 @_schedule
-def delayed(count: Steps, schedule: Any, steps: NonNegativeSteps) -> Any:
+def delayed(count: Steps, schedule: Varying, steps: NonNegativeSteps) -> Any:
     r"""A schedule from its own 0 at a later step: $\eta_t = s(\max(t - T, 0))$.
 
     Args:
@@ -163,7 +171,7 @@ def delayed(count: Steps, schedule: Any, steps: NonNegativeSteps) -> Any:
 
 
 @_schedule
-def per_epoch(count: Steps, schedule: Any, steps_per_epoch: PositiveSteps) -> Any:
+def per_epoch(count: Steps, schedule: Varying, steps_per_epoch: PositiveSteps) -> Any:
     r"""A schedule of epochs in an optimizer that counts steps: $\eta_t = s(\lfloor t/T \rfloor)$.
 
     When to use:

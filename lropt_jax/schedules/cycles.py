@@ -10,6 +10,7 @@ from lropt_jax.schedules.constructor import schedule
 from lropt_jax.schedules.shapes import (
     between,
     earlier,
+    is_whole,
     progress,
     real,
     remaining,
@@ -79,6 +80,8 @@ def cyclic(
     """
     down = steps_up if steps_down is None else steps_down
     period = since(steps_up, -down)
+    if not is_whole(count):
+        period = real(period)
     cycle = whole_parts(count, period)
     time = since(count, cycle * period)
     falling = since(time, steps_up)

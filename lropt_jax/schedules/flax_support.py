@@ -6,9 +6,11 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
+
+from lropt_jax.validation import is_number
 
 _MODULE = "flax.serialization"
 
@@ -53,3 +55,26 @@ class _OnImport(importlib.abc.MetaPathFinder):
             sys.meta_path.remove(self)
 
         loader.exec_module = exec_module
+
+
+def restored(serialization: Any, name: str, own: Any, saved: Any) -> Any:
+    """What was saved in the place of a number, a schedule, or a tuple of them.
+
+    Args:
+      serialization: flax's module.
+      name: what an error calls it.
+      own: what stands there.
+      saved: the state dict.
+
+    Raises:
+      ValueError: for a schedule that was saved where a number stands.
+    """
+    if isinstance(own, tuple) and isinstance(saved, Mapping) and len(saved) == len(own):
+        pairs = [(i, x, saved.get(str(i))) for i, x in enumerate(own)]
+        return tuple(restored(serialization, f"{name}[{i}]", x, y) for i, x, y in pairs)
+    if isinstance(saved, Mapping) and is_number(own):
+        raise ValueError(
+            f"{name}: the schedule {next(iter(saved), '')} was saved, but here is a number: "
+            "restore into the state of an optimizer that is built alike"
+        )
+    return serialization.from_state_dict(own, saved, name)

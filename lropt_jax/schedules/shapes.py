@@ -72,6 +72,8 @@ def segment_of(count: Any, boundaries: Any) -> Any:
     """The number of boundaries (a tuple or one array) that `count` has reached."""
     if len(boundaries) == 0:
         return jnp.zeros((), int)
-    whole = is_whole(count, *boundaries)
-    ends = [b if whole else real(b) for b in boundaries]
-    return jnp.sum((count if whole else real(count)) >= jnp.stack(ends), axis=0)
+    # Each by itself: one that is no whole number takes none of their exactness from the others.
+    reached = [
+        count >= end if is_whole(count, end) else real(count) >= real(end) for end in boundaries
+    ]
+    return jnp.sum(jnp.stack(jnp.broadcast_arrays(*reached)), axis=0)

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.tasks.metrics import names_of_metrics
@@ -23,7 +22,7 @@ from lropt_jax.training.run import Run
 from lropt_jax.training.visits import Itinerary, itinerary
 from lropt_jax.training.watching.names import Watched, is_detail
 from lropt_jax.training.watching.observer import check_watched
-from lropt_jax.validation import whole_number
+from lropt_jax.validation import check_transformation, whole_number
 
 NEEDS_EVALUATIONS = (
     "eval_every must be given when a schedule observes: it says after how many updates the "
@@ -64,9 +63,7 @@ class Course:
         watched: Watched,
     ) -> Course:  # fmt: skip
         """Checks everything, and makes the lane ready."""
-        if not isinstance(tx, optax.GradientTransformation):
-            hint = f"{getattr(tx, '__name__', 'adam')}(1e-3)" if callable(tx) else "adam(1e-3)"
-            raise TypeError(f"tx must be an Optax transformation like {hint}, got {tx!r}")
+        check_transformation("tx", tx)
         plan = _plan(task, steps, epochs, eval_every, accumulate)
         if start is not None and not 0 < start.step < plan.steps:
             raise ValueError(

@@ -145,7 +145,7 @@ def _curve(number: Any, steps: int) -> np.ndarray:
     """A number or a schedule over the updates, in parts of one shape."""
     if is_number(number) and not np.ndim(number):
         return np.full(steps, float(number))
-    values = jax.vmap(as_schedule(number))
+    values = jax.vmap(as_schedule(number, "accumulate"))
     parts = [
         values(first + jnp.arange(LONGEST_SEGMENT)) for first in range(0, steps, LONGEST_SEGMENT)
     ]

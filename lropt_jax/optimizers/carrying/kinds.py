@@ -130,6 +130,10 @@ KINDS: dict[type, Kind] = {
 
 # What only one class has, of each parameter or in a param group, in the order of asking.
 _SIGNS = {
+    "Muon": {"ns_steps", "ns_coefficients"},
+    "Adafactor": {"beta2_decay", "row_var", "col_var"},
+    "ASGD": {"lambd", "t0", "eta"},
+    "LBFGS": {"history_size", "line_search_fn", "old_dirs"},
     "NAdam": {"momentum_decay", "mu_product"},
     "Adamax": {"exp_inf"},
     "Rprop": {"etas", "step_size", "prev"},

@@ -20,7 +20,7 @@ from lropt_jax.optimizers.carrying.parts import (
     same_structure,
     with_optimizers,
 )
-from lropt_jax.validation import whole_number
+from lropt_jax.validation import check_transformation, whole_number
 
 
 def from_optax(
@@ -65,6 +65,7 @@ def from_optax(
       >>> int(state.count), float(state.inner_state.b1_product)
       (1, 0.5)
     """
+    check_transformation("from_optax: tx", tx)
     fresh = tx.init(params)
     refuse_others("from_optax", fresh)
     given = Given({}, None if count is None else whole_number("count", count, 0), [])

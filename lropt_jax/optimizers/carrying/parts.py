@@ -70,6 +70,22 @@ def strange_states(x: Any, holder: str = "arrays") -> Iterator[str]:
         yield holder
 
 
+def parts_beside(x: Any) -> Iterator[str]:
+    """What a chain holds beside its optimizers that has no moments: clipping, a scale, a decay."""
+    if isinstance(x, (optax.EmptyState, optax.ScaleByScheduleState)):
+        yield type(x).__name__
+    elif isinstance(x, TunableState):
+        return
+    elif type(x) in WRAPPERS:
+        yield from parts_beside(getattr(x, WRAPPERS[type(x)]))
+    elif isinstance(x, Mapping):
+        for value in x.values():
+            yield from parts_beside(value)
+    elif isinstance(x, (tuple, list)):
+        for value in x:
+            yield from parts_beside(value)
+
+
 def moments_in(state: TunableState) -> list[Any]:
     """The states of KINDS that an optimizer holds: of `by_layer` several, of plain SGD none."""
     leaves = jax.tree.leaves(state.inner_state, is_leaf=_is_known)

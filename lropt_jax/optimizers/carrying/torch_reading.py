@@ -28,6 +28,7 @@ from lropt_jax.optimizers.carrying.torch_parts import (
     step_of,
 )
 from lropt_jax.schedules.base import Schedule
+from lropt_jax.validation import check_transformation
 
 
 def from_torch(
@@ -82,6 +83,7 @@ def from_torch(
       >>> int(state.count), float(state.inner_state.b1_product)  # 0.5 to the power of 3
       (3, 0.125)
     """
+    check_transformation("from_torch: tx", tx)
     state = tx.init(params)
     check_carriable("from_torch", state)
     slots, groups = with_buffers(slots_of(params, names), state_dict)

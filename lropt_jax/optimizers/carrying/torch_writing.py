@@ -11,22 +11,32 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters.access import hyperparams
-from lropt_jax.hyperparameters.groups import tunables
+from lropt_jax.hyperparameters.groups import factory_of, tunables
 from lropt_jax.hyperparameters.printing import Called
 from lropt_jax.hyperparameters.state import TunableState
 from lropt_jax.optimizers.carrying.differences import warn
-from lropt_jax.optimizers.carrying.kinds import Kind
+from lropt_jax.optimizers.carrying.kinds import CARRIED, Kind
 from lropt_jax.optimizers.carrying.parts import (
     check_carriable,
     fixed_of,
     kind_of,
     labels_of,
     moments_in,
+    parts_beside,
     paths_of,
 )
 from lropt_jax.optimizers.carrying.slots import Name, Slot, slots_of
 from lropt_jax.optimizers.carrying.torch_parts import refuse_complex
 from lropt_jax.optimizers.paths import named_leaves
+from lropt_jax.validation import check_transformation
+
+# What each must say of itself, as PyTorch is told it, beside the numbers of its kind.
+_DECAYS = ("l2", "weight_decay")
+_SAID: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("Adam", "NAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta"), _DECAYS),
+    "SGD": (*_DECAYS, "nesterov"),
+    "Rprop": ("l2",),
+}
 
 
 def to_torch(
@@ -65,11 +75,16 @@ def to_torch(
       >>> state_dict["param_groups"][0]["lr"], state_dict["state"][0]["exp_avg"].shape
       (0.125, (2, 3))
     """
+    check_transformation("to_torch: tx", tx)
     check_carriable("to_torch", state)
     slots = slots_of(params, names)
     groups: list[dict[str, Any]] = []
     buffers: dict[int, dict[str, Any]] = {}
-    words: list[str] = []
+    words = [
+        f"tx is a chain with {part} beside the optimizer, which PyTorch's does not have: do there "
+        "by hand what it does (clip, scale, decay)"
+        for part in dict.fromkeys(parts_beside(state))
+    ]
     optimizers, labels = tunables(state), labels_of(state)
     for optimizer, label, moments, own in _assigned(optimizers, labels, slots):
         if np.ndim(optimizer.count):
@@ -138,6 +153,12 @@ def _assigned(
 def _group(label: str, state: TunableState, moments: Any, kind: Kind) -> dict[str, Any]:
     fixed = fixed_of(state)
     ours = {**fixed, **{name: float(x) for name, x in hyperparams(state).items()}}
+    hidden = [name for name in _SAID[kind.torch] if name not in ours]
+    if hidden:
+        raise ValueError(
+            f"{label}tx must be built by {', '.join(CARRIED)} themselves, got "
+            f"{factory_of(state).name}, which does not say its {', '.join(hidden)}"
+        )
     group: dict[str, Any] = {}
     for name, key in kind.numbers.items():
         if name not in ours:
