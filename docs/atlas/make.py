@@ -58,11 +58,13 @@ def versions(made: dict[str, str]) -> str:
 
 def table(found: dict) -> str:
     """What the page says, in short."""
+    there, planned = len(found["problems"]), len(MICROSECONDS)
+    share = f"{there}" if there == planned else f"so far {there} of {planned}"
     lines = [
         found["opening"],
         "",
-        f"{found['trainings']:,} trainings; so far there are data of {len(found['problems'])} of "
-        f"{len(MICROSECONDS)} problems (`{found['data']}`). {found['order']}",
+        f"{found['trainings']:,} trainings on {share} problems (`{found['data']}`). "
+        f"{found['order']}",
         "",
         "| problem | tuned on 64: nobody is better than | by defaults |",
         "|---|---|---|",
