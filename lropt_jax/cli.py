@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(arguments)
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed by who called: `lropt list >&-`
+                sys.stdout.flush()
     except BrokenPipeError:  # `lropt list | head -1` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED

@@ -589,8 +589,8 @@ def test_a_directory_remembers_the_switch(tmp_path: Any, switch: Any) -> None:
 
 
 def test_a_worker_takes_over_the_switch() -> None:
-    from lropt_jax.sweeps.planning.digests import settings
     from lropt_jax.sweeps.running.worker import _with_settings
+    from lropt_jax.training.digests import settings
 
     wanted = {**settings(), "rewrite_convolutions": False}
     assert _with_settings(wanted, lambda: lropt_jax.config.rewrite_convolutions) is False

@@ -51,7 +51,18 @@ def with_state(key: Any) -> Any:
     return eqx.nn.make_with_state(Net)(key)
 
 
-@pytest.mark.parametrize("make", [mlp, Net, with_state], ids=["mlp", "class", "with state"])
+def layers(key: Any) -> Any:
+    """Layers one after another, of which Equinox hands the state to those alone that have one."""
+    one, two = jax.random.split(key)
+    norm = eqx.nn.BatchNorm(16, "batch", mode="batch")
+    linear, outer = eqx.nn.Linear(WIDTH, 16, key=one), eqx.nn.Linear(16, CLASSES, key=two)
+    return eqx.nn.Sequential([linear, norm, eqx.nn.Lambda(jax.nn.relu), outer])
+
+
+MADE = [mlp, Net, with_state, layers, eqx.nn.make_with_state(layers), eqx.nn.make_with_state(Net)]
+
+
+@pytest.mark.parametrize("make", MADE)
 def test_functions_of_key_train_in_lanes_with_weights_of_their_own(make: Any) -> None:
     task = classification_task(make, (X, Y), BATCH)
     check_task(task)

@@ -30,11 +30,11 @@ from lropt_jax import (
     sgd,
     sweep,
 )
-from lropt_jax.sweeps.planning.digests import digest
 from lropt_jax.tasks.mapped import rows_of
 from lropt_jax.tasks.models import mlp
 from lropt_jax.tasks.sources import Source
 from lropt_jax.training import reading, visits
+from lropt_jax.training.digests import digest
 
 N, WIDTH = 300, 6
 RNG = np.random.default_rng(0)

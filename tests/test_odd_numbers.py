@@ -144,7 +144,7 @@ def test_a_factory_made_of_ours_refuses_when_set_what_it_refuses_when_built(tx, 
     state = tx.init(TREE)
     with pytest.raises(ValueError, match="must be"):
         lj.set_hyperparams(state, **new)
-    allowed = {name: 0.25 for name in new} | {k: 3.0 for k in new if k == "max_step"}
+    allowed = dict.fromkeys(new, 0.25) | {k: 3.0 for k in new if k == "max_step"}
     numbers = lj.hyperparams(jax.jit(lambda s: lj.set_hyperparams(s, **allowed))(state))
     assert {name: float(numbers[name]) for name in new} == allowed
     assert lj.hyperparams(pickle.loads(pickle.dumps(state))).keys() == numbers.keys()
@@ -204,7 +204,7 @@ def test_a_name_may_stand_alone_and_must_be_known():
 
 def test_a_schedule_saved_where_a_nested_number_stands_is_named():
     saved = serialization.to_bytes(lj.adam(lj.warmup(lj.linear(0.1, 0.0, 10), 5)).init(W))
-    with pytest.raises(ValueError, match="the schedule linear.* was saved, but here is a number"):
+    with pytest.raises(ValueError, match=r"the schedule linear.* was saved, but here"):
         serialization.from_bytes(lj.adam(lj.warmup(0.1, 5)).init(W), saved)
     saved = serialization.to_bytes(lj.sgd(lj.sequence([lj.linear(1.0, 0.0, 3), 0.5], [3])).init(W))
     with pytest.raises(ValueError, match=r"schedules\[0\]: the schedule linear"):

@@ -17,7 +17,7 @@ from typing import Any
 from lropt_jax.atlas.design import VERSION, Design
 from lropt_jax.atlas.entries import FROZEN, Entry
 from lropt_jax.atlas.part import trained_part
-from lropt_jax.sweeps.planning.digests import digest, versions
+from lropt_jax.training.digests import digest, versions
 from lropt_jax.training.remembered import keep_programs
 from lropt_jax.validation import require
 

@@ -66,6 +66,8 @@ def run(options: argparse.Namespace) -> Answer:
     found = optimizer_named("--optimizer", options.optimizer)
     over = dict(_named("--over", words) for words in options.over)
     fixed = {name: _single(name, v) for name, v in (_named("--set", w) for w in options.set)}
+    if both := sorted(set(fixed) & set(over)):
+        raise ValueError(f"{', '.join(both)} must be in --set or in --over, got both")
     fixed = {k: v for k, v in {**found.fixed, **fixed}.items() if k not in over}
     where = as_folder(f"find-lr-{title(options)}-{options.optimizer}")
     output = writable(options.output or Path("runs") / where)

@@ -12,6 +12,7 @@ import numpy as np
 
 from lropt_jax.comparisons import words
 from lropt_jax.comparisons.outcome import Outcome
+from lropt_jax.comparisons.splits import without_deviating, without_deviations
 from lropt_jax.comparisons.tables import comparison_table, verdict
 from lropt_jax.pages.words import Recommendation
 from lropt_jax.sweeps.results import frames
@@ -88,7 +89,11 @@ class Comparison(Outcome):
             raise ValueError(f"{name} has no retrained model: {contestant.failure}")
         with warnings.catch_warnings():  # that it trains again is what this one says
             warnings.filterwarnings("ignore", "the sweep kept no model")
-            return contestant.retraining.trained(0, seed)
+            fit = contestant.retraining.trained(0, seed)
+        # What the table needs beside the task's own metrics is none of the model's.
+        task, history = without_deviating(fit.task), without_deviations(fit.history)
+        metrics = {name: value for name, value in fit.metrics.items() if name in history}
+        return dataclasses.replace(fit, task=task, history=history, metrics=metrics)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes `to_pandas()`, all rows of all trainings, to a .parquet or .csv file.

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from lropt_jax.tasks.metrics import bounds
+
 Array = np.ndarray
 
 
@@ -58,6 +60,13 @@ def mean_within(values: Array, confidence: float = 0.95) -> Interval:
     mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
     half = float(stats.t.ppf(0.5 + confidence / 2, len(values) - 1)) * error
     return Interval(mean, mean - half, mean + half)
+
+
+def metric_within(metric: str, values: Array) -> Interval:
+    """The mean of a metric over seeds with its 95% interval, cut where no value of it can lie."""
+    found, (lowest, highest) = mean_within(values), bounds(metric, values)
+    low, high = (float(np.clip(end, lowest, highest)) for end in (found.low, found.high))
+    return Interval(found.value, low, high)
 
 
 def equivalent(differences: Array, margin: float) -> bool:

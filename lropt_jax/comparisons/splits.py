@@ -60,6 +60,17 @@ def without_deviations(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     return {name: value for name, value in values.items() if not name.endswith(DEVIATION)}
 
 
+def without_deviating(task: Task) -> Task:
+    """The task as it was before `with_deviations`."""
+    parts = {"evaluate": task.evaluate, "summarize": task.summarize}
+    own = {
+        name: part.args[0]
+        for name, part in parts.items()
+        if isinstance(part, functools.partial) and part.func in (_with_squares, _with_roots)
+    }
+    return dataclasses.replace(task, **own)
+
+
 def _deviating(task: Task) -> Task:
     return dataclasses.replace(
         task,

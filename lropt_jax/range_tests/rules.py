@@ -126,6 +126,10 @@ def steepest(curve: Profile) -> float:
     rung = begin + int(np.argmin(curve.slope[begin : end + 1]))
     if rung == 0:
         raise Unfounded("the descent is steepest at the first rung: start lower")
+    if rung == len(curve.x) - 1 and not curve.diverged:
+        raise Unfounded(
+            f"the descent is steepest at the end of the ladder, {curve.rate(-1):.2g}: extend it"
+        )
     return curve.rate(rung)
 
 

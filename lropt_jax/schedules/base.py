@@ -103,6 +103,12 @@ class Schedule:
         return dict(self._state)
 
     @property
+    def code(self) -> Callable[..., Any]:
+        """The formula, or the plain callable."""
+        constructor = self._constructor
+        return constructor.function if isinstance(constructor, _Call) else self._recipe.formula
+
+    @property
     def _recipe(self) -> Recipe:
         recipe: Recipe = self._constructor.recipe
         return recipe

@@ -17,7 +17,7 @@ from lropt_jax.training.moments import Moment
 from lropt_jax.training.population import is_key
 from lropt_jax.validation import require
 
-FORMAT = "lropt_jax training 1"
+FORMAT = "lropt_jax training 2"
 
 
 class Checkpoints:
@@ -25,7 +25,7 @@ class Checkpoints:
 
     Args:
       directory: a path, made if it does not exist; `~` is the home folder.
-      identity: what the training depends on, in words by name.
+      identity: what the training depends on, in words by name; None reads whatever is there.
 
     Raises:
       ValueError: for a directory that holds another training, or something else; it says what
@@ -33,18 +33,26 @@ class Checkpoints:
       ImportError: without orbax; it names the extra that installs it.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], identity: Mapping[str, str]):
+    def __init__(self, directory: str | os.PathLike[str], identity: Mapping[str, str] | None):
         require("directory=", "checkpoints", "orbax.checkpoint")
         self.path = pathlib.Path(directory).expanduser().absolute()
         about = self.path / "training.json"
+        if identity is None:
+            return
         words = {"format": FORMAT, "identity": dict(identity)}
         if about.exists():
             held = json.loads(about.read_text())
-            differing = [k for k, v in identity.items() if held.get("identity", {}).get(k) != v]
-            if held.get("format") != FORMAT or differing:
+            there = held.get("identity", {})
+            differing = [
+                f"{k} ({there.get(k)} there, {v} now)" for k, v in identity.items()
+                if there.get(k) != v
+            ]  # fmt: skip
+            if held.get("format") != FORMAT:
+                differing = ["its format"]
+            if differing:
                 raise ValueError(
                     f"directory {self.path} holds another training; what differs: "
-                    f"{', '.join(differing) or 'its format'}. Call it as it was called to go on, "
+                    f"{', '.join(differing)}. Call it as it was called to go on, "
                     "or choose another directory"
                 )
         elif self.path.exists() and {p.name for p in self.path.iterdir()} - {_beside(about).name}:

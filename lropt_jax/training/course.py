@@ -15,6 +15,7 @@ from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.tasks.metrics import names_of_metrics
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.checkpoints import Checkpoints
+from lropt_jax.training.digests import digest
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.moments import Moment, numbers_of
 from lropt_jax.training.population import Population
@@ -63,6 +64,10 @@ class Course:
         watched: Watched,
     ) -> Course:  # fmt: skip
         """Checks everything, and makes the lane ready."""
+        if not isinstance(task, Task):
+            raise TypeError(f"task must be a Task (classification_task(model, data)), got {task!r}")
+        if not isinstance(start, (Moment, type(None))):
+            raise TypeError(f"start must be a Fit or a Moment to go on from, got {start!r}")
         check_transformation("tx", tx)
         plan = _plan(task, steps, epochs, eval_every, accumulate)
         if start is not None and not 0 < start.step < plan.steps:
@@ -79,11 +84,17 @@ class Course:
         lanes = population.start(root[None], {})
         training = cls(task, plan, observed, Run.begin(population, lanes), layout, [])
         if directory is not None:
-            training.checkpoints = Checkpoints(directory, _identity(root, plan, task, lanes))
+            identity = _identity(root, plan, task, tx, accumulate, start)
+            training.checkpoints = Checkpoints(directory, identity)
             like = jax.tree.map(lambda x: x[0], lanes)
             held = training.checkpoints.load("last", like)
             if held is not None:
                 start = training.restored = Moment(**held, task=task)
+                if start.step > plan.steps:
+                    raise ValueError(
+                        f"directory {training.checkpoints.path} holds a training that has taken "
+                        f"{start.step} updates, more than steps={plan.steps}: choose another one"
+                    )
                 best = training.checkpoints.load("best", like)
                 training.best = None if best is None else Moment(**best, task=task)
         if start is not None:
@@ -97,15 +108,28 @@ class Course:
             raise ValueError(
                 "start was trained by another model or optimizer: its state has another structure"
             )
+        pairs = zip(jax.tree.leaves(lanes), jax.tree.leaves(self.run.lanes), strict=True)
+        if any(ours.shape != theirs.shape for ours, theirs in pairs):
+            raise ValueError(
+                "start was trained by a model of other shapes than this task's: its arrays are of "
+                "other sizes"
+            )
         self.run = Run.begin(self.run.population, lanes, start.step)
         names = list(start.history)
         count = int((start.history["step"] <= start.step).sum())
         self.rows = [{n: start.history[n][i] for n in names} for i in range(count)]
 
     def moments(self, advance: Callable[[int], None] = lambda updates: None) -> Iterator[Moment]:
-        """Trains on, an evaluation at a time."""
+        """Trains on, an evaluation at a time.
+
+        The one that a kept training goes on from comes again: what was done at it (a rate that was
+        set) may have been lost.
+        """
         done = int(self.run.step[0])
         said = False
+        if self.restored is not None:
+            advance(self.restored.step)
+            yield from self._shown(self.restored)
         for stop in self.plan.evaluations:
             if stop <= done:
                 continue
@@ -122,11 +146,15 @@ class Course:
                 )
             if self.checkpoints is not None:
                 self.checkpoints.save("last", moment)
-            handed = moment.opt_state
-            yield moment
-            if moment.opt_state is not handed:
-                lane = self.run.lanes._replace(opt_state=_widened(moment.opt_state))
-                self.run.lanes = jax.device_put(lane, self.layout.lanes)
+            yield from self._shown(moment)
+
+    def _shown(self, moment: Moment) -> Iterator[Moment]:
+        """Hands a moment out, and takes over the state that it was given."""
+        handed = moment.opt_state
+        yield moment
+        if moment.opt_state is not handed:
+            lane = self.run.lanes._replace(opt_state=_widened(moment.opt_state))
+            self.run.lanes = jax.device_put(lane, self.layout.lanes)
 
     def _moment(self, step: int, metrics: dict[str, float]) -> Moment:
         lane = _alone(self.run.lanes)
@@ -184,16 +212,20 @@ def _plan(task: Task, steps: Any, epochs: Any, eval_every: Any, accumulate: Any)
     return itinerary(steps, eval_every, accumulate)
 
 
-def _identity(key: jax.Array, plan: Itinerary, task: Task, lanes: Any) -> dict[str, str]:
+def _identity(
+    key: jax.Array, plan: Itinerary, task: Task, tx: Any, accumulate: Any, start: Moment | None
+) -> dict[str, str]:
     """What a kept training depends on, in words; it may only grow longer."""
-    shapes = jax.tree.map(lambda x: f"{x.dtype}{list(x.shape[1:])}", lanes)
+    given = isinstance(accumulate, (int, type(None)))
     return {
         "key": str(np.asarray(jax.random.key_data(key)).tolist()),
         "eval_every": str(plan.eval_every),
-        "microbatches": "1" if plan.microbatches is None else "several",
-        "examples": str(task.num_examples),
+        "accumulate": str(accumulate or 1) if given else digest(accumulate),
+        "start": "nothing" if start is None else f"{start.step} updates",
+        "data": digest(task.splits),
         "batch_size": str(task.batch_size),
-        "model and optimizer": str(shapes),
+        "task": digest([task.init, task.loss, task.evaluate, task.summarize]),
+        "optimizer": digest(tx),
     }
 
 
@@ -212,6 +244,12 @@ def as_key(key: Any) -> jax.Array:
     """An int seed, a typed key or a raw one as a typed key."""
     if isinstance(key, (int, np.integer)):
         return jax.random.key(int(key))
-    array: jax.Array = jnp.asarray(key)
-    typed = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
-    return array if typed else jax.random.wrap_key_data(array)
+    try:
+        array: jax.Array = jnp.asarray(key)
+        typed = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+        found = array if typed else jax.random.wrap_key_data(array)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.ndim:
+        raise ValueError(f"key must be a whole number or one JAX key, got {key!r}")
+    return found

@@ -24,6 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from lropt_jax.schedules.base import Schedule
 from lropt_jax.tasks.sources import Source
 from lropt_jax.training.config import config
 from lropt_jax.training.population import is_key
@@ -115,6 +116,8 @@ def _parts(value: Any) -> list[Any]:
         return [value.co_code, value.co_consts, value.co_names, value.co_varnames]
     if isinstance(value, Source):
         return value.identity()
+    if isinstance(value, Schedule):
+        return [value.name, value.code, value.arguments, value.state]
     if isinstance(value, types.MethodType):
         return [value.__func__, value.__self__]
     if isinstance(value, functools.partial):

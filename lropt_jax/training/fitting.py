@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from lropt_jax.tasks.metrics import direction, known_metric, names_of_metrics, u
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.course import Course
 from lropt_jax.training.moments import Moment
-from lropt_jax.training.stopping import EarlyStopping
+from lropt_jax.training.stopping import EarlyStopping, early_stopping
 from lropt_jax.training.trained import Fit
 from lropt_jax.training.watching.names import EXAMPLES, Watched
 from lropt_jax.training.watching.names import watched as what_is_watched
@@ -78,7 +79,9 @@ def train(
         heavy-ball momentum, $(2 + 2\beta_1)/((1 - \beta_1)\eta)$ of Adam; weight decay is left out.
         They cost nothing where nobody asks, and change no bit of the training.
       directory: where the training is kept at each evaluation (by orbax). Killed at any moment,
-        the same call goes on from the last evaluation, bit for bit.
+        the same call goes on from the last evaluation, bit for bit; that one is handed out again,
+        so that what a loop did at it is done. `steps` may be more than before; of another task,
+        optimizer, key or rhythm it is refused.
       watch_examples: how many of the first training examples curvature and noise are measured
         on, in batches of the task's size; all where there are fewer. The loss is the training
         loss; where it is random (dropout, augmentation), the mean of the evaluation's "loss".
@@ -203,19 +206,25 @@ def fit(
     """
     if keep not in ("last", "best"):
         raise ValueError(f"keep must be 'last' or 'best', got {keep!r}")
+    uncalled: Any = early_stopping
+    if stop is not None and (not callable(stop) or stop is uncalled):
+        raise TypeError(
+            "stop must be early_stopping(...), or a function of a Moment that says whether the "
+            f"training ends, got {stop!r}"
+        )
     watched = what_is_watched(watch, watch_examples, layers=True)
     training = Course.begin(
         task, tx, steps, key, eval_every, accumulate, observe, start, epochs, directory, watched
     )
     metric, mode = _judged_by(task, stop, keep, watched)
-    last, best = training.restored, training.best if keep == "best" else None
-    if keep == "best" and last is not None and _better(last, best, metric, mode):
-        best = last  # it was killed before this one was kept
-        training.keep_best(last)
+    if isinstance(stop, EarlyStopping) and eval_every is None:
+        raise ValueError(
+            "eval_every must be given with stop: it says after how many updates the metric is "
+            "measured that may end the training"
+        )
+    last, best = None, training.best if keep == "best" else None
     with progress_bar(progress, total=training.plan.steps) as bar:
-        bar.advance(0 if last is None else last.step)
-        ended = last is not None and stop is not None and stop(last)
-        for moment in () if ended else training.moments(bar.advance):
+        for moment in training.moments(bar.advance):
             last = moment
             if keep == "best" and _better(moment, best, metric, mode):
                 best = moment
@@ -224,6 +233,12 @@ def fit(
                 break
     assert last is not None
     chosen = last if best is None else best
+    if keep == "best" and best is None:
+        warnings.warn(
+            f"no evaluation has a finite {metric}: the last one is kept, not the best",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     fields = {f.name: getattr(chosen, f.name) for f in dataclasses.fields(Moment)}
     fields["history"] = last.history
     return Fit(**fields, best_step=None if keep == "last" else chosen.step)
@@ -242,7 +257,7 @@ def _judged_by(task: Task, stop: Any, keep: str, watched: Watched) -> tuple[str,
 
 def _better(moment: Moment, best: Moment | None, metric: str, mode: str) -> bool:
     value = moment.metrics[metric]
-    if best is None or not np.isfinite(best.metrics[metric]):
-        return best is None or bool(np.isfinite(value))
+    if best is None or not np.isfinite(value):
+        return bool(np.isfinite(value))
     held = best.metrics[metric]
     return value < held if mode == "min" else value > held

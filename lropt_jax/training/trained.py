@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters.evaluation import evaluation_params
+from lropt_jax.tasks.arrays import as_array
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.checkpoints import Checkpoints
 from lropt_jax.training.event_files import Logged, write_events
@@ -92,19 +94,40 @@ class Fit(Moment):
           x: inputs with a leading axis of examples.
 
         Raises:
-          ValueError: where the task has no `predict`.
+          ValueError: where the task has no `predict`, and for inputs of another shape than those
+            of training.
         """
         if self.task.predict is None:
             raise ValueError(
                 "this task has no predict: give Task(..., predict=lambda params, model_state, x: "
                 "...), the model's output for inputs x"
             )
+        x = self._inputs(x)
         params = evaluation_params(self.opt_state, self.params)
         output = _predicting(self.task.predict)
-        starts = range(0, max(len(jax.tree.leaves(x)[0]), 1), EVALUATION_CHUNK)
+        examples = len(jax.tree.leaves(x)[0])
+        if not examples:
+            one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), x)  # type: ignore[no-untyped-call]
+            made = jax.eval_shape(output, params, self.model_state, one)
+            return jax.tree.map(lambda s: jnp.zeros((0, *s.shape[1:]), s.dtype), made)
+        starts = range(0, examples, EVALUATION_CHUNK)
         chunks = [slice(start, start + EVALUATION_CHUNK) for start in starts]
         parts = [output(params, self.model_state, _rows(x, chunk)) for chunk in chunks]
         return jax.tree.map(lambda *part: jnp.concatenate(part), *parts)
+
+    def _inputs(self, x: Any) -> Any:
+        """Inputs as the adapters take them for training: what NumPy can read, of the same rank."""
+        train = self.task.train
+        known = train.get("x") if isinstance(train, Mapping) else None
+        if known is None or not hasattr(known, "shape"):
+            return x
+        x = as_array("x", x)
+        rank, width = known.ndim, known.shape[1:]
+        features = rank == 2 and jnp.issubdtype(known.dtype, jnp.floating)
+        if x.ndim != rank or (features and x.shape[1:] != width):
+            axes = ", ".join(["examples", *map(str, width)])
+            raise ValueError(f"x must have the shape ({axes}), as in training, got {x.shape}")
+        return x
 
     @property
     def variables(self) -> Any:
@@ -172,7 +195,7 @@ def load_fit(
       code and must be given again, the same.
 
     Args:
-      directory: where it is.
+      directory: where it is; that of a training, `fit(directory=)`, gives its last evaluation.
       task: what was trained: its model must have the same parameters.
       tx: the optimizer, with a state of the same structure.
 
@@ -207,10 +230,11 @@ def load_fit(
         return Lane(params, model_state, tx.init(params), key, jnp.zeros((), jnp.int32))
 
     like = jax.eval_shape(lane, jax.random.key(0))
-    held = Checkpoints(path, SAVED).load("last", like)
+    held = Checkpoints(path, None).load("last", like)
     if held is None:
         raise ValueError(f"directory {path} holds no trained model")
-    best = (path / "best_step").read_text()
+    # That of a training (`fit(directory=)`) is its last evaluation.
+    best = (path / "best_step").read_text() if (path / "best_step").exists() else ""
     return Fit(**held, task=task, best_step=int(best) if best else None)
 
 

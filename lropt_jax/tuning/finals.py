@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lropt_jax.comparisons.inference import metric_within
 from lropt_jax.comparisons.match import FRESH_SEEDS
 from lropt_jax.comparisons.proposals import Configuration
 from lropt_jax.sweeps.engine import trained
@@ -71,8 +72,8 @@ class Finalist:
     @property
     def interval(self) -> tuple[float, float]:
         """Of the mean, 95%, over seeds."""
-        mean, half = mean_interval(self.values)
-        return mean - half, mean + half
+        found = metric_within(self.metric, self.values)
+        return found.low, found.high
 
 
 def tied(board: Board, most: int = MOST) -> list[Tried]:

@@ -12,12 +12,12 @@ import jax
 import numpy as np
 
 from lropt_jax.progress import Progress
-from lropt_jax.sweeps.planning.digests import digest
 from lropt_jax.sweeps.running.foreseen import Cost
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.metrics import direction, names_of_metrics, usual_metric
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.course import as_key
+from lropt_jax.training.digests import digest
 from lropt_jax.training.visits import itinerary
 from lropt_jax.tuning import finals
 from lropt_jax.tuning.board import Setting
@@ -170,6 +170,10 @@ def _called(
         raise ValueError(f"seeds must be at least 2 for an interval, got {seeds!r}")
     if steps is not None:
         steps = whole_number("steps", steps, allowed=" or None")
+        if amount.model_steps is not None and amount.model_steps < steps:
+            raise ValueError(
+                f"budget must be at least one training of steps={steps:,} updates, got {budget!r}"
+            )
     metric, mode = _metric(task, metric, mode)
     learned_from, rows = shipped()
     own = of_candidates(candidates, task)

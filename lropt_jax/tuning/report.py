@@ -132,7 +132,8 @@ def _finals_table(tuning: Any) -> Table:
     tested = any(f.test(tuning.metric) is not None for f in tuning.finalists)
     for f in tuning.finalists:
         test = f.test(tuning.metric)
-        cells = [words.mean(f.values), *([words.mean(test)] if test is not None else [])]
+        shown = [f.values] if test is None else [f.values, test]
+        cells = [words.mean(tuning.metric, values) for values in shown]
         rows.append([f.name, *cells, f"{np.isfinite(f.values).sum()} of {len(f.values)}",
                      f"{1e6 * steps[f.name]:,.3g}", f"{f.contender.memory:.1f}"])  # fmt: skip
     name = plain(tuning.metric)

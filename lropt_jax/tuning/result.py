@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import optax
 
-from lropt_jax.comparisons.inference import Interval
+from lropt_jax.comparisons.inference import Interval, metric_within
 from lropt_jax.pages.words import Recommendation
 from lropt_jax.progress import shown
 from lropt_jax.range_tests import RangeTest
@@ -24,7 +24,7 @@ from lropt_jax.tuning.board import Board, Tried
 from lropt_jax.tuning.contenders import BASELINE, Configuration, Contender
 from lropt_jax.tuning.finals import Finalist
 from lropt_jax.tuning.regret import regret
-from lropt_jax.validation import require
+from lropt_jax.validation import require, whole_number
 
 UNTRAINED, EXAMPLES = 8, 1000  # models that have learned nothing, and what they are judged on
 
@@ -144,9 +144,11 @@ class Tuning:
             default those that it was tuned for. What a person gave is as it was given.
 
         Raises:
-          ValueError: where nothing finished.
+          ValueError: where nothing finished, and for a bad number.
         """
         contender, configuration = self._leader()
+        if steps is not None:
+            steps = whole_number("steps", steps, allowed=" or None")
         return contender.optimizer(configuration, steps)
 
     def trained(self, seed: int | None = None) -> Fit:
@@ -241,6 +243,6 @@ def _fresh(finalist: Finalist, metric: str) -> Mapping[str, float]:
     (low, high), test = finalist.interval, finalist.test(metric)
     found = {"fresh_mean": finalist.mean, "fresh_low": low, "fresh_high": high}
     if test is not None:
-        mean, half = mean_interval(test)
-        found |= {"test_mean": mean, "test_low": mean - half, "test_high": mean + half}
+        of_test = metric_within(metric, test)
+        found |= {"test_mean": of_test.value, "test_low": of_test.low, "test_high": of_test.high}
     return found

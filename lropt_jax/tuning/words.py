@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.comparisons.inference import Interval
+from lropt_jax.comparisons.inference import Interval, metric_within
 from lropt_jax.pages.words import FEW_SEEDS, Recommendation, first_look, listed
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tuning.board import Board
@@ -53,7 +53,8 @@ def recommendation(tuning: Any) -> Recommendation:
     keeps = contender.name == BASELINE
     said = "Keep your baseline" if keeps else f"Use {short(contender.words(configuration))}"
     if tuning.chosen is None and not tuning.tried:
-        said = f"Nothing was trained to its end ({tuning.stopped or 'the time was over'}): give a "
+        over = tuning.stopped or "the budget was used up"
+        said = f"Nothing was trained to its end ({over}): give a "
         said += "larger budget. Untried, where the search would have begun: "
         return Recommendation(
             said + short(contender.words(configuration)) + ".", contender.name, code
@@ -64,9 +65,8 @@ def recommendation(tuning: Any) -> Recommendation:
         said += f" ({tuning.stopped})." if tuning.stopped else "."
         return Recommendation(said, contender.name, code)
     values = tuning.chosen.values
-    said += f": {metric} {mean(values)} on {len(values)} fresh seeds"
-    if before := _learned_nothing(tuning):
-        said += f", no better than before training ({before}): nothing was learned"
+    said += f": {metric} {mean(tuning.metric, values)} on {len(values)} fresh seeds"
+    said += _learned_nothing(tuning)
     others = _within_noise(tuning)
     if others:
         one = len(others) == 1 and not others[0][0].isdigit()
@@ -79,14 +79,20 @@ def recommendation(tuning: Any) -> Recommendation:
 
 
 def _learned_nothing(tuning: Any) -> str:
-    """What models come to that were not trained, where the recommended one comes to no better."""
+    """Beside what models come to that were not trained, where the recommended one is not surely
+    better."""
     before = tuning.untrained
     if before is None:
         return ""
     sign = 1.0 if tuning.mode == "min" else -1.0
     (trained, half), (start, width) = mean_interval(tuning.chosen.values), mean_interval(before)
-    better = sign * (start - trained) > math.hypot(half, width)
-    return "" if better or not math.isfinite(start - trained) else mean(before)
+    gain = sign * (start - trained)
+    if gain > math.hypot(half, width) or not math.isfinite(gain):
+        return ""
+    start_words = f"than before training ({mean(tuning.metric, before)})"
+    if gain > 0:
+        return f", not surely better {start_words}"
+    return f", no better {start_words}: nothing was learned"
 
 
 def _within_noise(tuning: Any) -> list[str]:
@@ -264,10 +270,9 @@ def _against_baseline(tuning: Any) -> str:
     )
 
 
-def mean(values: np.ndarray) -> str:
+def mean(metric: str, values: np.ndarray) -> str:
     """A mean over seeds with its 95% interval."""
-    middle, half = mean_interval(values)
-    return _interval(Interval(middle, middle - half, middle + half))
+    return _interval(metric_within(metric, values))
 
 
 def _interval(found: Interval) -> str:

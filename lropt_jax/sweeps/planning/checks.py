@@ -21,7 +21,7 @@ from lropt_jax.tasks.task import SPLITS, Task, check_task
 from lropt_jax.training.course import NEEDS_EVALUATIONS
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.training.watching.observer import check_watched
-from lropt_jax.validation import unknown
+from lropt_jax.validation import check_transformation, unknown
 
 
 def check_seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -70,6 +70,11 @@ def check_names(
     trials: Sequence[Mapping[str, Any]],
 ) -> None:
     """Raises `ValueError` for names that nothing takes, and for arguments that have no value."""
+    if not callable(optimizer):
+        raise TypeError(
+            "optimizer must be a function of named numbers that returns a transformation (adam, "
+            f"not adam(1e-3)), got {optimizer!r}"
+        )
     takes, required, open_ended = _parameters(optimizer)
     of_task: list[str] = []
     if not isinstance(task, Task):
@@ -105,7 +110,7 @@ def check_job(job: Job, trials: Sequence[Mapping[str, Any]]) -> None:
             raise ValueError(f"final_splits: the task has no split {split!r}")
     for trial in trials:
         try:
-            job.optimizer(**trial)
+            check_transformation("what it returns", job.optimizer(**trial))
         except NotData:
             break  # said below, with what a sweep can do about it
         except (TypeError, ValueError) as error:
@@ -155,6 +160,14 @@ def _optimizer_state(job: Job, trials: Sequence[Mapping[str, Any]]) -> Any:
     try:
         return _traced(job, job.optimizer, job.names)
     except Exception as error:
+        try:
+            _traced(job, compiled_in(job.optimizer, trials[0]), [])
+        except Exception as plain:  # it does so with plain numbers, too
+            words = ", ".join(f"{k}={v!r}" for k, v in trials[0].items())
+            raise ValueError(
+                f"space: the optimizer fails with {words or 'what is fixed'} on this task's "
+                f"parameters: {type(plain).__name__}: {plain}"
+            ) from plain
         for name in job.names:
             others = {k: v for k, v in trials[0].items() if k != name}
             try:
@@ -224,4 +237,8 @@ def check_rule(rule: Any, plan: Itinerary) -> None:
         raise ValueError(
             f"prune must be successive_halving(...), pbt(...) or another rule, got {rule!r}"
         )
-    rule.rungs(plan)
+    if not rule.rungs(plan):
+        raise ValueError(
+            f"prune never decides within {plan.steps} updates: {rule!r} needs longer trainings, or "
+            "smaller numbers"
+        )

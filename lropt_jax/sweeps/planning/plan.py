@@ -14,13 +14,13 @@ import numpy as np
 
 from lropt_jax.sweeps.deciding.rules import Rule
 from lropt_jax.sweeps.planning import checks
-from lropt_jax.sweeps.planning.digests import digest, settings, versions
 from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.sweeps.planning.groups import Group, groups
 from lropt_jax.sweeps.planning.jobs import Job, Optimizer, names_of, optimizer_of, takes, task_of
 from lropt_jax.sweeps.planning.space import Spaces, static_names
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.course import as_key
+from lropt_jax.training.digests import digest, settings, versions
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.training.watching.names import NOTHING, Watched
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from lropt_jax.validation import is_number, whole_number
@@ -282,6 +283,10 @@ def is_lane_number(value: Any) -> bool:
 
 
 def _dimension(name: str, value: Any) -> Any:
+    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
+        value = np.asarray(value)
+    if isinstance(value, range):
+        value = list(value)
     if isinstance(value, (list, np.ndarray)) and np.ndim(value):
         if not len(value):
             raise ValueError(f"space: {name} must have at least one value, got {value!r}")
@@ -290,8 +295,11 @@ def _dimension(name: str, value: Any) -> Any:
 
 
 def _values(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(values) == 1 and isinstance(values[0], (list, tuple, np.ndarray)):
-        values = tuple(values[0])
+    if len(values) == 1 and isinstance(values[0], (list, tuple, range, np.ndarray, jax.Array)):
+        listed_alone = values[0]
+        values = tuple(
+            np.asarray(listed_alone) if isinstance(listed_alone, jax.Array) else listed_alone
+        )
     values = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
     if not values:
         raise ValueError(f"{name} needs at least one value")

@@ -194,11 +194,12 @@ class SweepResult(Drawings):
             `to_pandas()`.
 
         Raises:
-          ValueError: for a file of another suffix.
+          ValueError: for a file of another suffix, and the directory of another sweep.
         """
         path = Path(path).expanduser()
         if path.suffix in frames.SUFFIXES or path.suffix in saving.NO_FOLDER:
             return frames.save(self.to_pandas, path)
+        saving.check_free(path, self.trials)
         path.mkdir(parents=True, exist_ok=True)
         for name, content in self.files():
             (path / name).write_bytes(content)

@@ -55,6 +55,21 @@ def packed(result: Mapping[str, Any]) -> bytes:
     return file.getvalue()
 
 
+def check_free(directory: Path, trials: Any) -> None:
+    """Raises `ValueError` for the directory that another sweep is kept in."""
+    if not (directory / "sweep.json").exists():
+        return
+    try:
+        same = unpacked(directory)["trials"] == _decoded(_encoded(trials))
+    except ValueError:  # not finished
+        same = False
+    if not same:
+        raise ValueError(
+            f"directory {directory} is that of another sweep, which goes on from what lies there: "
+            "choose another one"
+        )
+
+
 def unpacked(directory: Path) -> dict[str, Any]:
     """The fields of the result in a directory.
 

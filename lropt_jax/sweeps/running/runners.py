@@ -13,12 +13,12 @@ import numpy as np
 
 from lropt_jax.progress import Progress
 from lropt_jax.sweeps.keeping.memory import Store
-from lropt_jax.sweeps.planning.digests import settings
 from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.running.pieces import NOBODY, Piece, Snapshot, Watch
 from lropt_jax.sweeps.running.queue import run_piece
 from lropt_jax.sweeps.running.strategy import Load, Resolved, resolve
 from lropt_jax.sweeps.running.worker import on_worker, run_there
+from lropt_jax.training.digests import settings
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.population import Population
 from lropt_jax.validation import require

@@ -11,12 +11,12 @@ from typing import Any
 
 import jax
 
-from lropt_jax.sweeps.planning.digests import set_settings, settings
 from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.sweeps.running.best import Holding
 from lropt_jax.sweeps.running.pieces import Piece, Snapshot
 from lropt_jax.sweeps.running.queue import run_piece
 from lropt_jax.sweeps.running.strategy import Resolved
+from lropt_jax.training.digests import set_settings, settings
 from lropt_jax.training.layout import Layout
 
 

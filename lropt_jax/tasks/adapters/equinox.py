@@ -148,8 +148,11 @@ def _as(kind: Any, state: Any) -> Any:
     return kind.tree_unflatten(keys, values)
 
 
-class _Wide(eqx.Module):
-    """A batch-norm that takes inputs of another float type than its statistics have."""
+class _Wide(eqx.nn.StatefulLayer):
+    """A batch-norm that takes inputs of another float type than its statistics have.
+
+    A stateful layer, since `equinox.nn.Sequential` hands the state to no other.
+    """
 
     layer: eqx.nn.BatchNorm
 

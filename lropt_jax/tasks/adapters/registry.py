@@ -109,8 +109,17 @@ def _pair(model: Any) -> Network:
     return FunctionsNetwork(*model)
 
 
+def _torch(model: Any) -> Network:
+    raise TypeError(
+        f"model must be {KINDS}, got a PyTorch {type(model).__name__}, which JAX cannot trace: "
+        "write it anew in one of these, and carry its optimizer over with from_torch"
+    )
+
+
 def _takes_key(model: Any) -> bool:
-    return callable(model) and "key" in _parameters(model)
+    """Whether it is a function of `key`; `equinox.nn.make_with_state(Model)` does not say so."""
+    of_equinox = str(getattr(model, "__module__", "")).startswith("equinox.")
+    return callable(model) and (of_equinox or "key" in _parameters(model))
 
 
 def _parameters(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -143,6 +152,7 @@ def _refuse_others(make: Any, given: str) -> None:
 
 
 LIBRARIES = [
+    Library(_is_of("torch"), _torch),
     Library(_is_of("flax.linen"), _linen),
     Library(_is_of("flax.nnx"), _nnx_instance),
     Library(lambda model: _is_of("equinox")(model) or _with_state(model), _equinox_instance),
