@@ -149,7 +149,11 @@ def test_what_is_never_finite_is_never_the_best(value):
             ValueError,
             "eval_every must be given with stop",
         ),
-        (lambda: sweep(TASK, sgd(0.1), {"rate": [1]}, steps=2), TypeError, "optimizer must be a function"),
+        (
+            lambda: sweep(TASK, sgd(0.1), {"rate": [1]}, steps=2),
+            TypeError,
+            "optimizer must be a function",
+        ),
         (
             lambda: sweep(TASK, lambda learning_rate: None, {"learning_rate": [0.1]}, steps=2),
             ValueError,
