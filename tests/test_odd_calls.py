@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import warnings
 
 import jax.numpy as jnp
 import numpy as np
@@ -176,6 +177,32 @@ def test_what_is_never_finite_is_never_the_best(value):
             "prune never decides within 20 updates",
         ),
         (
+            lambda: sweep(TASK, sgd, {"learning_rate": [0.1]}, steps=2, executor=4),
+            ValueError,
+            "executor must be a concurrent.futures.Executor",
+        ),
+        (
+            lambda: lj.search(
+                TASK, sgd, {"learning_rate": [0.1, 1]}, trials=2, batch=2, steps=2, study="abc"),
+            ValueError,
+            "study must be an Optuna study",
+        ),
+        (
+            lambda: lj.lr_range_test(TASK, sgd, over={"momentum": 0.9}),
+            ValueError,
+            "over: momentum must be a list of values",
+        ),
+        (
+            lambda: lj.compare(TASK, {1: (sgd, {"learning_rate": [0.1]})}),
+            ValueError,
+            "optimizers must be named by strings",
+        ),
+        (
+            lambda: lj.compare(TASK, {"sgd": (sgd, {"learning_rate": [0.1]})}, target=0.1),
+            ValueError,
+            "eval_every must be given with target",
+        ),
+        (
             lambda: lj.tune(TASK, steps=1000, budget="100 steps", progress=False),
             ValueError,
             "budget must be at least one training of steps=1,000",
@@ -185,6 +212,21 @@ def test_what_is_never_finite_is_never_the_best(value):
 def test_what_does_not_fit_is_named_before_anything_is_trained(call, error, named):
     with pytest.raises(error, match=named):
         call()
+
+
+def test_gaps_in_the_data_are_said():
+    gaps = X.copy()
+    gaps[3, 2] = np.nan
+    with pytest.warns(UserWarning, match=r"x of (train|valid|test) must be finite, 1 of its"):
+        lj.classification_task(lj.mlp((8, 2)), lj.Dataset.of(gaps, Y), 16)
+
+
+def test_curves_of_one_configuration_need_no_legend():
+    pytest.importorskip("matplotlib")
+    result = sweep(TASK, sgd, {"learning_rate": [0.1]}, steps=4, eval_every=2, progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result.plot_curves()
 
 
 def test_going_on_with_a_model_of_other_shapes():

@@ -247,3 +247,18 @@ def test_evaluation_params_of_nnx():
     assert jax.tree.structure(point) == jax.tree.structure(params)
     pure = lj.evaluation_params(nnx.pure(optimizer.opt_state), nnx.pure(params))
     np.testing.assert_array_equal(point["kernel"][...], pure["kernel"])
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        lj.constant(-1.0), lj.cosine_decay(-1.0, 20), lj.warmup(lj.cosine_decay(-1.0, 9), 5),
+        lj.piecewise_constant([3], [0.1, -0.1]), lj.sequence([lj.constant(-1.0), 0.1], [3]),
+    ],
+)  # fmt: skip
+def test_a_schedule_hides_no_negative_rate(rate):
+    with pytest.raises(ValueError, match=r"learning_rate: .*value"):
+        lj.sgd(rate)
+    with pytest.raises(ValueError, match=r"learning_rate: .*value"):
+        lj.set_hyperparams(lj.sgd(0.1).init(W), learning_rate=rate)
+    assert lj.sgd(-1.0 * lj.constant(-0.5)).init(W)  # a product of two may be positive

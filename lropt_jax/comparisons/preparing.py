@@ -108,6 +108,11 @@ def prepared(
     placement = Placement(strategy, width, devices)
     count = devices if isinstance(devices, int) else len(devices or jax.local_devices())
     placement = dataclasses.replace(placement, width=width or -(-seeds // count) * count)
+    if target is not None and eval_every is None:
+        raise ValueError(
+            "eval_every must be given with target: it says after how many updates it is looked "
+            "whether the target is reached"
+        )
     when = itinerary(steps, eval_every)
     # Every optimizer is checked before the first is trained.
     begun = {
@@ -137,6 +142,8 @@ def _check_optimizers(optimizers: Any) -> None:
     if not optimizers:
         raise ValueError("optimizers must name at least one optimizer, got none")
     for name, entry in optimizers.items():
+        if not isinstance(name, str):
+            raise ValueError(f"optimizers must be named by strings, got {name!r}")
         pair = isinstance(entry, (tuple, list)) and len(entry) == 2
         if not pair or not callable(entry[0]):
             raise ValueError(

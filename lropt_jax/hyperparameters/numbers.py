@@ -13,7 +13,7 @@ import numpy as np
 
 from lropt_jax.schedules.base import Schedule, fits, float_type
 from lropt_jax.schedules.flax_support import restored, when_loaded
-from lropt_jax.validation import Constraint, not_nan
+from lropt_jax.validation import Constraint, is_number, non_negative, not_nan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,9 +48,11 @@ class Factory:
           value: the number, or a schedule, which is not checked.
           argument: its name, where the error calls it otherwise.
         """
-        if isinstance(value, Schedule):
-            return
         constraint = self.constraints.get(argument or name, not_nan)
+        if isinstance(value, Schedule):
+            if constraint.low == 0:
+                _check_sign(name, value)
+            return
         constraint.check(name, value)
         if not isinstance(value, jax.core.Tracer):
             with np.errstate(over="ignore"):
@@ -79,6 +81,20 @@ class Factory:
         ]
         constraints, fixed = (sorted(d.items()) for d in (self.constraints, self.fixed))
         return self.name, tuple(constraints), tuple(fixed), tuple(checks)
+
+
+def _check_sign(name: str, schedule: Schedule) -> None:
+    """Raises `ValueError` for a value of a schedule that is below 0, where none may be.
+
+    A product's may be: two of them make a positive one.
+    """
+    for argument, value in schedule.arguments.items():
+        parts = value if isinstance(value, tuple) else (value,)
+        for part in parts:
+            if isinstance(part, Schedule) and schedule.name != "product":
+                _check_sign(name, part)
+            elif argument.endswith(("value", "values")) and is_number(part):
+                non_negative.check(f"{name}: {schedule.name}: {argument}", part)
 
 
 @jax.tree_util.register_pytree_with_keys_class

@@ -221,6 +221,7 @@ def curves_figure(
             room = 0.1 * (high - low) + 1e-12
             bottom = low / 1.2 if ax.get_yscale() == "log" else max(low - room, limits[0] - room)
             ax.set_ylim(bottom, min(high + 2 * room, limits[1] + room))
+        if chosen and names:
             beside(
                 ax, fontsize=8, title_fontsize=8, alignment="left",
                 title=textwrap.fill(", ".join(map(words_of, names)), 32),

@@ -126,6 +126,9 @@ def lr_range_test(
     rates = _ladder(start, end, steps, spacing)
     _check_reading(smoothing, divergence)
     _check_split(task, split)
+    for name, given in (over or {}).items():
+        if not np.iterable(given) or isinstance(given, str):
+            raise ValueError(f"over: {name} must be a list of values, got {given!r}")
     values = {name: list(v) for name, v in (over or {}).items()}
     _check_optimizer(optimizer, values, hyperparams)
     configurations = [

@@ -95,6 +95,8 @@ def search(
     mode = direction(metric, mode)
     if study is None:
         study = _new_study(optuna, mode, key)
+    if not hasattr(study, "ask"):
+        raise ValueError(f"study must be an Optuna study or None, got {study!r}")
     _check_direction(study, mode)
     spaces = listed(space)
     if not any(map(free_names, spaces)):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lropt_jax.tasks.adapters.base import Network
 from lropt_jax.tasks.adapters.precision import in_precision
@@ -64,6 +66,9 @@ def supervised_task(
     network = in_precision(adapt(model), dtype)
     given = {name: split for name, split in splits_of(data).items() if split is not None}
     splits = {n: split_of(n, s) if is_hosted(s) else s for n, s in given.items()}
+    for name, split in splits.items():
+        if not isinstance(split, Source):
+            _say_gaps(name, split["x"])
     example = batch_of(splits["train"], 1)["x"]
     looked = {n: s.some() if isinstance(s, Source) else s for n, s in splits.items()}
     outputs = _output_shape(network, example)
@@ -86,6 +91,20 @@ def supervised_task(
     if augment is not None:
         _check_augment(augment, task)
     return task
+
+
+def _say_gaps(name: str, x: Any) -> None:
+    """Warns of inputs that are not finite: a model may fill them in, most do not."""
+    for leaf in jax.tree.leaves(x):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            bad = int((~np.isfinite(np.asarray(leaf))).sum())
+            if bad:
+                warnings.warn(
+                    f"x of {name} must be finite, {bad:,} of its {leaf.size:,} values are not: "
+                    "unless the model fills them in, no loss will be",
+                    UserWarning,
+                    stacklevel=4,
+                )
 
 
 def _check_targets(
