@@ -315,3 +315,19 @@ def test_one_name_is_not_set_and_tried_over_at_once(capsys):
     words = ["find-lr", "--set", "momentum=0.9", "--over", "momentum=0,0.9"]
     assert main([*words, "--data", "digits"]) == 2
     assert "momentum must be in --set or in --over" in capsys.readouterr().err
+
+
+def test_what_is_in_a_file_and_is_no_function_is_said(tmp_path, capsys):
+    from lropt_jax.cli import main
+
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import argparse\nimport lropt_jax\nargparse.ArgumentParser().parse_args()\n"
+        "made = lropt_jax.sgd(0.1)\nnothing = None\n"
+    )
+    for words, named in (
+        (["--data", "digits", "--optimizers", f"{file}:made"], "made must be a function, got sgd("),
+        (["--task", f"{file}:nothing"], "nothing must be a "),
+    ):
+        assert main(["compare", *words]) == 2
+        assert named in capsys.readouterr().err

@@ -262,3 +262,24 @@ def test_a_schedule_hides_no_negative_rate(rate):
     with pytest.raises(ValueError, match=r"learning_rate: .*value"):
         lj.set_hyperparams(lj.sgd(0.1).init(W), learning_rate=rate)
     assert lj.sgd(-1.0 * lj.constant(-0.5)).init(W)  # a product of two may be positive
+
+
+def test_a_feedback_schedule_returns_the_state_that_it_began_with():
+    for seen in ({}, {"best": 1.0, "more": 2.0}):
+
+        @lj.feedback_schedule(
+            start=lambda value: {"best": value}, observe=lambda state, now, value, s=seen: s
+        )
+        def forgetful(count, state, value):
+            return state["best"]
+
+        with pytest.raises(ValueError, match="observe must return a state of best"):
+            forgetful(1.0).observe(2.0)
+
+
+@pytest.mark.parametrize(
+    "given", [{"state": {}, "param_groups": None}, {"state": [], "param_groups": []}]
+)
+def test_half_a_state_dict_is_named(given):
+    with pytest.raises(ValueError, match="'state' must be a mapping and 'param_groups' a list"):
+        lj.from_torch(lj.adam(0.1), TREE, given, ["a", "b"])

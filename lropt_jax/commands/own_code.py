@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pathlib
 import sys
 import types
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lropt_jax.validation import unknown
@@ -79,14 +80,27 @@ def named_in_module(what: str, name: str, kind: str, fits: Callable[[Any], bool]
     if module is None:
         _within_reach(os.getcwd())
         try:
-            module = importlib.import_module(module_name)
+            with _arguments_of_its_own(module_name):
+                module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             raise ValueError(f"{what} {name}: {error}") from error
     value = getattr(module, own_name, None)
+    if not fits(value) and hasattr(module, own_name):
+        raise ValueError(f"{what} {name}: {own_name} must be a {kind}, got {value!r}")
     if not fits(value):
         found = [n for n, v in vars(module).items() if fits(v) and not n.startswith("_")]
         raise ValueError(f"{what} {name}: {unknown(kind, own_name, found)}")
     return value
+
+
+@contextlib.contextmanager
+def _arguments_of_its_own(name: str) -> Iterator[None]:
+    """A file that reads its command line when it is imported does not find that of `lropt`."""
+    ours, sys.argv = sys.argv, [name]
+    try:
+        yield
+    finally:
+        sys.argv = ours
 
 
 def _within_reach(folder: str) -> None:
@@ -121,7 +135,8 @@ def _file(what: str, name: str, path: str) -> types.ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[called] = module
     try:
-        spec.loader.exec_module(module)
+        with _arguments_of_its_own(path):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[called]
         raise

@@ -147,6 +147,11 @@ class Schedule:
         if self._recipe.observe is not None:
             before = _cast(self._state)
             seen = self._recipe.observe(before, value, **_cast(data), **dict(self._static))
+            if set(seen) != set(before):
+                raise ValueError(
+                    f"{self.name}: observe must return a state of {', '.join(before)}, as it "
+                    f"began, got {', '.join(seen) or 'nothing'}"
+                )
             state = {name: jnp.asarray(seen[name], float_type()) for name in before}
             for name, old in before.items():
                 if old.shape != state[name].shape:

@@ -116,7 +116,17 @@ def with_buffers(
             "state_dict must be what optimizer.state_dict() gives, a mapping with 'state' and "
             f"'param_groups', got {_kind_of(state_dict)}"
         )
-    groups = list(state_dict["param_groups"])
+    groups, buffers = state_dict["param_groups"], state_dict["state"]
+    if not (
+        isinstance(buffers, Mapping)
+        and isinstance(groups, Sequence)
+        and all(isinstance(group, Mapping) for group in groups)
+    ):
+        raise ValueError(
+            "state_dict: 'state' must be a mapping and 'param_groups' a list of mappings, got "
+            f"{_kind_of(buffers)} and {_kind_of(groups)}"
+        )
+    groups = list(groups)
     for i, group in enumerate(groups):
         if "params" not in group:
             raise ValueError(f"state_dict: param group {i} has no 'params', got {_kind_of(group)}")
@@ -126,7 +136,6 @@ def with_buffers(
             f"names must give a leaf for each of PyTorch's {len(numbered)} parameters, got "
             f"{len(slots)}"
         )
-    buffers = state_dict["state"]
     strange = sorted(set(buffers) - {key for key, _ in numbered}, key=str)
     if strange:
         raise ValueError(

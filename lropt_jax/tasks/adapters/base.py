@@ -13,9 +13,11 @@ _MODES = {
     "train": True,
     "training": True,
     "is_training": True,
+    "is_train": True,
     "deterministic": False,
     "use_running_average": False,
     "inference": False,
+    "eval": False,
 }
 
 
