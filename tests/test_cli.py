@@ -79,7 +79,7 @@ def test_a_task_of_ones_own(tmp_path, capsys, monkeypatch):
     for name, message in (
         ("mytask", "must be package.module:task, got 'mytask'"),
         ("mytask:mak", "did you mean 'make'?"),
-        ("mytask:other", "unknown task 'other'"),
+        ("mytask:other", "other must be a task, got 3"),
         ("nowhere:make", "No module named 'nowhere'"),
         ("mytask:number", "must be a Task or return one, got int"),
     ):

@@ -146,11 +146,6 @@ def test_what_is_never_finite_is_never_the_best(value):
             "stop must be early_stopping",
         ),
         (
-            lambda: fit(TASK, adam(0.1), 9, stop=early_stopping()),
-            ValueError,
-            "eval_every must be given with stop",
-        ),
-        (
             lambda: sweep(TASK, sgd(0.1), {"rate": [1]}, steps=2),
             TypeError,
             "optimizer must be a function",
@@ -198,11 +193,6 @@ def test_what_is_never_finite_is_never_the_best(value):
             "optimizers must be named by strings",
         ),
         (
-            lambda: lj.compare(TASK, {"sgd": (sgd, {"learning_rate": [0.1]})}, target=0.1),
-            ValueError,
-            "eval_every must be given with target",
-        ),
-        (
             lambda: lj.tune(TASK, steps=1000, budget="100 steps", progress=False),
             ValueError,
             "budget must be at least one training of steps=1,000",
@@ -212,6 +202,11 @@ def test_what_is_never_finite_is_never_the_best(value):
 def test_what_does_not_fit_is_named_before_anything_is_trained(call, error, named):
     with pytest.raises(error, match=named):
         call()
+
+
+def test_a_stop_that_cannot_come_is_said():
+    with pytest.warns(UserWarning, match="eval_every must be given for stop"):
+        assert fit(TASK, adam(0.1), 9, stop=early_stopping()).step == 9
 
 
 def test_gaps_in_the_data_are_said():

@@ -52,7 +52,7 @@ def test_arrays_of_boundaries_under_vmap():
 
 def test_a_schedule_of_arrays_is_named():
     with pytest.raises(ValueError, match=r"learning_rate must be a schedule of scalars.*\(2,\)"):
-        lj.sgd(lj.cosine_decay(jnp.array([0.1, 0.2]), 10))
+        lj.sgd(lj.cosine_decay(jnp.array([0.1, 0.2]), 10)).init(W)
     members = jax.vmap(lambda rate: lj.sgd(rate).init(W))(jnp.arange(3.0))
     with pytest.raises(ValueError, match=r"learning_rate.*shape \(3,\), got shape \(2,\)"):
         lj.set_hyperparams(members, learning_rate=lj.cosine_decay(jnp.array([0.1, 0.2]), 20))

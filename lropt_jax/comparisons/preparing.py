@@ -108,11 +108,6 @@ def prepared(
     placement = Placement(strategy, width, devices)
     count = devices if isinstance(devices, int) else len(devices or jax.local_devices())
     placement = dataclasses.replace(placement, width=width or -(-seeds // count) * count)
-    if target is not None and eval_every is None:
-        raise ValueError(
-            "eval_every must be given with target: it says after how many updates it is looked "
-            "whether the target is reached"
-        )
     when = itinerary(steps, eval_every)
     # Every optimizer is checked before the first is trained.
     begun = {

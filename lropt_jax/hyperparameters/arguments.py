@@ -91,14 +91,7 @@ def as_data(name: str, value: Any, parameter: inspect.Parameter) -> Any:
       ValueError: for an array that is no scalar.
     """
     if callable(value):
-        schedule = from_callable(value, name)
-        for number in jax.tree.leaves(schedule):
-            if np.ndim(number):
-                raise ValueError(
-                    f"{name} must be a schedule of scalars, got one with a number of shape "
-                    f"{np.shape(number)}: {schedule!r}; vmap over it"
-                )
-        return schedule
+        return from_callable(value, name)
     if np.ndim(value):
         raise ValueError(f"{name} must be a scalar, got shape {np.shape(value)}; vmap over it")
     if not isinstance(parameter.default, int) and jnp.issubdtype(

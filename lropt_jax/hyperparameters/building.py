@@ -218,6 +218,7 @@ def _tunable_transformation(
         with explained(
             lambda values, count: _built(plain, values, count)[0].init(params), given.value
         ):
+            _check_scalars(numbers.data)
             count, kept = jnp.zeros((), jnp.int32), stored(numbers.data)
             tx, used = _built(plain, kept, count)
             inner = _owned(tx.init(params), (params, kept))
@@ -251,6 +252,16 @@ def _tunable_transformation(
         return _cast_like(new_updates, like), TunableState(count, values, new_inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _check_scalars(numbers: Mapping[str, Any]) -> None:
+    for name, value in numbers.items():
+        for number in jax.tree.leaves(value):
+            if np.ndim(number):
+                raise ValueError(
+                    f"{name} must be a schedule of scalars, got one with a number of shape "
+                    f"{np.shape(number)}: {value!r}; vmap over it"
+                )
 
 
 def _owned_by_optax(

@@ -218,9 +218,11 @@ def fit(
     )
     metric, mode = _judged_by(task, stop, keep, watched)
     if isinstance(stop, EarlyStopping) and eval_every is None:
-        raise ValueError(
-            "eval_every must be given with stop: it says after how many updates the metric is "
-            "measured that may end the training"
+        warnings.warn(
+            "eval_every must be given for stop to end anything: a training is evaluated at its end "
+            'alone without it (eval_every="epoch")',
+            UserWarning,
+            stacklevel=2,
         )
     last, best = None, training.best if keep == "best" else None
     with progress_bar(progress, total=training.plan.steps) as bar:

@@ -70,17 +70,18 @@ def strange_states(x: Any, holder: str = "arrays") -> Iterator[str]:
         yield holder
 
 
-def parts_beside(x: Any) -> Iterator[str]:
-    """What a chain holds beside its optimizers that has no moments: clipping, a scale, a decay."""
+def parts_beside(x: Any) -> Iterator[bool]:
+    """True for each part of a chain that is no optimizer: clipping, a scale, a decay."""
     if isinstance(x, (optax.EmptyState, optax.ScaleByScheduleState)):
-        yield type(x).__name__
+        yield True
     elif isinstance(x, TunableState):
         return
     elif type(x) in WRAPPERS:
         yield from parts_beside(getattr(x, WRAPPERS[type(x)]))
     elif isinstance(x, Mapping):
         for value in x.values():
-            yield from parts_beside(value)
+            if tunables(value):  # else what is frozen
+                yield from parts_beside(value)
     elif isinstance(x, (tuple, list)):
         for value in x:
             yield from parts_beside(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ def to_torch(
       >>> tx, params = adam(0.125), {"kernel": jnp.ones((3, 2))}
       >>> _, state = tx.update(params, tx.init(params), params)
       >>> state_dict = to_torch(tx, params, state, [("kernel", (1, 0))])
-      >>> state_dict["param_groups"][0]["lr"], state_dict["state"][0]["exp_avg"].shape
+      >>> state_dict["param_groups"][0]["lr"], tuple(state_dict["state"][0]["exp_avg"].shape)
       (0.125, (2, 3))
     """
     check_transformation("to_torch: tx", tx)
@@ -80,11 +81,15 @@ def to_torch(
     slots = slots_of(params, names)
     groups: list[dict[str, Any]] = []
     buffers: dict[int, dict[str, Any]] = {}
-    words = [
-        f"tx is a chain with {part} beside the optimizer, which PyTorch's does not have: do there "
-        "by hand what it does (clip, scale, decay)"
-        for part in dict.fromkeys(parts_beside(state))
-    ]
+    words: list[str] = []
+    if any(parts_beside(state)):
+        warnings.warn(
+            "to_torch carries the optimizer alone: tx is a chain with parts beside it (clipping, a "
+            "scale, a decay), which PyTorch's optimizer does not have: do there by hand what they "
+            "do",
+            UserWarning,
+            stacklevel=2,
+        )
     optimizers, labels = tunables(state), labels_of(state)
     for optimizer, label, moments, own in _assigned(optimizers, labels, slots):
         if np.ndim(optimizer.count):

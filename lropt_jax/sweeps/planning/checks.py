@@ -221,7 +221,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[list[str], set[str], bool
 
 def check_devices(devices: Any, executor: Any) -> None:
     """Raises `ValueError` for devices that are neither a count nor a sequence of devices."""
-    if executor is not None and not hasattr(executor, "submit"):
+    if isinstance(executor, (int, float, str)):
         raise ValueError(f"executor must be a concurrent.futures.Executor, got {executor!r}")
     if devices is None:
         return
