@@ -220,7 +220,7 @@ def test_curves_of_one_configuration_need_no_legend():
     pytest.importorskip("matplotlib")
     result = sweep(TASK, sgd, {"learning_rate": [0.1]}, steps=4, eval_every=2, progress=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         result.plot_curves()
 
 

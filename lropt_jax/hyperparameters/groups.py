@@ -106,12 +106,19 @@ def _is_tunable_state(x: Any) -> bool:
 
 def is_box(x: Any) -> bool:
     """Whether this is a variable of `flax.nnx`, whose Optimizer puts each array into one."""
-    return type(x).__module__.startswith("flax.nnx") and hasattr(x, "get_value")
+    kinds = type(x).__mro__
+    return any(k.__name__ == "Variable" and k.__module__.startswith("flax.nnx") for k in kinds)
 
 
 def unboxed(tree: Any) -> Any:
     """A tree with the arrays that are in variables of `flax.nnx`."""
-    return jax.tree.map(lambda x: x.get_value() if is_box(x) else x, tree, is_leaf=is_box)
+
+    def content(x: Any) -> Any:
+        if not is_box(x):
+            return x
+        return x.get_value() if hasattr(type(x), "get_value") else x.value  # before Flax 0.12.1
+
+    return jax.tree.map(content, tree, is_leaf=is_box)
 
 
 def boxed_like(new: Any, old: Any, example: Any) -> Any:

@@ -71,7 +71,11 @@ def _drawn(space: Space, trials: int | None, seed: int | Sequence[int]) -> list[
         )
     from scipy.stats import qmc
 
-    sampler = qmc.Sobol(len(free), scramble=True, rng=np.random.default_rng(seed))
+    generator = np.random.default_rng(seed)
+    try:
+        sampler = qmc.Sobol(len(free), scramble=True, rng=generator)
+    except TypeError:  # before SciPy 1.15
+        sampler = qmc.Sobol(len(free), scramble=True, seed=generator)
     points = sampler.random(2 ** math.ceil(math.log2(trials)))[:trials]
     return [
         {**space, **{name: space[name].at(u) for name, u in zip(free, point, strict=True)}}
