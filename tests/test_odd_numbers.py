@@ -161,6 +161,14 @@ def test_a_tunable_that_another_wraps_has_a_label():
     assert updates.fast["a"].tolist() == [-0.25, -0.25]
 
 
+def test_what_wraps_another_is_not_carried_over():
+    tx = lj.tunable(lambda clip, inner: optax.chain(optax.clip(clip), inner))(1.0, lj.adam(0.1))
+    with pytest.raises(ValueError, match="got adam in optimizer"):
+        lj.to_torch(tx, TREE, tx.init(TREE), ["a", "b"])
+    with pytest.raises(ValueError, match="got adam in optimizer"):
+        lj.from_optax(tx, TREE, optax.adam(0.1).init(TREE))
+
+
 def test_a_plateau_that_another_wraps_observes():
     plateau = lj.sgd(lj.reduce_on_plateau(0.5, factor=0.5, patience=0))
     wrapped = lj.tunable(lambda clip, inner: optax.chain(optax.clip(clip), inner))(1.0, plateau)

@@ -49,6 +49,11 @@ def refuse_others(caller: str, state: Any) -> None:
     """Raises `ValueError` for a state without a tunable optimizer, or with one of another kind."""
     labelled(state)  # refuses a state without any
     for optimizer in tunables(state):
+        if inner := tunables(optimizer.inner_state):
+            raise ValueError(
+                f"{caller}: tx must not have one tunable optimizer inside of another, got "
+                f"{factory_of(inner[0]).name} in {factory_of(optimizer).name}"
+            )
         name = factory_of(optimizer).name.removeprefix("by_layer_")
         if name in OPTIMIZERS and name not in CARRIED:
             raise ValueError(f"{caller}: tx must be one of {', '.join(CARRIED)}, got {name}")
