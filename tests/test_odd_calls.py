@@ -216,6 +216,13 @@ def test_gaps_in_the_data_are_said():
         lj.classification_task(lj.mlp((8, 2)), lj.Dataset.of(gaps, Y), 16)
 
 
+def test_labels_that_are_missing_are_said():
+    some = Y.astype(float)
+    some[[1, 5]] = np.nan
+    with pytest.raises(ValueError, match=r"are missing \(NaN\): leave these examples out"):
+        lj.classification_task(lj.mlp((8, 2)), lj.Dataset.of(X, some), 16)
+
+
 def test_curves_of_one_configuration_need_no_legend():
     pytest.importorskip("matplotlib")
     result = sweep(TASK, sgd, {"learning_rate": [0.1]}, steps=4, eval_every=2, progress=False)

@@ -168,6 +168,11 @@ def _whole(name: str, split: Any) -> Any:
     y = split["y"]
     if y.dtype == bool:
         return {**split, "y": y.astype(np.int32)}
+    if jnp.issubdtype(y.dtype, jnp.floating) and (missing := int(np.isnan(y).sum())):
+        raise ValueError(
+            f"y of {name} must be whole-number labels, {missing} of {y.size} are missing (NaN): "
+            "leave these examples out"
+        )
     if not jnp.issubdtype(y.dtype, jnp.integer):
         raise ValueError(
             f"y of {name} must be whole-number labels, got {y.dtype} of shape {y.shape}; "
