@@ -31,10 +31,10 @@ EVALUATIONS = {"docs_ngram": 10, "docs_transformer": 10}
 # Processor microseconds of an update of Adam, evaluations apart (see `lropt_jax.problem`), and
 # how many times as long that of another optimizer takes.
 MICROSECONDS = {
-    "digits_linear": 6, "shuttle": 22, "noisy_quadratic": 25, "randhie": 27, "yeast": 50,
-    "heavy_tails": 60, "mnist1d_mlp": 70, "mnist1d_batchnorm": 85, "mnist5k_mlp": 220,
-    "docs_ngram": 250, "mnist5k_autoencoder": 510, "docs_transformer": 730, "mnist1d_gru": 1400,
-    "mnist1d_conv": 2200,
+    "digits_linear": 8, "shuttle": 18, "noisy_quadratic": 21, "yeast": 49, "randhie": 54,
+    "heavy_tails": 69, "mnist1d_mlp": 87, "mnist1d_batchnorm": 110, "docs_ngram": 260,
+    "mnist5k_mlp": 340, "mnist1d_conv": 380, "mnist5k_autoencoder": 680,
+    "docs_transformer": 1600, "mnist1d_gru": 1700,
 }  # fmt: skip
 COMPILING = 14.0  # processor seconds of a part: its programs, its data, its files
 OVERHEAD = 1.4  # evaluations, optimizers dearer than Adam
