@@ -20,8 +20,9 @@ from lropt_jax.hyperparameters.groups import (
 )
 from lropt_jax.hyperparameters.numbers import Numbers, beside, replaced
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes
-from lropt_jax.schedules.base import Schedule, fits, float_type, from_callable, value_at
+from lropt_jax.schedules.base import Schedule, from_callable, value_at
 from lropt_jax.schedules.composition import delayed
+from lropt_jax.schedules.counts import fits, float_type
 from lropt_jax.validation import is_number
 
 

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.schedules.arguments import Allowed, allowed_arguments
-from lropt_jax.schedules.base import Schedule, float_type, from_callable
+from lropt_jax.schedules.base import Schedule, from_callable
+from lropt_jax.schedules.counts import float_type
 from lropt_jax.validation import Constraint, finite, is_number, not_nan
 
 _OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.schedules.base import Schedule, fits, float_type
+from lropt_jax.schedules.base import Schedule
+from lropt_jax.schedules.counts import fits, float_type
 from lropt_jax.schedules.flax_support import restored, when_loaded
 from lropt_jax.validation import Constraint, is_number, non_negative, not_nan
 

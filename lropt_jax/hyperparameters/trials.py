@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lropt_jax.schedules.base import float_type, value_at
+from lropt_jax.schedules.base import value_at
+from lropt_jax.schedules.counts import float_type
 
 
 class NotData(ValueError):

@@ -12,7 +12,8 @@ import optax
 from lropt_jax.hyperparameters.building import owned_outside
 from lropt_jax.hyperparameters.dynamics import says, unheard
 from lropt_jax.hyperparameters.numbers import stored
-from lropt_jax.schedules.base import Schedule, float_type, from_callable, value_at
+from lropt_jax.schedules.base import Schedule, from_callable, value_at
+from lropt_jax.schedules.counts import float_type
 from lropt_jax.schedules.fingerprint import Carried
 from lropt_jax.validation import at_least_one, check_transformation, is_number, names
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.schedules.base import float_type
+from lropt_jax.schedules.counts import float_type
 
 # A pytree of bools (or a prefix of one), a callable of params that returns one, a name, None.
 Mask = Any

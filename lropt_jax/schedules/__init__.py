@@ -1,5 +1,6 @@
 """Schedules: formulas by family, each a pytree whose numbers are data."""
 
+from lropt_jax.schedules import saved as saved
 from lropt_jax.schedules.base import Schedule as Schedule
 from lropt_jax.schedules.batch_size import batch_size_from as batch_size_from
 from lropt_jax.schedules.catalogue import SCHEDULES as SCHEDULES

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.schedules.base import Schedule, fits, from_callable
+from lropt_jax.schedules.base import Schedule, from_callable
+from lropt_jax.schedules.counts import fits
 from lropt_jax.validation import Constraint, finite, instead, is_number
 
 # What others call our arguments, and what these may be here.

@@ -14,14 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.schedules import flax_support
+from lropt_jax.schedules.counts import as_count, fits, float_type
 from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.validation import is_number
-
-
-def float_type() -> Any:
-    """The default float type, in which every schedule and hyperparameter is computed."""
-    return jnp.result_type(float)
 
 
 class Recipe(typing.NamedTuple):
@@ -120,7 +115,7 @@ class Schedule:
                 "lropt_jax's optimizers are data already, so leave it out (tunable(factory) makes "
                 "any other such)"
             )
-        count = _as_count(count, self._recipe.exact)
+        count = as_count(count, self._recipe.exact)
         if count.ndim:
             curve: jax.Array = jax.vmap(self)(count.reshape(-1))
             return curve.reshape(count.shape + curve.shape[1:])
@@ -323,28 +318,6 @@ def _cast(values: Mapping[str, Any], counting: Collection[str] = ()) -> dict[str
     }
 
 
-def _as_count(count: Any, exact: bool) -> jax.Array:
-    """A count as it arrives at a formula: where it is one and may be, an int of 32 bits."""
-    if isinstance(count, (list, tuple)):
-        traced = any(isinstance(x, jax.Array) for x in jax.tree.leaves(count))
-        count = jnp.asarray(count) if traced else np.asarray(count)
-    if isinstance(count, jax.core.Tracer) and count.dtype == jnp.uint32:
-        count = jnp.minimum(count, np.uint32(2**31 - 1)).astype(jnp.int32)  # and does not wrap
-    return jnp.asarray(count, jnp.int32 if exact and fits(count) else float_type())
-
-
-def fits(x: Any) -> bool:
-    """Whether these are whole numbers that 32 bits hold; of a tracer its type says it."""
-    if isinstance(x, (int, np.integer)):
-        return abs(int(x)) < 2**31
-    dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
-    if not jnp.issubdtype(dtype, jnp.integer):
-        return False
-    if np.iinfo(dtype).max < 2**31:
-        return True
-    return not isinstance(x, jax.core.Tracer) and bool(np.all(np.abs(np.asarray(x, float)) < 2**31))
-
-
 def _schedules_in(tree: Any) -> list[Schedule]:
     leaves = jax.tree.leaves(tree, is_leaf=_is_schedule)
     return [x for x in leaves if isinstance(x, Schedule)]
@@ -367,37 +340,3 @@ def _show(value: Any) -> str:
     if array.ndim:
         return np.array2string(array, threshold=6, separator=", ").replace("\n", "")
     return str(array[()]).removesuffix(".0")
-
-
-@flax_support.when_loaded
-def _register(serialization: Any) -> None:
-    """Saved with the formula's name, so that another formula's numbers are not taken for its."""
-
-    def to_state_dict(s: Schedule) -> dict[str, Any]:
-        numbers = {**s._data, **s._state}
-        saved = {k: serialization.to_state_dict(v) for k, v in numbers.items()}
-        return {_formula_of(s): {}, **saved}
-
-    def from_state_dict(s: Schedule, saved: Any) -> Schedule:
-        formula, names = _formula_of(s), {*s._data, *s._state}
-        if not isinstance(saved, Mapping) or set(saved) - {formula} != names:
-            was = ", ".join(saved) if isinstance(saved, Mapping) else "a number"
-            here = ", ".join([formula, *sorted(names)])
-            raise ValueError(
-                f"{serialization.current_path()}: saved was {was}, but here is {here}: restore "
-                "into the state of an optimizer that is built alike"
-            )
-
-        def restore(own: Mapping[str, Any]) -> dict[str, Any]:
-            return {k: flax_support.restored(serialization, k, v, saved[k]) for k, v in own.items()}
-
-        return Schedule(s._constructor, restore(s._data), s._static, restore(s._state))
-
-    serialization.register_serialization_state(
-        Schedule, to_state_dict, from_state_dict, override=True
-    )
-
-
-def _formula_of(s: Schedule) -> str:
-    """A schedule's formula by name, with the strings and bools that are a part of it."""
-    return f"{s.name}({listed(dict(s._static))})"

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from lropt_jax.schedules.base import float_type
+from lropt_jax.schedules.counts import float_type
 
 
 def real(x: Any) -> Any:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.hyperparameters.evaluation import evaluation_params
-from lropt_jax.schedules.base import float_type
+from lropt_jax.schedules.counts import float_type
 from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.tasks.sources import Source
 from lropt_jax.training.fast_forms import without_gradient

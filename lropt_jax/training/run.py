@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.hyperparameters.access import wants_observation
-from lropt_jax.schedules.base import float_type
+from lropt_jax.schedules.counts import float_type
 from lropt_jax.tasks.sources import Source
 from lropt_jax.training.lanes import BatchOrder, Feed, Fetched, Lane
 from lropt_jax.training.population import Population

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from lropt_jax.hyperparameters.access import set_hyperparams, wants_observation
-from lropt_jax.schedules.base import float_type
+from lropt_jax.schedules.counts import float_type
 from lropt_jax.tasks.task import summarized
 from lropt_jax.training.lanes import Feed, Lane
 

@@ -14,7 +14,7 @@ import optax
 
 from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.hyperparameters.trials import NotData
-from lropt_jax.schedules.base import float_type
+from lropt_jax.schedules.counts import float_type
 from lropt_jax.sweeps.planning.jobs import Job, Optimizer, compiled_in
 from lropt_jax.tasks.metrics import known_metric, names_of_metrics
 from lropt_jax.tasks.task import SPLITS, Task, check_task

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lropt_jax.hyperparameters.access import set_hyperparams
-from lropt_jax.schedules.base import float_type
+from lropt_jax.schedules.counts import float_type
 from lropt_jax.sweeps.planning.groups import placed
 from lropt_jax.sweeps.planning.jobs import Job
 from lropt_jax.sweeps.running.pieces import NOBODY, Arrays, Piece, Rows, Snapshot, Watch
