@@ -46,7 +46,7 @@ class Factory:
 
         Args:
           name: what the error calls it.
-          value: the number, or a schedule, which is not checked.
+          value: the number, or a schedule, of which only the sign of its values is checked.
           argument: its name, where the error calls it otherwise.
         """
         constraint = self.constraints.get(argument or name, not_nan)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.comparisons.inference import Interval, mean_within
+from lropt_jax.comparisons.inference import Interval, mean_within, metric_within
 from lropt_jax.plotting.style import colours
 
 
@@ -20,9 +20,7 @@ def points(interval: Interval, signed: bool = True) -> str:
 
 def percent(values: Sequence[float] | np.ndarray) -> str:
     """The mean of shares with its interval in percent, cut at 0 and 100: "97.3 [97.1, 97.5]"."""
-    found = mean_within(np.asarray(values, float))
-    low, high = (float(np.clip(end, 0.0, 1.0)) for end in (found.low, found.high))
-    return points(Interval(found.value, low, high), signed=False)
+    return points(metric_within("accuracy", np.asarray(values, float)), signed=False)
 
 
 def dots(axes: Any, groups: Mapping[str, Mapping[str, Any]], scale: float = 100.0) -> None:

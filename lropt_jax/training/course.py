@@ -15,7 +15,7 @@ from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.tasks.metrics import names_of_metrics
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.checkpoints import Checkpoints
-from lropt_jax.training.digests import digest
+from lropt_jax.training.digests import code_of, digest
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.moments import Moment, numbers_of
 from lropt_jax.training.population import Population
@@ -224,7 +224,7 @@ def _identity(
         "start": "nothing" if start is None else f"{start.step} updates",
         "data": digest(task.splits),
         "batch_size": str(task.batch_size),
-        "task": digest([task.init, task.loss, task.evaluate, task.summarize]),
+        "task": code_of(task),
         "optimizer": digest(tx),
     }
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from lropt_jax.schedules.base import Schedule
 from lropt_jax.tasks.sources import Source
+from lropt_jax.tasks.task import Task
 from lropt_jax.training.config import config
 from lropt_jax.training.population import is_key
 
@@ -43,6 +44,11 @@ RECORDED = ("lropt_jax", "jax", "jaxlib", "optax", "flax", "numpy")
 def digest(value: Any) -> str:
     """A short digest of a value: data, functions, objects, and containers of them."""
     return hashlib.blake2b(_Digest().of(value).encode(), digest_size=8).hexdigest()
+
+
+def code_of(task: Task) -> str:
+    """A digest of what a task computes, without its data."""
+    return digest([task.init, task.loss, task.evaluate, task.summarize])
 
 
 def versions() -> str:

@@ -20,7 +20,7 @@ from lropt_jax.sweeps.planning.jobs import Job, Optimizer, names_of, optimizer_o
 from lropt_jax.sweeps.planning.space import Spaces, static_names
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.course import as_key
-from lropt_jax.training.digests import digest, settings, versions
+from lropt_jax.training.digests import code_of, digest, settings, versions
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.training.watching.names import NOTHING, Watched
 
@@ -119,7 +119,7 @@ class Plan:
         """
         task = self.task
         if isinstance(task, Task):
-            code = digest([task.init, task.loss, task.evaluate, task.summarize])
+            code = code_of(task)
             data, batch_size = digest(task.splits), str(task.batch_size)
         else:
             code, data, batch_size = digest(task), *["made by the task function"] * 2
