@@ -12,7 +12,7 @@ import importlib.machinery
 import importlib.util
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import jax
@@ -177,6 +177,40 @@ def check_transformation(name: str, value: Any) -> None:
     if not (hasattr(value, "init") and hasattr(value, "update")):
         hint = f"{getattr(value, '__name__', 'adam')}(1e-3)" if callable(value) else "adam(1e-3)"
         raise TypeError(f"{name} must be an Optax transformation like {hint}, got {value!r}")
+
+
+def check_factory(optimizer: Any, of: str = "named numbers") -> None:
+    """Raises `TypeError` for what is no function; an optimizer that is built already, for example.
+
+    Args:
+      optimizer: an argument of that name.
+      of: what it must be a function of.
+    """
+    if not callable(optimizer):
+        raise TypeError(
+            f"optimizer must be a function of {of} that returns a transformation (adam, "
+            f"not adam(1e-3)), got {optimizer!r}"
+        )
+
+
+def check_entries(what: str, given: Any) -> None:
+    """Raises `ValueError` unless names are mapped to a factory and its space.
+
+    Args:
+      what: the argument.
+      given: its value.
+    """
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{what} must map names to (factory, space), got {type(given).__name__}")
+    for name, entry in given.items():
+        if not isinstance(name, str):
+            raise ValueError(f"{what} must be named by strings, got {name!r}")
+        pair = isinstance(entry, (tuple, list)) and len(entry) == 2
+        if not pair or not callable(entry[0]):
+            raise ValueError(
+                f"{what}[{name!r}] must be (factory, space), a function of named numbers and "
+                f"what they may be, got {entry!r}"
+            )
 
 
 def names(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -320,8 +320,11 @@ def test_momentum_does_not_dampen_the_first_gradient():
 
 # The factor of a direction.
 
-FACTORED = [name for name in dir(lropt_jax) if name.startswith("scale_by_")]
-FACTORED = [n for n in FACTORED if "factor" in inspect.signature(getattr(lropt_jax, n)).parameters]
+SWITCHES = {"nesterov", "centered", "bias_correction", "mask"}  # no numbers
+DIRECTIONS = [name for name in dir(lropt_jax) if name.startswith("scale_by_")]
+FACTORED = [
+    n for n in DIRECTIONS if "factor" in inspect.signature(getattr(lropt_jax, n)).parameters
+]
 
 
 @pytest.mark.parametrize("name", FACTORED)
@@ -358,3 +361,35 @@ def test_a_rate_of_zero_rests_and_has_a_gradient(name):
     assert value == 1.0
     assert np.isfinite(slope)
     assert slope < -1.0
+
+
+def needed(name):
+    """The arguments without which a `scale_by_...` cannot be called."""
+    return {
+        key: 0.5
+        for key, p in inspect.signature(getattr(lropt_jax, name)).parameters.items()
+        if p.default is inspect.Parameter.empty
+    }
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_a_direction_checks_its_numbers(name):
+    factory = getattr(lropt_jax, name)
+    signature = inspect.signature(factory)
+    numbers = [key for key in signature.parameters if key not in SWITCHES]
+    for key in numbers:
+        for wrong in (float("nan"), "a", lambda count: 0.5):
+            with pytest.raises((ValueError, TypeError), match=f"^{key} must be"):
+                factory(**needed(name) | {key: wrong})
+    with pytest.raises(TypeError, match=r"no_such.*(did you mean|Known)"):
+        factory(**needed(name), no_such=1.0)
+    # What is traced is not looked at.
+    first = numbers[0]
+    jax.jit(lambda x: factory(**needed(name) | {first: x}).init(jnp.ones(2)))(0.5)
+
+
+def test_a_direction_checks_its_numbers_together():
+    with pytest.raises(ValueError, match=r"min_step must be at most max_step = 1\.0, got 2\.0"):
+        lropt_jax.scale_by_rprop(0.1, min_step=2.0, max_step=1.0)
+    with pytest.raises(ValueError, match=r"b1 must be in \[0, 1\), got 1\.0"):
+        lropt_jax.scale_by_adam(b1=1.0)

@@ -17,7 +17,7 @@ from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.metrics import direction, usual_metric
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.visits import Itinerary, itinerary
-from lropt_jax.validation import require, whole_number
+from lropt_jax.validation import check_entries, require, whole_number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -130,21 +130,9 @@ def prepared(
 
 
 def _check_optimizers(optimizers: Any) -> None:
-    if not isinstance(optimizers, Mapping):
-        raise ValueError(
-            f"optimizers must map names to (factory, space), got {type(optimizers).__name__}"
-        )
+    check_entries("optimizers", optimizers)
     if not optimizers:
         raise ValueError("optimizers must name at least one optimizer, got none")
-    for name, entry in optimizers.items():
-        if not isinstance(name, str):
-            raise ValueError(f"optimizers must be named by strings, got {name!r}")
-        pair = isinstance(entry, (tuple, list)) and len(entry) == 2
-        if not pair or not callable(entry[0]):
-            raise ValueError(
-                f"optimizers[{name!r}] must be (factory, space), a function of named numbers and "
-                f"what they may be, got {entry!r}"
-            )
 
 
 def _evaluations(plans: Mapping[str, Plan]) -> list[str]:

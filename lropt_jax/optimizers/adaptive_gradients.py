@@ -17,9 +17,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import Decays, descend, times
-from lropt_jax.validation import Averaging, NonNegative
+from lropt_jax.validation import Averaging, Finite, NonNegative
 
 
 class ScaleByAdagradState(NamedTuple):
@@ -37,8 +37,9 @@ def _adagrad(g: Any, total: Any, factor: Any, eps: Any) -> tuple[Any, Any]:
     return factor * g / (root(total) + eps), total
 
 
+@direction
 def scale_by_adagrad(
-    eps: Any = 1e-10, initial_accumulator_value: Any = 0.0, factor: Any = 1.0
+    eps: NonNegative = 1e-10, initial_accumulator_value: NonNegative = 0.0, factor: Finite = 1.0
 ) -> optax.GradientTransformation:
     r"""$G_t = G_{t-1} + g_t^2$, direction $g_t / (\sqrt{G_t} + \epsilon)$.
 
@@ -150,7 +151,10 @@ def _adadelta(g: Any, g2: Any, step2: Any, rho: Any, eps: Any) -> tuple[Any, Any
     return step, g2, average(step2, square(step), rho)
 
 
-def scale_by_adadelta(rho: Any = 0.9, eps: Any = 1e-6) -> optax.GradientTransformation:
+@direction
+def scale_by_adadelta(
+    rho: Averaging = 0.9, eps: NonNegative = 1e-6
+) -> optax.GradientTransformation:
     r"""Direction $\Delta_t = \sqrt{E[\Delta^2]_{t-1} + \epsilon}/\sqrt{E[g^2]_t + \epsilon}\,g_t$.
 
     When to use:

@@ -19,9 +19,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import Decays, descend
-from lropt_jax.validation import Averaging, NonNegative
+from lropt_jax.validation import Averaging, Finite, NonNegative
 
 
 class ScaleByAdamState(NamedTuple):
@@ -63,8 +63,9 @@ def _adam(
     return factor * m / (spread * root(v) + eps), m, v
 
 
+@direction
 def scale_by_adam(
-    b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8, factor: Any = 1.0
+    b1: Averaging = 0.9, b2: Averaging = 0.999, eps: NonNegative = 1e-8, factor: Finite = 1.0
 ) -> optax.GradientTransformation:
     r"""Direction $\hat m_t / (\sqrt{\hat v_t} + \epsilon)$. See `adam`.
 

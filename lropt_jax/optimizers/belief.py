@@ -17,9 +17,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import Decays, descend
-from lropt_jax.validation import Averaging, NonNegative
+from lropt_jax.validation import Averaging, Finite, NonNegative
 
 
 def _adabelief(g: Any, m: Any, s: Any, b1: Any, b2: Any, *numbers: Any) -> tuple[Any, Any, Any]:
@@ -29,8 +29,9 @@ def _adabelief(g: Any, m: Any, s: Any, b1: Any, b2: Any, *numbers: Any) -> tuple
     return factor * m / (spread * root(s) + folded_eps), m, s
 
 
+@direction
 def scale_by_adabelief(
-    b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-16, factor: Any = 1.0
+    b1: Averaging = 0.9, b2: Averaging = 0.999, eps: NonNegative = 1e-16, factor: Finite = 1.0
 ) -> optax.GradientTransformation:
     r"""Direction $\hat m_t / (\sqrt{\hat s_t} + \epsilon)$. See `adabelief`.
 

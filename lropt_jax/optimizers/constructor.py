@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import typing
@@ -10,8 +11,10 @@ from typing import Any, ParamSpec
 
 import optax
 
-from lropt_jax.hyperparameters.building import tunable
+from lropt_jax.hyperparameters.building import owned_outside, tunable
 from lropt_jax.optimizers.descent import Decays
+from lropt_jax.schedules.arguments import allowed_arguments, bound_arguments
+from lropt_jax.validation import requirements
 
 P = ParamSpec("P")
 
@@ -52,6 +55,30 @@ def optimizer(
         return tunable(factory)
 
     return decorate
+
+
+def direction(
+    factory: Callable[P, optax.GradientTransformation],
+) -> Callable[P, optax.GradientTransformation]:
+    """Makes a `scale_by_...` refuse, when it is called, what its annotations do not allow.
+
+    Its numbers stay in its code. Where another factory owns them they are that one's to check.
+    """
+    signature = inspect.signature(factory)
+    allowed = allowed_arguments(factory, list(signature.parameters.values()))
+
+    @functools.wraps(factory)
+    def build(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformation:
+        if not owned_outside():
+            arguments = bound_arguments(factory.__name__, signature, args, kwargs)
+            for name, value in arguments.items():
+                if allowed[name].kind != "any":
+                    allowed[name].accept(name, value)
+            for check in requirements(factory):
+                check(**arguments)
+        return factory(*args, **kwargs)
+
+    return build
 
 
 def _signature(factory: Callable[..., Any], defaults: dict[str, Any]) -> inspect.Signature:

@@ -11,7 +11,7 @@ import optax
 
 from lropt_jax.hyperparameters.dynamics import answering
 from lropt_jax.optimizers.base import leafwise, moments_like
-from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import Decays, descend, times
 from lropt_jax.validation import NonNegative, UnitInterval, is_number, requires
 
@@ -38,8 +38,9 @@ def _nesterov(g: Any, v: Any, mu: Any, weight: Any) -> tuple[Any, Any]:
     return g + mu * v, v
 
 
+@direction
 def scale_by_momentum(
-    momentum: Any, dampening: Any = 0.0, nesterov: bool = False
+    momentum: UnitInterval, dampening: UnitInterval = 0.0, nesterov: bool = False
 ) -> optax.GradientTransformation:
     r"""Heavy-ball or Nesterov momentum, as in PyTorch.
 

@@ -9,7 +9,7 @@ import optax
 
 from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, scale_by_adam
 from lropt_jax.optimizers.base import Mask, leafwise, norm
-from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import add_decay, decay_mask, descend, require_params, times
 from lropt_jax.optimizers.gradient_descent import ScaleByMomentumState, scale_by_momentum
 from lropt_jax.validation import Averaging, NonNegative, UnitInterval, requires
@@ -44,13 +44,14 @@ def _lars(g: Any, p: Any, decays: bool, rate: Any, trust: Any, eps: Any, decay: 
     return (rate * local * (g + decay * p),)
 
 
+@direction
 def scale_by_lars(
-    learning_rate: Any,
-    momentum: Any = 0.9,
-    trust_coefficient: Any = 1e-3,
-    eps: Any = 0.0,
+    learning_rate: NonNegative,
+    momentum: UnitInterval = 0.9,
+    trust_coefficient: NonNegative = 1e-3,
+    eps: NonNegative = 0.0,
     nesterov: bool = False,
-    weight_decay: Any = None,
+    weight_decay: NonNegative | None = None,
     mask: Mask = None,
 ) -> optax.GradientTransformation:
     r"""The velocity of LARS, learning rate included. See `lars`; the state is momentum's.
@@ -174,11 +175,12 @@ def _at_norm_of_params(r: Any, p: Any) -> tuple[Any]:
     return (r * _ratio_or_one(norm(p), norm(r)),)
 
 
+@direction
 def scale_by_lamb(
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-6,
-    weight_decay: Any = None,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-6,
+    weight_decay: NonNegative | None = None,
     mask: Mask = None,
 ) -> optax.GradientTransformation:
     r"""Adam's direction plus decay, at the norm of the parameters. See `lamb`; the state is Adam's.

@@ -21,9 +21,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import Decays, descend
-from lropt_jax.validation import Averaging, NonNegative
+from lropt_jax.validation import Averaging, Finite, NonNegative
 
 
 class ScaleByAmsgradState(NamedTuple):
@@ -54,12 +54,13 @@ def _amsgrad(
     return factor * m / (spread * root(largest) + eps), m, v, largest
 
 
+@direction
 def scale_by_amsgrad(
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-8,
     bias_correction: bool = True,
-    factor: Any = 1.0,
+    factor: Finite = 1.0,
 ) -> optax.GradientTransformation:
     r"""Adam's direction with the largest $v$ so far. See `amsgrad`.
 
@@ -194,8 +195,9 @@ def _adamax(
     return factor * m / u, m, u
 
 
+@direction
 def scale_by_adamax(
-    b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8, factor: Any = 1.0
+    b1: Averaging = 0.9, b2: Averaging = 0.999, eps: NonNegative = 1e-8, factor: Finite = 1.0
 ) -> optax.GradientTransformation:
     r"""Direction $\hat m_t / u_t$. See `adamax`.
 

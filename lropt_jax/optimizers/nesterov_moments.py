@@ -19,9 +19,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import Decays, descend
-from lropt_jax.validation import Averaging, NonNegative
+from lropt_jax.validation import Averaging, Finite, NonNegative
 
 
 class ScaleByNadamState(NamedTuple):
@@ -50,12 +50,13 @@ def _nadam(
     return (of_gradient * g + of_average * m) / (root(v) + eps), m, v
 
 
+@direction
 def scale_by_nadam(
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    momentum_decay: Any = 4e-3,
-    factor: Any = 1.0,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-8,
+    momentum_decay: NonNegative = 4e-3,
+    factor: Finite = 1.0,
 ) -> optax.GradientTransformation:
     r"""Adam's direction with Nesterov momentum on a schedule. See `nadam`.
 

@@ -21,7 +21,7 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import Decays, descend, times
 from lropt_jax.validation import Averaging, Finite, NonNegative, UnitInterval
 
@@ -41,7 +41,8 @@ def _qhm(g: Any, m: Any, beta: Any, nu: Any) -> tuple[Any, Any]:
     return average(m, g, nu), m
 
 
-def scale_by_qhm(momentum: Any = 0.999, nu: Any = 0.7) -> optax.GradientTransformation:
+@direction
+def scale_by_qhm(momentum: Averaging = 0.999, nu: Finite = 0.7) -> optax.GradientTransformation:
     r"""$m_t = \beta m_{t-1} + (1 - \beta) g_t$, direction $(1 - \nu) g_t + \nu m_t$.
 
     When to use:
@@ -144,13 +145,14 @@ def _qhadam(g: Any, m: Any, v: Any, b1: Any, b2: Any, *numbers: Any) -> tuple[An
     return top / (root(of_square * bounded + of_squares * v) + eps), m, v
 
 
+@direction
 def scale_by_qhadam(
-    b1: Any = 0.995,
-    b2: Any = 0.999,
-    nu1: Any = 0.7,
-    nu2: Any = 1.0,
-    eps: Any = 1e-8,
-    factor: Any = 1.0,
+    b1: Averaging = 0.995,
+    b2: Averaging = 0.999,
+    nu1: Finite = 0.7,
+    nu2: UnitInterval = 1.0,
+    eps: NonNegative = 1e-8,
+    factor: Finite = 1.0,
 ) -> optax.GradientTransformation:
     r"""Adam's direction with both moments mixed with the present. See `qhadam`.
 

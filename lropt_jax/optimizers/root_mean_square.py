@@ -18,9 +18,9 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import Decays, descend
-from lropt_jax.validation import Averaging, NonNegative, UnitInterval
+from lropt_jax.validation import Averaging, Finite, NonNegative, UnitInterval
 
 
 class ScaleByRmspropState(NamedTuple):
@@ -54,12 +54,13 @@ def _accumulated(d: Any, buffer: Any, momentum: Any, factor: Any) -> tuple[Any, 
     return factor * buffer, buffer
 
 
+@direction
 def scale_by_rmsprop(
-    decay: Any = 0.99,
-    eps: Any = 1e-8,
-    momentum: Any = None,
+    decay: Averaging = 0.99,
+    eps: NonNegative = 1e-8,
+    momentum: UnitInterval | None = None,
     centered: bool = False,
-    factor: Any = 1.0,
+    factor: Finite = 1.0,
 ) -> optax.GradientTransformation:
     r"""Direction $g_t / (\sqrt{v_t} + \epsilon)$, then momentum. See `rmsprop`.
 

@@ -15,7 +15,7 @@ from lropt_jax.optimizers.base import (
     magnitudes_like,
     moments_like,
 )
-from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import Decays, descend, times
 from lropt_jax.validation import (
     Averaging,
@@ -67,8 +67,13 @@ def _accumulated(d: Any, v: Any, momentum: Any) -> tuple[Any]:
     return (momentum * v + d,)
 
 
+@direction
+@requires(InOrder("min_gain", "max_gain"))
 def scale_by_local_gains(
-    beta: Any = 0.05, min_gain: Any = 0.01, max_gain: Any = jnp.inf, momentum: Any = None
+    beta: Averaging = 0.05,
+    min_gain: NonNegative = 0.01,
+    max_gain: Gain = jnp.inf,
+    momentum: UnitInterval | None = None,
 ) -> optax.GradientTransformation:
     """Each gradient times its own gain. See `local_gains`.
 
@@ -204,12 +209,14 @@ def _rprop(g: Any, size: Any, before: Any, *numbers: Any) -> tuple[Any, Any, Any
     return (0.0 - sign) * size, size, sign.astype(jnp.int8)  # no negative zero
 
 
+@direction
+@requires(InOrder("min_step", "max_step"))
 def scale_by_rprop(
-    learning_rate: Any,
-    eta_minus: Any = 0.5,
-    eta_plus: Any = 1.2,
-    min_step: Any = 1e-6,
-    max_step: Any = 50.0,
+    learning_rate: NonNegative,
+    eta_minus: Shrinking = 0.5,
+    eta_plus: Growing = 1.2,
+    min_step: Positive = 1e-6,
+    max_step: Positive = 50.0,
 ) -> optax.GradientTransformation:
     """The step of iRprop-, sign included. See `rprop`.
 

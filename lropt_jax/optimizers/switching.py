@@ -20,7 +20,7 @@ from lropt_jax.optimizers.base import (
     square,
     weights,
 )
-from lropt_jax.optimizers.constructor import optimizer
+from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import Decays, descend
 from lropt_jax.validation import Averaging, NonNegative
 
@@ -66,14 +66,15 @@ def _swats(g: Any, m: Any, a: Any, sgd: Any, *numbers: Any) -> tuple[Any, Any, A
     return jnp.where(sgd, -sgd_rate * m, -adam_rate * (m / (root(a) + eps))), m, a
 
 
+@direction
 def scale_by_swats(
-    learning_rate: Any,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-9,
-    switch_atol: Any = 1e-9,
-    switch_rtol: Any = 0.0,
-    min_steps: Any = 1,
+    learning_rate: NonNegative,
+    b1: Averaging = 0.9,
+    b2: Averaging = 0.999,
+    eps: NonNegative = 1e-9,
+    switch_atol: NonNegative = 1e-9,
+    switch_rtol: NonNegative = 0.0,
+    min_steps: NonNegative = 1,
 ) -> optax.GradientTransformation:
     """The step of SWATS, learning rate and sign included. See `swats`.
 

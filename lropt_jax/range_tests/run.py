@@ -21,7 +21,7 @@ from lropt_jax.tasks.task import Task
 from lropt_jax.training.lanes import BatchOrder, Feed
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.visits import itinerary
-from lropt_jax.validation import whole_number
+from lropt_jax.validation import check_factory, whole_number
 
 LEARNING_RATE = "learning_rate"
 
@@ -284,11 +284,7 @@ def _check_split(task: Task, split: str) -> None:
 def _check_optimizer(
     optimizer: Any, over: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]
 ) -> None:
-    if not callable(optimizer):
-        raise TypeError(
-            "optimizer must be a function of learning_rate that returns a transformation "
-            f"(adam, not adam(1e-3)), got {type(optimizer).__name__}"
-        )
+    check_factory(optimizer, "learning_rate")
     parameters = inspect.signature(optimizer).parameters
     known = ", ".join(parameters) or "none"
     if LEARNING_RATE not in parameters:

@@ -20,6 +20,7 @@ from lropt_jax.sweeps.planning.space import Range, Spaces, listed
 from lropt_jax.sweeps.running.costs import state_ratio
 from lropt_jax.tasks.task import Task
 from lropt_jax.tuning.configurations import Row, planned
+from lropt_jax.validation import check_entries
 
 BASELINE = "baseline"
 SLACK = 0.01  # of the parameters' bytes: counters are no moments
@@ -108,19 +109,9 @@ def of_candidates(candidates: Any, task: Task) -> dict[str, Contender]:
     """
     if candidates is None:
         return {}
-    if not isinstance(candidates, Mapping):
-        raise ValueError(
-            "candidates must map names to (factory, space), as in compare, "
-            f"got {type(candidates).__name__}"
-        )
+    check_entries("candidates", candidates)
     found = {}
     for name, entry in candidates.items():
-        pair = isinstance(entry, (tuple, list)) and len(entry) == 2
-        if not pair or not callable(entry[0]):
-            raise ValueError(
-                f"candidates[{name!r}] must be (factory, space), a function of named numbers and "
-                f"what they may be, got {entry!r}"
-            )
         if name == BASELINE:
             raise ValueError(f"candidates must not be named {name!r}: that is what baseline= is")
         factory, space = entry

@@ -21,7 +21,7 @@ from lropt_jax.tasks.task import SPLITS, Task, check_task
 from lropt_jax.training.course import NEEDS_EVALUATIONS
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.training.watching.observer import check_watched
-from lropt_jax.validation import check_transformation, unknown
+from lropt_jax.validation import check_factory, check_transformation, unknown
 
 
 def check_seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -70,11 +70,7 @@ def check_names(
     trials: Sequence[Mapping[str, Any]],
 ) -> None:
     """Raises `ValueError` for names that nothing takes, and for arguments that have no value."""
-    if not callable(optimizer):
-        raise TypeError(
-            "optimizer must be a function of named numbers that returns a transformation (adam, "
-            f"not adam(1e-3)), got {optimizer!r}"
-        )
+    check_factory(optimizer)
     takes, required, open_ended = _parameters(optimizer)
     of_task: list[str] = []
     if not isinstance(task, Task):
