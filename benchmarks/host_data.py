@@ -102,17 +102,23 @@ def child(folder: str, examples: int, updates: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--output", type=pathlib.Path, help="a JSON file")
     parser.add_argument("--child", nargs=3, metavar=("FOLDER", "EXAMPLES", "UPDATES"))
     given = parser.parse_args()
     if given.child:
         child(given.child[0], *map(int, given.child[1:]))
         return
+    peaks = []
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(times(folder, *((60, 3) if given.quick else (300, 9)))))
+        found = times(folder, *((60, 3) if given.quick else (300, 9)))
+        print(json.dumps(found), flush=True)
         for examples in (20_000, 80_000) if given.quick else (20_000, 80_000, 320_000):
             written(folder, examples)
             for updates in (80, 312, 1250):
-                print(json.dumps(peak(folder, examples, updates)), flush=True)
+                peaks.append(peak(folder, examples, updates))
+                print(json.dumps(peaks[-1]), flush=True)
+    if given.output:
+        given.output.write_text(json.dumps({"times": found, "peaks": peaks}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

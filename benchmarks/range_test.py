@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -27,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tests", type=int, default=128, help="curves in our population")
     parser.add_argument("--repeats", type=int, default=5, help="of which the best counts")
+    parser.add_argument("--output", type=Path, help="a JSON file")
     options = parser.parse_args()
     cores = os.cpu_count() or 1
     jax.config.update("jax_num_cpu_devices", cores)
@@ -49,6 +52,8 @@ def main() -> None:
         print(f"{name}: {rate:.1f} curves/s")
     theirs = max(rate for name, rate in curves.items() if "torch" in name)
     print(f"ratio: {curves['lropt_jax'] / theirs:.0f}")
+    if options.output:
+        options.output.write_text(json.dumps(curves, indent=1) + "\n")
 
 
 def _timed(run: Callable[[], Any]) -> float:

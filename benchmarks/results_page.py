@@ -11,8 +11,10 @@ TIE = 1.05  # a ratio below it is called equal: runs of one pair differ by as mu
 HEAD = """# Results
 
 Written by `python benchmarks/run_all.py` from `benchmarks/results/`; do not edit. A ratio is the
-peer's time over ours: above 1 we are faster. How each thing is measured stands in
-[README.md](README.md), with figures of earlier dates and machines and with what was tried.
+peer's time over ours: above 1 we are faster. That of an update to Optax's is the median of the
+rounds' own ratios, which the quotient of the two medians beside it need not be. How each thing is
+measured stands in [README.md](README.md), with figures of earlier dates and machines and with what
+was tried.
 """
 
 
@@ -89,6 +91,20 @@ def _ratios(name: str, run: Mapping[str, Any]) -> Iterator[Ratio]:
                         yield Ratio(what, shown, f"{peer}: {clock:.2f} ms", clock / cost[ours][0])
     elif name.startswith("optimizers-"):
         yield from _updates(figures)
+    elif name == "strategies":
+        for row in figures:
+            auto, best = row["seconds"]["auto"], row["seconds"][row["best"]]
+            what = f"a sweep of {row['net']}, {row['lanes']} lanes, {row['updates']:,} updates"
+            peer = f"fastest fixed one, {row['best']}: {best:.2f} s"
+            yield Ratio(what, f"auto: {auto:.2f} s", peer, best / auto)
+    elif name == "host_data":
+        host, device = (figures["times"]["ms a step"][k] for k in ("host", "device"))
+        peer = f"data on the device: {device:.2f} ms"
+        yield Ratio("a step on a file", f"data on the host: {host:.2f} ms", peer, device / host)
+    elif name == "range_test":
+        ours, theirs = figures["lropt_jax"], max(v for k, v in figures.items() if "torch" in k)
+        peer = f"torch-lr-finder: {1000 / theirs:.2f} ms"
+        yield Ratio("a curve of a range test", f"{1000 / ours:.2f} ms", peer, ours / theirs)
 
 
 def _population(what: str, found: Mapping[str, Any]) -> Iterator[Ratio]:
