@@ -95,6 +95,7 @@ def set_hyperparams(
     Raises:
       KeyError: for an unknown name or label; it lists the known ones.
       ValueError: for a concrete number out of range, or a state without a tunable optimizer.
+      TypeError: for numbers that are given without their names.
 
     See also:
       `hyperparams`, `starting_now`, `train`.

@@ -94,7 +94,9 @@ def tunable(
       the state keeps its dtypes, whatever the dtype of a number.
 
     Raises:
-      ValueError: (the factory) for a concrete number out of its range.
+      ValueError: for a name in `static` that is no argument; (the factory) for a concrete number
+        out of its range.
+      TypeError: for what is no function, a transformation that was made for example.
 
     See also:
       `hyperparams`, `set_hyperparams`, `sweep`.

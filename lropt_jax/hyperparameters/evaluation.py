@@ -32,6 +32,12 @@ def register_evaluation(state_type: type, function: Evaluation) -> None:
       state_type: the type of the optimizer's own state, which may stand anywhere in a whole one.
       function: `function(state, params) -> params`, of the same structure, for one model.
 
+    Raises:
+      TypeError: for what is no class, or no function.
+
+    Reference:
+      Defazio et al. 2024, The road less scheduled, arXiv:2405.15682 (Schedule-Free).
+
     See also:
       `evaluation_params`, `tunable`.
 

@@ -49,6 +49,7 @@ def by_layer(
     Raises:
       ValueError: for a number out of its range, or (from `init`) for a parameter that is in no
         layer of `order`.
+      TypeError: for an optimizer that is no factory, a transformation that was made for example.
 
     Reference:
       Howard and Ruder 2018, Universal language model fine-tuning, arXiv:1801.06146; Clark et al.

@@ -23,6 +23,14 @@ class TunableState(NamedTuple):
 
     See also:
       `tunable`, `hyperparams`, `set_hyperparams`.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> from lropt_jax import TunableState, adam, cosine_decay
+      >>> tx = optax.chain(optax.clip_by_global_norm(1.0), adam(cosine_decay(1e-3, 1000)))
+      >>> state = tx.init(jnp.ones(2))
+      >>> isinstance(state[1], TunableState), int(state[1].count), sorted(state[1].hyperparams)
+      (True, 0, ['b1', 'b2', 'eps', 'learning_rate'])
     """
 
     count: jax.Array  # type: ignore[assignment]  # shadows tuple.count

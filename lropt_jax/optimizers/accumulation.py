@@ -31,6 +31,16 @@ class AccumulateState(NamedTuple):
 
     See also:
       `accumulate`, `TunableState`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from lropt_jax import accumulate, adam
+      >>> tx = accumulate(adam(1e-3), every=4)
+      >>> state = tx.init(jnp.ones(2))
+      >>> for _ in range(6):
+      ...     updates, state = tx.update(jnp.ones(2), state)
+      >>> int(state.updates), int(state.microbatch)
+      (1, 2)
     """
 
     updates: jax.Array
@@ -70,6 +80,7 @@ def accumulate(
 
     Raises:
       ValueError: for a concrete `every` below 1, or a schedule that observes.
+      TypeError: for a `tx` that is no transformation, or an `every` that is no number.
 
     Reference:
       The batch as a schedule: Smith et al. 2018, arXiv:1711.00489.

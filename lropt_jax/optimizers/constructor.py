@@ -28,7 +28,8 @@ _SHARED = {
 _NOTE = """
 All numbers live in the state that `init` returns, and an update uses those: read them with
 `hyperparams`, set them with `set_hyperparams`. A transformation built again with other numbers
-does not change a state that exists.
+does not change a state that exists. With a decay, `update` needs the parameters: it raises
+`ValueError` without them.
 """
 
 

@@ -80,13 +80,15 @@ def scale_by_amsgrad(
       `amsgrad`.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_amsgrad
-      >>> tx = scale_by_amsgrad()
-      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
-      >>> step, _ = tx.update(grads, tx.init(params), params)
-      >>> [round(float(x), 4) for x in step]
-      [1.0, -1.0]
+      >>> tx = optax.chain(
+      ...     optax.clip_by_global_norm(1.0), scale_by_amsgrad(), optax.scale_by_learning_rate(0.1)
+      ... )
+      >>> params = jnp.array([1.0, -2.0])
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
+      [0.9, -1.9]
     """
 
     def init(params: Any) -> ScaleByAmsgradState:
@@ -139,9 +141,9 @@ def amsgrad(
 
     Args:
       learning_rate: $\eta$; PyTorch's default is 0.001.
-      b1: $\beta_1$ in [0, 1).
-      b2: $\beta_2$ in [0, 1).
-      eps: $\epsilon$, outside the root.
+      b1: $\beta_1$ in [0, 1), Adam's default.
+      b2: $\beta_2$ in [0, 1), Adam's default.
+      eps: $\epsilon$, outside the root, Adam's default.
       bias_correction: True for PyTorch's form, False for the paper's.
 
     Raises:
@@ -154,13 +156,10 @@ def amsgrad(
       `adam` with a larger `b2`, which is the cheaper cure.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> from lropt_jax import amsgrad
-      >>> tx = amsgrad(1.0, b1=0.5, b2=0.75, eps=0.0, bias_correction=False)
-      >>> params = jnp.array(1.0)
-      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
-      >>> float(updates)
-      -1.0
+      >>> from lropt_jax import amsgrad, cosine_decay, fit, problem
+      >>> model = fit(problem("digits_linear"), amsgrad(cosine_decay(0.01, 400)), steps=400)
+      >>> model.evaluate("test")["accuracy"] > 0.9
+      True
     """
 
     def denominators(state: ScaleByAmsgradState) -> Any:
@@ -216,13 +215,15 @@ def scale_by_adamax(
       `adamax`.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_adamax
-      >>> tx = scale_by_adamax()
-      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
-      >>> step, _ = tx.update(grads, tx.init(params), params)
-      >>> [round(float(x), 4) for x in step]
-      [1.0, -1.0]
+      >>> tx = optax.chain(
+      ...     optax.clip_by_global_norm(1.0), scale_by_adamax(), optax.scale_by_learning_rate(0.1)
+      ... )
+      >>> params = jnp.array([1.0, -2.0])
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
+      [0.9, -1.9]
     """
 
     def init(params: Any) -> ScaleByAdamaxState:
@@ -279,13 +280,10 @@ def adamax(
       `adam`, `amsgrad`.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> from lropt_jax import adamax
-      >>> tx = adamax(0.5)
-      >>> params = jnp.array(1.0)
-      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
-      >>> round(float(updates), 4)
-      -0.5
+      >>> from lropt_jax import adamax, cosine_decay, fit, problem
+      >>> model = fit(problem("digits_linear"), adamax(cosine_decay(0.02, 400)), steps=400)
+      >>> model.evaluate("test")["accuracy"] > 0.9
+      True
     """
     direction = scale_by_adamax(b1, b2, eps, -learning_rate)
     direction = answering(direction, lambda state: of_average(b1), lambda state: state.largest)

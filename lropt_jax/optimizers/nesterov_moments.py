@@ -76,13 +76,15 @@ def scale_by_nadam(
       `nadam`.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_nadam
-      >>> tx = scale_by_nadam()
-      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
-      >>> step, _ = tx.update(grads, tx.init(params), params)
-      >>> [round(float(x), 4) for x in step]
-      [1.0565, -1.0565]
+      >>> tx = optax.chain(
+      ...     optax.clip_by_global_norm(1.0), scale_by_nadam(), optax.scale_by_learning_rate(0.1)
+      ... )
+      >>> params = jnp.array([1.0, -2.0])
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
+      [0.8944, -1.8944]
     """
 
     def init(params: Any) -> ScaleByNadamState:
@@ -150,9 +152,9 @@ def nadam(
 
     Args:
       learning_rate: $\eta$; PyTorch's default is 0.002.
-      b1: $\beta_1$ in [0, 1).
-      b2: $\beta_2$ in [0, 1).
-      eps: $\epsilon$, outside the root.
+      b1: $\beta_1$ in [0, 1), Adam's default.
+      b2: $\beta_2$ in [0, 1), Adam's default.
+      eps: $\epsilon$, outside the root, Adam's default.
       momentum_decay: $\psi \ge 0$, the paper's and PyTorch's default.
 
     Raises:
@@ -165,13 +167,10 @@ def nadam(
       `nadamw`, `adam`, `sgd` with `nesterov=True`.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> from lropt_jax import nadam
-      >>> tx = nadam(0.5)
-      >>> params = jnp.array(1.0)
-      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
-      >>> round(float(updates), 4)
-      -0.5282
+      >>> from lropt_jax import cosine_decay, fit, nadam, problem
+      >>> model = fit(problem("digits_linear"), nadam(cosine_decay(0.01, 400)), steps=400)
+      >>> model.evaluate("test")["accuracy"] > 0.9
+      True
     """
     direction = _answered(learning_rate, b1, b2, eps, momentum_decay)
     return descend(direction, learning_rate, **decays)
@@ -198,10 +197,10 @@ def nadamw(
 
     Args:
       learning_rate: $\eta$.
-      b1: $\beta_1$ in [0, 1).
-      b2: $\beta_2$ in [0, 1).
-      eps: $\epsilon$, outside the root.
-      momentum_decay: $\psi \ge 0$, see `nadam`.
+      b1: $\beta_1$ in [0, 1), Adam's default.
+      b2: $\beta_2$ in [0, 1), Adam's default.
+      eps: $\epsilon$, outside the root, Adam's default.
+      momentum_decay: $\psi \ge 0$, the paper's and PyTorch's default.
       weight_decay: $\lambda$; the default is that of `adamw`; None for none.
 
     Raises:
@@ -215,13 +214,12 @@ def nadamw(
       `nadam`, `adamw`, `no_bias_norm`.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> from lropt_jax import nadamw
-      >>> tx = nadamw(0.5, weight_decay=0.5)
-      >>> params = jnp.array(1.0)
-      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
-      >>> round(float(updates), 4)
-      -0.7782
+      >>> from lropt_jax import cosine_decay, fit, nadamw, problem, warmup
+      >>> schedule = warmup(cosine_decay(0.01, 380), steps=20)
+      >>> tx = nadamw(schedule, weight_decay=0.05, mask="no_bias_norm")
+      >>> model = fit(problem("digits_linear"), tx, steps=400)
+      >>> model.evaluate("test")["accuracy"] > 0.9
+      True
     """
     direction = _answered(learning_rate, b1, b2, eps, momentum_decay)
     return descend(direction, learning_rate, **decays)

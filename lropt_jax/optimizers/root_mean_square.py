@@ -80,13 +80,15 @@ def scale_by_rmsprop(
       `rmsprop`.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_rmsprop
-      >>> tx = scale_by_rmsprop()
-      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
-      >>> step, _ = tx.update(grads, tx.init(params), params)
-      >>> [round(float(x), 4) for x in step]
-      [10.0, -10.0]
+      >>> tx = optax.chain(
+      ...     optax.clip_by_global_norm(1.0), scale_by_rmsprop(), optax.scale_by_learning_rate(0.01)
+      ... )
+      >>> params = jnp.array([1.0, -2.0])
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
+      [0.9, -1.9]
     """
 
     def init(params: Any) -> ScaleByRmspropState:
@@ -160,13 +162,11 @@ def rmsprop(
       `adam`, which corrects its averages, `adagrad`.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> from lropt_jax import rmsprop
-      >>> tx = rmsprop(0.5, decay=0.75)
-      >>> params = jnp.array(1.0)
-      >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
-      >>> round(float(updates), 5)
-      -1.0
+      >>> from lropt_jax import cosine_decay, fit, problem, rmsprop, warmup
+      >>> schedule = warmup(cosine_decay(0.01, 380), steps=20)  # the first steps are the longest
+      >>> model = fit(problem("digits_linear"), rmsprop(schedule), steps=400)
+      >>> model.evaluate("test")["accuracy"] > 0.9
+      True
     """
 
     def response(state: ScaleByRmspropState) -> Any:

@@ -92,13 +92,17 @@ def scale_by_local_gains(
       `local_gains`.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_local_gains
-      >>> tx = scale_by_local_gains()
-      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
-      >>> step, _ = tx.update(grads, tx.init(params), params)
-      >>> [round(float(x), 4) for x in step]
-      [0.5, -0.5]
+      >>> tx = optax.chain(
+      ...     optax.clip_by_global_norm(1.0),
+      ...     scale_by_local_gains(momentum=0.9),
+      ...     optax.scale_by_learning_rate(0.1),
+      ... )
+      >>> params = jnp.array([1.0, -2.0])
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
+      [0.9553, -1.9106]
     """
 
     def init(params: Any) -> ScaleByLocalGainsState:
@@ -167,15 +171,12 @@ def local_gains(
       `rprop`, which leaves the size of the gradient out, `sgd`.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> from lropt_jax import local_gains
-      >>> tx = local_gains(1.0, beta=0.25)
-      >>> params = jnp.array(0.0)
-      >>> state = tx.init(params)
-      >>> for _ in range(3):
-      ...     updates, state = tx.update(jnp.array(1.0), state, params)
-      >>> float(updates)
-      -1.5
+      >>> import dataclasses
+      >>> from lropt_jax import fit, local_gains, problem
+      >>> task = dataclasses.replace(problem("digits_linear"), batch_size=1257)  # all examples
+      >>> tx = local_gains(0.3, min_gain=0.1, max_gain=10.0, momentum=0.9)
+      >>> fit(task, tx, steps=200).evaluate("test")["accuracy"] > 0.9
+      True
     """
 
     def denominators(state: Any) -> Any:
@@ -235,13 +236,13 @@ def scale_by_rprop(
       `rprop`.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_rprop
-      >>> tx = scale_by_rprop(0.1)
-      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
-      >>> step, _ = tx.update(grads, tx.init(params), params)
-      >>> [round(float(x), 4) for x in step]
-      [-0.1, 0.1]
+      >>> tx = optax.chain(optax.clip_by_global_norm(1.0), scale_by_rprop(0.1))
+      >>> params = jnp.array([1.0, -2.0])
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
+      [0.9, -1.9]
     """
 
     def init(params: Any) -> ScaleByRpropState:
@@ -304,19 +305,11 @@ def rprop(
       `local_gains`, `rmsprop`, its heir for minibatches.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> from lropt_jax import rprop
-      >>> tx = rprop(0.1)
-      >>> params = jnp.array(1.0)
-      >>> state = tx.init(params)
-      >>> for g in (1.0, 1.0, 1.0, -1.0, 1.0):
-      ...     updates, state = tx.update(jnp.array(g), state, params)
-      ...     print(round(float(updates), 4))
-      -0.1
-      -0.12
-      -0.144
-      0.0
-      -0.072
+      >>> import dataclasses
+      >>> from lropt_jax import fit, problem, rprop
+      >>> task = dataclasses.replace(problem("digits_linear"), batch_size=1257)  # all examples
+      >>> fit(task, rprop(0.01), steps=50).evaluate("test")["accuracy"] > 0.9
+      True
     """
     return descend(
         scale_by_rprop(learning_rate, eta_minus, eta_plus, min_step, max_step),

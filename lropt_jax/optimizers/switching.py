@@ -95,13 +95,13 @@ def scale_by_swats(
       `swats`.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_swats
-      >>> tx = scale_by_swats(0.1)
-      >>> params, grads = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.5])
-      >>> step, _ = tx.update(grads, tx.init(params), params)
-      >>> [round(float(x), 4) for x in step]
-      [-0.1, 0.1]
+      >>> tx = optax.chain(optax.clip_by_global_norm(1.0), scale_by_swats(0.1))
+      >>> params = jnp.array([1.0, -2.0])
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
+      [0.9, -1.9]
     """
 
     def init(params: Any) -> ScaleBySwatsState:
@@ -196,14 +196,15 @@ def swats(
     at step 2). Set `min_steps` to an epoch or more where that is not wanted.
 
     The paper's tolerance (1e-9, its $\epsilon$) hardly ever fires on minibatches, and is below
-    float32's rounding of $\gamma$; `switch_rtol=1e-4` or so is of practical use. There is one
-    $\gamma$ for all parameters: ports that have one for each tensor, and switch all when any
+    float32's rounding of $\gamma$; a `switch_rtol` of 1e-4 to 1e-2 is of practical use. There is
+    one $\gamma$ for all parameters: ports that have one for each tensor, and switch all when any
     fires, are not the algorithm.
 
     When to use:
       Where Adam is quick at first and SGD generalizes better. Start with Adam's rate,
-      `switch_rtol=1e-3` and `min_steps` of an epoch or two. Not with the paper's threshold on
-      minibatches, which never fires; and not before plain `sgd` under a decay was tried.
+      `switch_rtol=1e-3` and `min_steps` of an epoch or two; raise it where `switched` stays
+      False. Not with the paper's threshold on minibatches, which never fires; and not before
+      plain `sgd` under a decay was tried.
 
     Args:
       learning_rate: $\eta$ of Adam, the paper's default is 0.001; after the switch, only its
@@ -226,16 +227,15 @@ def swats(
       `adam`, `sgd`.
 
     Example:
-      >>> import jax.numpy as jnp, optax
-      >>> from lropt_jax import swats
-      >>> tx = swats(0.01, switch_rtol=0.5)
-      >>> params = jnp.array([1.0, 2.0])
-      >>> state = tx.init(params)
-      >>> for _ in range(3):
-      ...     updates, state = tx.update(2 * params, state, params)
-      ...     params = optax.apply_updates(params, updates)
-      >>> bool(optax.tree.get(state, "switched")), int(optax.tree.get(state, "switch_step"))
-      (True, 2)
+      >>> import optax
+      >>> from lropt_jax import fit, problem, swats
+      >>> task = problem("digits_linear")
+      >>> tx = swats(0.01, switch_rtol=1e-2, min_steps=task.steps_per_epoch)
+      >>> model = fit(task, tx, epochs=10)
+      >>> model.evaluate("test")["accuracy"] > 0.9
+      True
+      >>> bool(optax.tree.get(model.opt_state, "switched"))
+      True
     """
 
     def denominators(state: ScaleBySwatsState) -> Any:
