@@ -86,15 +86,18 @@ class Schedule:
 
     @property
     def name(self) -> str:
+        """The name of the constructor."""
         return str(self._constructor.__name__)
 
     @property
     def arguments(self) -> dict[str, Any]:
+        """The numbers (and strings, bools) by their argument's name."""
         given = {**self._data, **dict(self._static)}
         return {name: given[name] for name in self._recipe.names}
 
     @property
     def state(self) -> dict[str, Any]:
+        """What a schedule that observes has seen; empty for the others."""
         return dict(self._state)
 
     @property

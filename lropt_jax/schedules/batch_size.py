@@ -39,7 +39,7 @@ def batch_size_from(
 
     The noise of SGD is about $\eta/B$, so growing the batch by the factor that the learning rate
     would fall by gives the same curve for fewer updates, as long as the batch is small against
-    the training set. Use it before a warm-up: $s(0)$ is what the rate is compared with.
+    the training set. Give it the decay without a warm-up: $s(0)$ is what the rate is compared with.
 
     When to use:
       Where larger batches are cheap (an accelerator that is not full): the same noise, fewer
@@ -58,6 +58,7 @@ def batch_size_from(
     Raises:
       ValueError: for concrete numbers out of range, $s(0) \le 0$, or a schedule that observes
         (its value at 0 changes).
+      TypeError: for what is no number or schedule.
 
     Reference:
       Smith et al. 2018, Don't Decay the Learning Rate, Increase the Batch Size, arXiv:1711.00489.

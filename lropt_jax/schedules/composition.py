@@ -89,6 +89,10 @@ def warmup(
     Raises:
       ValueError: for concrete numbers out of range.
 
+    Reference:
+      Goyal et al. 2017, Accurate, large minibatch SGD, arXiv:1706.02677; the length for Adam: Ma
+      and Yarats 2021, On the adequacy of untuned warmup, arXiv:1910.04209.
+
     See also:
       `sequence`, `cosine_decay`.
 

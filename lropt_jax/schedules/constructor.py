@@ -48,6 +48,9 @@ def schedule(formula):
     Returns:
       A function of the same arguments, without the count, that returns a `Schedule`.
 
+    Raises:
+      ValueError: (the function) for a concrete number that its annotation does not allow.
+
     See also:
       `feedback_schedule`, `sequence`, `plot_schedules`.
 
@@ -81,19 +84,30 @@ def feedback_schedule(start, observe):
       start: the state before any observation, `start(**arguments) -> dict` of numbers.
       observe: `observe(state, value, **arguments) -> state`, with the same keys and shapes.
 
+    Raises:
+      ValueError: (when it observes) for a state of other keys or shapes than `start` gave.
+
     See also:
       `schedule`, `observe`, `reduce_on_plateau`.
 
     Example:
+      A bold driver: the rate is halved whenever the loss has risen.
+
+      >>> import jax.numpy as jnp
       >>> from lropt_jax import feedback_schedule
-      >>> @feedback_schedule(
-      ...     start=lambda init_value: {"best": init_value},
-      ...     observe=lambda state, value, init_value: {"best": value},
-      ... )
-      ... def last_seen(count, state, init_value):
-      ...     return state["best"]
-      >>> float(last_seen(1.0).observe(0.5)(0))
-      0.5
+      >>> def start(init_value):
+      ...     return {"rate": init_value, "last": jnp.inf}
+      >>> def observe(state, loss, init_value):
+      ...     cut = jnp.where(loss > state["last"], 0.5, 1.0)
+      ...     return {"rate": cut * state["rate"], "last": loss}
+      >>> @feedback_schedule(start, observe)
+      ... def bold_driver(count, state, init_value):
+      ...     return state["rate"]
+      >>> s = bold_driver(0.25)
+      >>> for loss in (1.0, 0.8, 0.9):
+      ...     s = s.observe(loss)
+      >>> float(s(3))
+      0.125
     """
 
     def decorate(formula):

@@ -59,8 +59,9 @@ def exponential_decay(
 
     Example:
       >>> from lropt_jax import exponential_decay
-      >>> float(exponential_decay(1.0, 0.5, transition_steps=10)(20))
-      0.25
+      >>> s = exponential_decay(1e-3, 0.5, transition_steps=1000)  # halves every 1,000 updates
+      >>> [round(float(s(t)), 6) for t in (0, 500, 1000, 5000)]
+      [0.001, 0.000707, 0.0005, 3.1e-05]
     """
     elapsed = jnp.maximum(since(count, transition_begin), 0)
     value = init_value * decay_rate ** _exponent(elapsed, transition_steps, staircase)
@@ -89,8 +90,9 @@ def natural_exp_decay(count: Any, init_value: Finite, decay_rate: NonNegative) -
 
     Example:
       >>> from lropt_jax import natural_exp_decay
-      >>> float(natural_exp_decay(1.0, decay_rate=0.1)(10))
-      0.367...
+      >>> s = natural_exp_decay(0.1, decay_rate=4.6 / 5000)
+      >>> [round(float(s(t)), 6) for t in (0, 2500, 5000)]
+      [0.1, 0.010026, 0.001005]
     """
     return init_value * jnp.exp(-decay_rate * count)
 
@@ -113,8 +115,9 @@ def inverse_time_decay(
 
     When to use:
       Where theory asks for steps that sum to infinity while their squares do not: stochastic
-      approximation, convex problems. Start with a `decay_rate` that halves the rate after an
-      epoch. Not for deep nets, on which it falls too early and then hardly at all.
+      approximation, convex problems. Start with a `decay_rate` of 1 and an epoch as
+      `transition_steps`, which halves the rate after the first. Not for deep nets, on which it
+      falls too early and then hardly at all.
 
     Args:
       init_value: $\eta_0$.
@@ -125,13 +128,17 @@ def inverse_time_decay(
     Raises:
       ValueError: for concrete numbers out of range.
 
+    Reference:
+      Robbins and Monro 1951, A stochastic approximation method.
+
     See also:
       `time_decay`, Keras's recursion, `inverse_sqrt`.
 
     Example:
       >>> from lropt_jax import inverse_time_decay
-      >>> float(inverse_time_decay(1.0, decay_rate=0.5)(2))
-      0.5
+      >>> s = inverse_time_decay(0.1, decay_rate=1.0, transition_steps=100)  # updates of an epoch
+      >>> [round(float(s(t)), 6) for t in (0, 100, 900)]
+      [0.1, 0.05, 0.01]
     """
     return init_value / (1 + decay_rate * _exponent(count, transition_steps, staircase))
 
@@ -170,9 +177,10 @@ def step_decay(
       stalls.
 
     Example:
-      >>> from lropt_jax import step_decay
-      >>> float(step_decay(0.8, drop=0.5, every=10)(25))
-      0.2...
+      >>> from lropt_jax import per_epoch, step_decay
+      >>> s = per_epoch(step_decay(0.1, drop=0.1, every=30), steps_per_epoch=390)
+      >>> [round(float(s(390 * epoch)), 6) for epoch in (0, 29, 30, 60)]
+      [0.1, 0.1, 0.01, 0.001]
     """
     return init_value * drop ** real(whole_parts(since(count, -offset), every))
 
@@ -208,14 +216,18 @@ def piecewise_constant(
       ValueError: when the lengths do not fit, the boundaries are not ascending, or a concrete
         number is not finite.
 
+    Reference:
+      He et al. 2015, Deep residual learning, arXiv:1512.03385 (the recipe).
+
     See also:
       `step_decay`, `sequence` for pieces that are not constant.
 
     Example:
-      >>> from lropt_jax import piecewise_constant
-      >>> s = piecewise_constant([10, 20], [1.0, 0.5, 0.25])
-      >>> [float(s(t)) for t in (9, 10, 20)]
-      [1.0, 0.5, 0.25]
+      >>> from lropt_jax import piecewise_constant, sgd
+      >>> s = piecewise_constant([32_000, 48_000], [0.1, 0.01, 0.001])  # ResNets on CIFAR-10
+      >>> [round(float(s(t)), 6) for t in (31_999, 32_000, 48_000)]
+      [0.1, 0.01, 0.001]
+      >>> tx = sgd(s, momentum=0.9, l2=1e-4)
     """
     return jnp.stack(list(values))[segment_of(count, boundaries)]
 

@@ -36,9 +36,10 @@ def constant(count: Any, value: Finite) -> Any:
       `cosine_decay`, `warmup`.
 
     Example:
-      >>> from lropt_jax import constant
-      >>> float(constant(0.5)(100))
-      0.5
+      >>> from lropt_jax import constant, warmup
+      >>> s = warmup(constant(0.1), steps=100)
+      >>> [round(float(s(t)), 6) for t in (0, 50, 100, 10_000)]
+      [0.0, 0.05, 0.1, 0.1]
     """
     return value
 
@@ -73,13 +74,19 @@ def linear(
     Raises:
       ValueError: for concrete numbers that are not finite, or `transition_steps <= 0`.
 
+    Reference:
+      Defazio et al. 2023, When, why and how much? Adaptive learning rate scheduling by
+      refinement, arXiv:2310.07831 (that it is as good as any).
+
     See also:
       `cosine_decay`, `polynomial`, `warmup`.
 
     Example:
-      >>> from lropt_jax import linear
-      >>> float(linear(1.0, 0.0, transition_steps=4)(1))
-      0.75
+      >>> from lropt_jax import linear, sgd, warmup
+      >>> s = warmup(linear(0.1, 0.0, transition_steps=950), steps=50)
+      >>> [round(float(s(t)), 6) for t in (0, 50, 525, 1000)]
+      [0.0, 0.1, 0.05, 0.0]
+      >>> tx = sgd(s, momentum=0.9)
     """
     part = progress(since(count, transition_begin), transition_steps)
     return between(init_value, end_value, remaining("linear", part))
@@ -115,13 +122,18 @@ def polynomial(
     Raises:
       ValueError: for concrete numbers out of range.
 
+    Reference:
+      Devlin et al. 2018, BERT, arXiv:1810.04805; Chen et al. 2016, DeepLab, arXiv:1606.00915;
+      You, Gitman and Ginsburg 2017, LARS, arXiv:1708.03888.
+
     See also:
       `linear`, `cosine_decay`.
 
     Example:
       >>> from lropt_jax import polynomial
-      >>> float(polynomial(1.0, 0.0, power=2, transition_steps=4)(2))
-      0.25
+      >>> s = polynomial(0.01, 0.0, power=0.9, transition_steps=30_000)  # of segmentation
+      >>> [round(float(s(t)), 5) for t in (0, 15_000, 30_000)]
+      [0.01, 0.00536, 0.0]
     """
     part = progress(since(count, transition_begin), transition_steps)
     return between(init_value, end_value, shapes.power(remaining("linear", part), power))
@@ -166,9 +178,11 @@ def cosine_decay(
       `warmup`, `linear`, `warmup_stable_decay`, `one_cycle`.
 
     Example:
-      >>> from lropt_jax import cosine_decay
-      >>> float(cosine_decay(1.0, 100)(100))
-      0.0
+      >>> from lropt_jax import adamw, cosine_decay, warmup
+      >>> s = warmup(cosine_decay(1e-3, decay_steps=950), steps=50)
+      >>> [round(float(s(t)), 6) for t in (0, 25, 50, 525, 1000)]
+      [0.0, 0.0005, 0.001, 0.0005, 0.0]
+      >>> tx = adamw(s)
     """
     left = shapes.power(remaining("cosine", progress(count, decay_steps)), exponent)
     return init_value * between(1, alpha, left)

@@ -58,9 +58,9 @@ def warm_restarts(
 
     Example:
       >>> from lropt_jax import warm_restarts
-      >>> s = warm_restarts(1.0, first_cycle_steps=10, cycle_mult=2)
-      >>> [float(s(t)) for t in (0, 10, 30, 70)]
-      [1.0, 1.0, 1.0, 1.0]
+      >>> s = warm_restarts(0.1, first_cycle_steps=1000, cycle_mult=2)
+      >>> [round(float(s(t)), 6) for t in (0, 500, 1000, 2000, 3000)]  # begins anew at 1,000, 3,000
+      [0.1, 0.05, 0.1, 0.05, 0.1]
     """
     first, time = real(first_cycle_steps), real(count)
     cycle = _cycle(*map(jax.lax.stop_gradient, (time, first, cycle_mult)))

@@ -30,7 +30,7 @@ def time_decay(count: Any, init_value: Finite, decay_rate: NonNegative) -> Any:
 
     Args:
       init_value: $\eta_0$.
-      decay_rate: $k$.
+      decay_rate: $k$, per step.
 
     Raises:
       ValueError: for concrete numbers out of range.
@@ -40,8 +40,11 @@ def time_decay(count: Any, init_value: Finite, decay_rate: NonNegative) -> Any:
 
     Example:
       >>> from lropt_jax import time_decay
-      >>> round(float(time_decay(3.0, decay_rate=0.5)(2)), 6)  # 3 / 1.5 / 2
-      1.0
+      >>> rate = 0.1
+      >>> for epoch in range(1, 11):
+      ...     rate = rate / (1 + 0.01 * epoch)
+      >>> round(rate, 4), round(float(time_decay(0.1, decay_rate=0.01)(10)), 4)
+      (0.0588, 0.0588)
     """
     e = jnp.arange(1, _DIRECT + 1, dtype=count.dtype)
     first = jnp.sum(jnp.where(e <= count, jnp.log1p(decay_rate * e), 0))

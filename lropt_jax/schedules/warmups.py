@@ -36,10 +36,11 @@ def inverse_sqrt(count: Steps, peak_value: Finite, warmup_steps: NonNegativeStep
       `warmup_stable_decay`, which can end well at any time, `cosine_decay`.
 
     Example:
-      >>> from lropt_jax import inverse_sqrt
-      >>> s = inverse_sqrt(1.0, warmup_steps=100)
-      >>> [float(s(t)) for t in (0, 50, 100, 400)]
-      [0.0, 0.5, 1.0, 0.5]
+      >>> from lropt_jax import adam, inverse_sqrt
+      >>> s = inverse_sqrt(1e-3, warmup_steps=4000)
+      >>> [round(float(s(t)), 6) for t in (0, 2000, 4000, 16_000)]
+      [0.0, 0.0005, 0.001, 0.0005]
+      >>> tx = adam(s, b2=0.98)
     """
     begin = jnp.maximum(real(warmup_steps), 1)
     falling = jnp.sqrt(begin / jnp.maximum(real(count), begin))
