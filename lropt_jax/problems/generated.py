@@ -19,8 +19,8 @@ def noisy_quadratic(seed: int = 0) -> Task:
     \theta_i}{\sqrt{i}}, \quad \xi \sim N(0, 1)$$
 
     begun at 0 and 2 in turns (Zhang et al. 2019, arXiv:1907.04164, whose minimum lies at 0, where
-    weight decay leads by itself). The noise is drawn from each step's key; the splits are empty
-    words, and "loss" is the exact risk, without noise.
+    weight decay leads by itself). The noise is drawn from each step's key. By "loss", which is the
+    exact risk, without noise; the splits hold nothing.
 
     25 us a step.
 
@@ -54,10 +54,10 @@ def noisy_quadratic(seed: int = 0) -> Task:
 
 
 def heavy_tails(seed: int = 0) -> Task:
-    """Linear softmax on classes from 1 to 32 examples, whole batches: Adam's case.
+    """Linear softmax on classes of 2 to 32 examples, whole batches: Adam's case.
 
     Gradient descent learns rare classes last (Kunstner et al. 2024, arXiv:2402.19449). What is
-    asked is how low the training loss gets: all three splits are the training set.
+    asked is how low the training "loss" gets: all three splits are the training set, 160 examples.
 
     60 us a step.
 

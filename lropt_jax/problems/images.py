@@ -14,6 +14,8 @@ from lropt_jax.tasks.task import Task
 def mnist5k_mlp(seed: int = 0) -> Task:
     """A net 784-100-10, batch 64: more weights than the signals' nets; by "accuracy".
 
+    3,500 images of MNIST, 784 values in [0, 1], to train, 500 to choose by, 1,000 to test.
+
     220 us a step.
     """
     from lropt_jax.tasks.models import mlp
@@ -24,7 +26,8 @@ def mnist5k_mlp(seed: int = 0) -> Task:
 def mnist5k_autoencoder(seed: int = 0) -> Task:
     """An autoencoder 784-100-20-100-784, batch 64: the classical hard one; by "loss".
 
-    Mean squared error, hyperbolic tangents in between (Hinton and Salakhutdinov 2006).
+    Mean squared error, hyperbolic tangents in between (Hinton and Salakhutdinov 2006). 3,500
+    images of MNIST to train, 500 to choose by, 1,000 to test.
 
     510 us a step.
     """

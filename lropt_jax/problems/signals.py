@@ -15,6 +15,9 @@ from lropt_jax.tasks.task import Task
 def mnist1d_mlp(seed: int = 0) -> Task:
     """A net 40-100-100-10, batch 64: the generalization gap between SGD and Adam, in seconds.
 
+    On MNIST-1D: 3,500 signals of 40 values to train, 500 to choose by, 1,000 to test. By
+    "accuracy".
+
     70 us a step.
     """
     from lropt_jax.tasks.models import mlp
@@ -24,6 +27,8 @@ def mnist1d_mlp(seed: int = 0) -> Task:
 
 def mnist1d_batchnorm(seed: int = 0) -> Task:
     """The same net with batch-norm, batch 64: weights whose scale does not matter.
+
+    The net and the data are those of `mnist1d_mlp`. By "accuracy".
 
     85 us a step.
     """
@@ -35,6 +40,9 @@ def mnist1d_batchnorm(seed: int = 0) -> Task:
 def mnist1d_conv(seed: int = 0) -> Task:
     """Three convolutions of 25 channels, the net of the data's authors, batch 64.
 
+    On MNIST-1D: 3,500 signals of 40 values to train, 500 to choose by, 1,000 to test. By
+    "accuracy".
+
     2,200 us a step.
     """
     from lropt_jax.tasks.models.sequences import SignalConvolutions
@@ -44,6 +52,9 @@ def mnist1d_conv(seed: int = 0) -> Task:
 
 def mnist1d_gru(seed: int = 0) -> Task:
     """A gated recurrent unit of 32 over 40 steps, batch 64: gradients that explode or vanish.
+
+    On MNIST-1D: 3,500 signals of 40 values to train, 500 to choose by, 1,000 to test. By
+    "accuracy".
 
     1,400 us a step.
     """
