@@ -18,9 +18,8 @@ def profile_scores(
 ) -> Any:
     r"""One number a method, out of how long each takes to a target on many workloads.
 
-    Use it on seconds or updates to a target. The profile of a method is the share of workloads
-    on which it takes at most $\tau$ times as long as the fastest (Dolan and Moré 2002,
-    arXiv:cs/0102001),
+    The profile of a method is the share of workloads on which it takes at most $\tau$ times as
+    long as the fastest (Dolan and Moré 2002, arXiv:cs/0102001),
 
     $$\rho(\tau) = \tfrac1W \big|\{w : t_w \le \tau \min_s t_{s,w}\}\big|, \qquad
       \text{score} = \frac{1}{r_{max} - 1} \int_1^{r_{max}} \rho(\tau)\, d\tau,$$
@@ -30,8 +29,8 @@ def profile_scores(
     chance, and depend on who else took part.
 
     When to use:
-      To rank methods by time to a target over many workloads, as AlgoPerf does. With few
-      workloads, or targets set by one of the methods, the ranks mean little.
+      To rank methods by the seconds, or updates, to a target over many workloads, as AlgoPerf
+      does. With few workloads, or targets set by one of the methods, the ranks mean little.
 
     Args:
       times: a frame (or what `pandas.DataFrame` takes), a row a method, a column a workload, in

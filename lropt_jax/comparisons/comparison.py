@@ -40,9 +40,22 @@ class Comparison(Outcome):
       protocol: how it was made.
       evaluations: the metrics that the task evaluates ("loss", "accuracy").
       repeats: the same on further splits of the data.
+      ran: the compiled programs, whose time `step_seconds` measures.
 
     See also:
       `compare`, `Tuning`, `SweepResult`.
+
+    Example:
+      >>> from lropt_jax import adam, compare, problem, sgd
+      >>> optimizers = {
+      ...     "sgd": (sgd, {"learning_rate": [0.1, 1.0]}),
+      ...     "adam": (adam, {"learning_rate": [0.001, 0.01]}),
+      ... }
+      >>> result = compare(problem("digits_linear"), optimizers, steps=60, seeds=2, progress=False)
+      >>> sorted(result.ranking)
+      ['adam', 'sgd']
+      >>> mean, half_width = result.interval("adam", "test_accuracy")
+      >>> line = result.recommendation.code  # to be pasted
     """
 
     ran: dict[str, Ran] = dataclasses.field(default_factory=dict)
@@ -96,7 +109,10 @@ class Comparison(Outcome):
         return dataclasses.replace(fit, task=task, history=history, metrics=metrics)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes `to_pandas()`, all rows of all trainings, to a .parquet or .csv file.
+        """Writes `to_pandas()`, all rows of all trainings, to a file.
+
+        Args:
+          path: a file that ends in .parquet or .csv.
 
         Raises:
           ValueError: for another suffix.
@@ -133,6 +149,9 @@ class Comparison(Outcome):
 
         Returns:
           The path of `report.html`.
+
+        Raises:
+          ImportError: without what a report needs; it names the extra that installs it.
         """
         from lropt_jax.comparisons.report import write_report
 
@@ -142,7 +161,11 @@ class Comparison(Outcome):
 
     def plot_learning_curves(self, steps_per_epoch: int | None = None) -> Any:
         """A figure of the retraining: training loss and the selecting metric over the updates, mean
-        and 95% band over seeds."""
+        and 95% band over seeds.
+
+        Args:
+          steps_per_epoch: where given, the axis counts epochs.
+        """
         from lropt_jax.plotting.comparisons import learning_curves
 
         select = self.protocol.select

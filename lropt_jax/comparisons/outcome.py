@@ -115,9 +115,9 @@ class Outcome:
         return examples["test"] / examples["train"] if self.repeats else 0.0
 
     def values(self, name: str, metric: str) -> np.ndarray:
-        """A metric of the retrained models, (splits, seeds). `generalization_gap` is what they are
-        worse by on the test split than on the training split: in accuracy where there is one, else
-        in the deciding metric."""
+        """The `metric` of the retrained models of the optimizer `name`, (splits, seeds).
+        `generalization_gap` is what they are worse by on the test split than on the training split:
+        in accuracy where there is one, else in the deciding metric."""
         if metric == GAP:
             measured = self.gap_metric
             higher = measured == "accuracy" or self.mode == "max"
@@ -127,17 +127,23 @@ class Outcome:
         return np.stack([outcome.contestants[name].final(metric) for outcome in self.all])
 
     def spread(self, name: str, metric: str) -> np.ndarray:
-        """What an interval is over: the seeds of one split, or the splits' means over seeds."""
+        """What an interval of `values(name, metric)` is over: the seeds of one split, or the
+        splits' means over seeds."""
         values = self.values(name, metric)
         return np.array([mean_interval(row)[0] for row in values]) if self.repeats else values[0]
 
     def interval(self, name: str, metric: str) -> tuple[float, float]:
-        """A metric's mean and the half-width of its 95% interval."""
+        """The mean of `values(name, metric)`, and the half-width of its 95% interval."""
         return mean_interval(self.spread(name, metric), overlap=self.overlap)
 
     def standard_error(self, name: str, metric: str | None = None) -> float:
-        """The standard error of a test metric from its finite number of examples; NaN where the
-        metric is no mean over examples."""
+        """The standard error that a test metric has from its finite number of examples; NaN where
+        it is no mean over examples.
+
+        Args:
+          name: the optimizer's.
+          metric: "test_accuracy", say; by default the deciding one.
+        """
         metric = metric or self.decisive
         deviations = [o.contestants[name].deviations.get(metric) for o in self.all]
         known = [d for d in deviations if d is not None]
@@ -191,8 +197,12 @@ class Outcome:
         return float(np.median(known)) if known else float("nan")
 
     def tests(self, metric: str | None = None) -> list[PairedTest]:
-        """Paired t-tests of all pairs over the shared seeds (with `splits`, over these),
-        corrected for their number; `tie` says where there is no order."""
+        """Paired t-tests of all pairs over the shared seeds (with `splits`, over these), corrected
+        for their number (Holm); `tie` says where there is no order.
+
+        Args:
+          metric: as in `metrics`; by default the deciding one.
+        """
         decides = metric in (None, self.decisive)
         smallest = self.smallest_difference if decides else 0.0
         spreads = {name: self.spread(name, metric or self.decisive) for name in self.contestants}
@@ -208,8 +218,9 @@ class Outcome:
         - `<deciding metric>_standard_error`: the test set's own, from its number of examples, which
           no number of seeds makes smaller;
         - `configurations`: how many were truly tried; `finished`: seeds of the retraining;
-        - `lr_sensitivity`: see `lropt_jax.sweeps.results.statistics.lr_sensitivity`; on the
-          validation loss of the tuning runs (or what was selected by);
+        - `lr_sensitivity` (Wortsman et al. 2023, arXiv:2309.14322): how far the loss lies above the
+          best, on average over the logarithms of the rates tried: the validation loss of the
+          tuning runs (or what was selected by);
         - `basin_decades`: how wide the stretch of rates is that are as good as the best, to one
           point (of a metric between 0 and 1) or 5%;
         - `steps_to_target`: updates until `Comparison.target`, the median over seeds; infinite
@@ -237,7 +248,11 @@ class Outcome:
 
     def to_pandas(self) -> Any:
         """All rows of all trainings, tidy, with the optimizer, the phase (tune, retrain) and the
-        split of the data (0 for the task's own)."""
+        split of the data (0 for the task's own).
+
+        Raises:
+          ImportError: without pandas; it names the extra that installs it.
+        """
         require("a table", "report", "pandas")
         import pandas as pd
 

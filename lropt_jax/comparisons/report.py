@@ -50,7 +50,11 @@ def write_report(
 
     Returns:
       The path of `report.html`.
+
+    Raises:
+      ImportError: naming the missing package and the extra that installs it.
     """
+    require_report()
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     comparison.table().to_csv(folder / "table.csv")

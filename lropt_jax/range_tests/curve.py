@@ -50,6 +50,14 @@ class RangeTest:
 
     See also:
       `lr_range_test`, `Suggestion`.
+
+    Example:
+      >>> from lropt_jax import cyclic, lr_range_test, problem, sgd
+      >>> test = lr_range_test(problem("digits_linear"), sgd, start=1e-4, momentum=0.9)
+      >>> 0.01 < test.suggestion < 10
+      True
+      >>> base, peak = test.bounds
+      >>> tx = sgd(cyclic(base, peak, steps_up=100), momentum=0.9)
     """
 
     learning_rates: Array
@@ -142,6 +150,9 @@ class RangeTest:
     def at(self, **values: Any) -> RangeTest:
         """The part of a population with these values.
 
+        Args:
+          **values: by the names of `over`, one of its values each; other axes stay.
+
         Raises:
           ValueError: for a name or a value that is not in `over`.
         """
@@ -162,7 +173,11 @@ class RangeTest:
 
     def to_pandas(self) -> Any:
         """A tidy frame: the names of `over`, seed, step, learning_rate, loss, smoothed and
-        counted (False from where the lane diverged)."""
+        counted (False from where the lane diverged).
+
+        Raises:
+          ImportError: without pandas; it names the extra that installs it.
+        """
         require("a table", "report", "pandas")
         import pandas as pd
 
@@ -184,6 +199,9 @@ class RangeTest:
     def plot(self) -> Any:
         """A matplotlib figure, a panel a configuration: all seeds faint, the pooled curve and the
         middle half of the seeds, the suggestions with their intervals, and where lanes diverged.
+
+        Raises:
+          ImportError: without matplotlib; it names the extra that installs it.
         """
         from lropt_jax.plotting.range_tests import Panel, range_test_figure
 

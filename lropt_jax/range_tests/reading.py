@@ -30,6 +30,13 @@ class Suggestion(NamedTuple):
 
     See also:
       `lr_range_test`, `RangeTest`.
+
+    Example:
+      >>> from lropt_jax import adam, lr_range_test, problem
+      >>> test = lr_range_test(problem("digits_linear"), adam, start=1e-5)
+      >>> value, low, high = test.suggestions["knee"]
+      >>> bool(low <= value <= high)
+      True
     """
 
     value: Any

@@ -88,6 +88,12 @@ class Verdict:
 
     See also:
       `reproduce`, `Comparison`.
+
+    Example:
+      >>> from lropt_jax import reproduce
+      >>> verdict = reproduce("inclusion_exact", progress=False)
+      >>> verdict.verdict, verdict.quick
+      ('reproduced', False)
     """
 
     claim: Claim
@@ -105,7 +111,8 @@ class Verdict:
     def of(
         cls, claim: Claim, data: Data, quick: bool, seconds: float, about: Mapping[str, str]
     ) -> Verdict:
-        """The verdict that the data give."""
+        """The verdict that the `data` of a `claim` give, of a run that was `quick` or not and took
+        so many `seconds`; `about` are the machine and the versions."""
         found = claim.judge(data)
         holds = None if quick and claim.kind == "statistical" else found.holds
         verdict = {True: "reproduced", False: "not reproduced", None: "undecided"}[holds]

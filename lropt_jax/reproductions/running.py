@@ -54,8 +54,8 @@ def reproduce(
 
     Example:
       >>> from lropt_jax import reproduce
-      >>> verdict = reproduce("inclusion_exact", progress=False)  # doctest: +SKIP
-      >>> verdict.holds  # doctest: +SKIP
+      >>> verdict = reproduce("inclusion_exact", progress=False)
+      >>> verdict.holds
       True
     """
     claim = claim_named(name)

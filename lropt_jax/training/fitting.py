@@ -172,6 +172,8 @@ def fit(
 
     Raises:
       ValueError: for bad arguments, before anything is compiled.
+      TypeError: for a `stop` that is no function; `early_stopping` without its brackets, say.
+      ImportError: with `directory` and without orbax; it names the extra that installs it.
 
     See also:
       `train`, `load_fit`, `early_stopping`, `sweep`, `lr_range_test`.

@@ -43,13 +43,10 @@ def early_stopping(
 ) -> EarlyStopping:
     """Ends a training when a metric has stopped getting better.
 
-    Use it with a rate that does not depend on the length of the training; under a cosine to zero
-    a stop in the middle never sees the small rates. A patience of five epochs is a usual start.
-
     When to use:
-      When a training would overfit or its length is a guess. Start with a patience of 5 to 10
-      evaluations. With a schedule that decays to 0 it stops before the decay has done its
-      work: give that a length instead.
+      When a training would overfit, or its length is a guess. Start with a patience of 5 to 10
+      evaluations and a rate that does not depend on the length. Not under a cosine to 0: a stop
+      in the middle never sees the small rates.
 
     Args:
       metric: as in the history, "valid_loss" or "valid_accuracy".
@@ -59,6 +56,9 @@ def early_stopping(
 
     Raises:
       ValueError: for a bad number, or a name that does not tell which way is better.
+
+    Reference:
+      Prechelt 1998, Early stopping, but when?
 
     See also:
       `fit`, whose `keep="best"` keeps the best without a stop, `reduce_on_plateau`.

@@ -56,7 +56,7 @@ class Fit(Moment):
 
     @classmethod
     def of(cls, lane: Lane, history: dict[str, np.ndarray], task: Task) -> Fit:
-        """A lane that has been trained, with what was seen on its way."""
+        """A `lane` of the `task` that has been trained, with the `history` of its metrics."""
         prefixes = ("train", "valid", "test")
         seen = [n for n in history if n.split("_")[0] in prefixes or n in OBSERVABLES]
         return cls(
@@ -139,6 +139,9 @@ class Fit(Moment):
         """Writes the model, the optimizer's state and the history to a directory (by orbax).
 
         `load_fit(directory, task, tx)` reads it back.
+
+        Args:
+          directory: made if it does not exist.
 
         Raises:
           ImportError: without orbax; it names the extra that installs it.

@@ -52,17 +52,16 @@ def tune(
 ) -> Tuning:
     """Which optimizer, learning rate and schedule for this problem, within a budget.
 
-    Use it where you would otherwise take Adam at 1e-3, or set up a sweep. It runs a learning-rate
-    range test, tries an ordered list of whole configurations (optimizer, peak rate relative to what
-    the range test suggests, schedule, warm-up, decay; arXiv:2002.11887), those of one optimizer as
-    one program, then draws neighbours of the best (scrambled Sobol; where there are many, half of
-    them go on after a quarter of the updates). What one seed cannot tell from the best is trained
-    on fresh seeds; only these models meet the test split. Of those within one standard error of the
-    best the simplest is recommended. What it is going to do and cost is said first; Ctrl-C gives
-    the best so far.
+    It runs a learning-rate range test, and tries an ordered list of whole configurations:
+    optimizer, peak rate relative to what the range test suggests, schedule, warm-up, decay; those
+    of one optimizer train as one program. Then it draws neighbours of the best (scrambled Sobol;
+    where there are many, half of them go on after a quarter of the updates). What one seed cannot
+    tell from the best is trained on fresh seeds; only these models meet the test split. Of those
+    within one standard error of the best the simplest is recommended. What it is going to do and
+    cost is said first; Ctrl-C gives the best so far.
 
     When to use:
-      To be told an optimizer, a rate and a schedule for a task. Start with `budget=16`, or
+      Where you would otherwise take Adam at 1e-3, or set up a sweep. Start with `budget=16`, or
       "5min". It chooses from a list, learned on small problems, and its neighbours: no
       architectures.
 
@@ -96,6 +95,10 @@ def tune(
     Raises:
       ValueError: for arguments that do not fit, before anything is compiled; for a task without a
         validation split; for a directory that holds another tuning.
+
+    Reference:
+      Metz et al. 2020, Using a thousand optimization tasks to learn hyperparameter search
+      strategies, arXiv:2002.11887 (the ordered list).
 
     See also:
       `compare`, `sweep`, `lr_range_test`.

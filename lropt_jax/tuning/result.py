@@ -41,6 +41,7 @@ class Tuning:
     Attributes:
       metric, mode: what decided.
       steps: updates of each training.
+      board: what was tried, on which task and of which optimizers.
       tried: the configurations, in order; each on one seed.
       finalists: those that were trained on fresh seeds, the baseline last.
       chosen: the one that is recommended; None where none was trained on fresh seeds.
@@ -54,6 +55,14 @@ class Tuning:
 
     See also:
       `tune`, `Comparison`, `fit`.
+
+    Example:
+      >>> from lropt_jax import fit, problem, tune
+      >>> task = problem("digits_linear")
+      >>> found = tune(task, steps=60, budget=2, seeds=2, progress=False)
+      >>> "learning_rate" in found.best, len(found.tried)
+      (True, 2)
+      >>> model = fit(task, found.optimizer(steps=200), steps=200)
     """
 
     metric: str
@@ -75,6 +84,7 @@ class Tuning:
 
     @property
     def tried(self) -> list[Tried]:
+        """The configurations, in order; each on one seed."""
         return self.board.tried
 
     @property
@@ -219,6 +229,9 @@ class Tuning:
 
         Returns:
           The path of `report.html`.
+
+        Raises:
+          ImportError: without what a report needs; it names the extra that installs it.
         """
         from lropt_jax.tuning.report import write_report
 

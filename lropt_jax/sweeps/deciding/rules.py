@@ -131,9 +131,12 @@ def successive_halving(
       `sweep`, `pbt`, `early_stopping` within one training.
 
     Example:
-      >>> from lropt_jax import successive_halving
-      >>> successive_halving(eta=3, min_steps=100)
-      SuccessiveHalving(eta=3, min_steps=100, metric='valid_loss', mode='min')
+      >>> from lropt_jax import log_uniform, problem, sgd, successive_halving, sweep
+      >>> task, space = problem("digits_linear"), {"learning_rate": log_uniform(1e-3, 10.0)}
+      >>> rule = successive_halving(eta=3, min_steps=10)  # 9 configurations, then 3, then 1
+      >>> result = sweep(task, sgd, space, 9, steps=90, eval_every=10, prune=rule, progress=False)
+      >>> int((result.status == "pruned").sum())
+      8
     """
     if not (np.isfinite(eta) and eta > 1):
         raise ValueError(f"successive_halving: eta must be a finite number > 1, got {eta!r}")
@@ -220,9 +223,12 @@ def pbt(
       `successive_halving`, `sweep`.
 
     Example:
-      >>> from lropt_jax import pbt
-      >>> pbt(every=100).factors
-      (0.8, 1.25)
+      >>> from lropt_jax import log_uniform, pbt, problem, sgd, sweep
+      >>> task, space = problem("digits_linear"), {"learning_rate": log_uniform(1e-3, 10.0)}
+      >>> rule = pbt(every=20)
+      >>> result = sweep(task, sgd, space, 8, steps=100, eval_every=20, prune=rule, progress=False)
+      >>> sorted({event.step for event in result.lineage})
+      [20, 40, 60, 80]
     """
     _check_steps("pbt: every", every)
     if not 0 < fraction <= 0.5:

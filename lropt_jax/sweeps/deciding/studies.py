@@ -67,13 +67,18 @@ def search(
       `sweep`, `successive_halving`, `pbt`.
 
     Example:
+      >>> from lropt_jax import adamw, log_uniform, problem, search
+      >>> space = {"learning_rate": log_uniform(1e-4, 0.1), "weight_decay": log_uniform(1e-4, 1.0)}
+      >>> task = problem("digits_linear")
+      >>> result = search(task, adamw, space, trials=16, batch=8, steps=40, progress=False)
+      >>> sorted(result.best())
+      ['learning_rate', 'weight_decay']
+
+      To go on another day, or in several processes at once, give it a study with a storage:
+
       >>> import optuna
-      >>> from lropt_jax import search
-      >>> storage = optuna.storages.JournalStorage(
-      ...     optuna.storages.journal.JournalFileBackend("study.log")
-      ... )  # doctest: +SKIP
-      >>> study = optuna.create_study(storage=storage)  # doctest: +SKIP
-      >>> result = search(task, adam, space, trials=64, study=study)  # doctest: +SKIP
+      >>> study = optuna.create_study(storage="sqlite:///study.db")  # doctest: +SKIP
+      >>> result = search(task, adamw, space, trials=64, study=study)  # doctest: +SKIP
     """
     require("search", "search", "optuna")
     import optuna

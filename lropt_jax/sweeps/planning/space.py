@@ -77,6 +77,9 @@ def grid(*values: Any) -> Grid:
       A few values that you want to see, in a `sweep` or `compare`. Grids multiply: with three
       or more names take `uniform` and `log_uniform`.
 
+    Args:
+      *values: the values, or one list of them.
+
     Raises:
       ValueError: when there is none.
 
@@ -84,9 +87,9 @@ def grid(*values: Any) -> Grid:
       `log_grid`, `choice`, `log_uniform`.
 
     Example:
-      >>> from lropt_jax import grid
-      >>> grid(0.1, 0.3)
-      grid(0.1, 0.3)
+      >>> from lropt_jax import grid, log_grid
+      >>> {"learning_rate": log_grid(0.01, 1.0, 3), "momentum": grid(0.0, 0.9)}  # 6 in all
+      {'learning_rate': grid(0.01, 0.1, 1), 'momentum': grid(0, 0.9)}
     """
     return Grid(_values("grid", values))
 
@@ -98,6 +101,10 @@ def log_grid(low: float, high: float, n: int) -> Grid:
       Learning rates and decays in a `sweep` or `compare`. Start with half-decades over two to
       three decades. Grids multiply: with three or more names take `log_uniform`.
 
+    Args:
+      low, high: the ends, both above 0.
+      n: how many, at least 2; five over two decades are half-decades.
+
     Raises:
       ValueError: unless `0 < low < high` and `n >= 2`.
 
@@ -106,8 +113,8 @@ def log_grid(low: float, high: float, n: int) -> Grid:
 
     Example:
       >>> from lropt_jax import log_grid
-      >>> log_grid(0.01, 1.0, 3)
-      grid(0.01, 0.1, 1)
+      >>> {"learning_rate": log_grid(1e-3, 0.1, 5)}  # half-decades
+      {'learning_rate': grid(0.001, 0.00316228, 0.01, 0.0316228, 0.1)}
     """
     _ordered("log_grid", low, high)
     values = np.geomspace(low, high, whole_number("log_grid: n", n, least=2))
@@ -121,6 +128,9 @@ def uniform(low: float, high: float) -> Range:
       Momentum, dropout and whatever matters by its difference. Not for rates: nine tenths of
       the draws would fall into the upper decade.
 
+    Args:
+      low, high: the ends.
+
     Raises:
       ValueError: unless `low < high`, both finite.
 
@@ -128,9 +138,9 @@ def uniform(low: float, high: float) -> Range:
       `log_uniform`, `grid`.
 
     Example:
-      >>> from lropt_jax import uniform
-      >>> uniform(0.5, 0.99)
-      uniform(0.5, 0.99)
+      >>> from lropt_jax import log_uniform, uniform
+      >>> {"learning_rate": log_uniform(1e-3, 1.0), "momentum": uniform(0.5, 0.99)}
+      {'learning_rate': log_uniform(0.001, 1), 'momentum': uniform(0.5, 0.99)}
     """
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"uniform: low < high must hold, got low={low!r}, high={high!r}")
@@ -145,6 +155,9 @@ def log_uniform(low: float, high: float) -> Range:
       decades around what you would guess. It cannot contain 0: for "none" give a list of
       spaces.
 
+    Args:
+      low, high: the ends, both above 0.
+
     Raises:
       ValueError: unless `0 < low < high`.
 
@@ -152,9 +165,11 @@ def log_uniform(low: float, high: float) -> Range:
       `uniform`, `log_grid`, `integer`.
 
     Example:
-      >>> from lropt_jax import log_uniform
-      >>> log_uniform(1e-4, 1.0)
-      log_uniform(0.0001, 1)
+      >>> from lropt_jax import log_uniform, problem, sgd, sweep, uniform
+      >>> space = {"learning_rate": log_uniform(1e-3, 1.0), "momentum": uniform(0.5, 0.99)}
+      >>> result = sweep(problem("digits_linear"), sgd, space, trials=8, steps=40, progress=False)
+      >>> all(1e-3 <= trial["learning_rate"] <= 1.0 for trial in result.trials)
+      True
     """
     _ordered("log_uniform", low, high)
     return Range(float(low), float(high), "log")
@@ -163,13 +178,10 @@ def log_uniform(low: float, high: float) -> Range:
 def integer(low: int, high: int, log: bool = False) -> Range:
     """A whole number from `low` to `high`, both included, evenly (or evenly in its logarithm).
 
-    Use it for a count that an optimizer or schedule takes as data: warm-up steps, `every`, a
-    patience. A count that is structure (layers, `optax.MultiSteps`' k), on which Python code
-    branches, is a `choice([...], static=True)`.
-
     When to use:
-      Numbers of steps, epochs or layers. Each value of one that is structure (layers)
-      compiles once: say `choice(..., static=True)` then.
+      A count that an optimizer or a schedule takes as data: warm-up steps, `every`, a patience.
+      Not for one that is structure (layers, `optax.MultiSteps`' k), on which Python code
+      branches: that is a `choice([...], static=True)`, compiled once for each value.
 
     Args:
       low, high: the ends.
@@ -182,9 +194,11 @@ def integer(low: int, high: int, log: bool = False) -> Range:
       `uniform`, `choice`.
 
     Example:
-      >>> from lropt_jax import integer
-      >>> integer(1, 1000, log=True)
-      integer(1, 1000, log=True)
+      >>> from lropt_jax import adam, cosine_decay, integer, log_uniform, warmup
+      >>> def optimizer(peak, warm):
+      ...     return adam(warmup(cosine_decay(peak, 900), warm))
+      >>> {"peak": log_uniform(1e-4, 0.1), "warm": integer(1, 300, log=True)}
+      {'peak': log_uniform(0.0001, 0.1), 'warm': integer(1, 300, log=True)}
     """
     ends = []
     for name, end in (("low", low), ("high", high)):
@@ -221,10 +235,12 @@ def choice(*values: Any, static: bool = False) -> Grid:
       `grid`, `integer`, `sweep`.
 
     Example:
-      >>> from lropt_jax import choice
-      >>> choice("adam", "sgd")
-      grid('adam', 'sgd')
-      >>> choice([1, 2, 4], static=True)
+      >>> from lropt_jax import adam, choice, log_uniform, nadam
+      >>> def optimizer(make, rate):
+      ...     return make(rate)
+      >>> {"make": choice(adam, nadam), "rate": log_uniform(1e-4, 0.1)}
+      {'make': grid(adam, nadam), 'rate': log_uniform(0.0001, 0.1)}
+      >>> choice([1, 2, 4], static=True)  # of structure: each is compiled in
       choice(1, 2, 4, static=True)
     """
     return Grid(_values("choice", values), static=static)

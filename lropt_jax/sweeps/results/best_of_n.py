@@ -22,9 +22,6 @@ def expected_best(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     r"""What the best of n configurations comes to, for n = 1, 2, ...: how far tuning pays.
 
-    Use it on the scores of a random search (`SweepResult.budget_curve` does) to see whether more
-    trials would help, and to compare methods at *every* budget instead of the one that was spent.
-
     With the $N$ values from the best, $v_{(1)}$, to the worst, the mean is the average over all
     subsets of n of them, which is unbiased (the plug-in estimate of arXiv:1909.03004, which draws
     with replacement, is not):
@@ -41,8 +38,9 @@ def expected_best(
     and Massart.
 
     When to use:
-      To plot results against the tuning that they cost, from a random search. Start with 30
-      trials or more. Not for grids or a guided search: their trials are no random draws.
+      To see whether more trials of a random search would help, and to compare methods at every
+      budget instead of the one that was spent. Start with 30 trials or more. Not for grids or
+      a guided search: their trials are no random draws.
 
     Args:
       values: the score of each configuration, (N,), drawn independently (a random search; of a

@@ -41,7 +41,11 @@ class Drawings(Readings):
     """The figures of a sweep. See `SweepResult`."""
 
     def figures(self, metric: str | None = None, mode: str | None = None) -> dict[str, Any]:
-        """All figures that say something about this sweep, by name; none where none finished."""
+        """All figures that say something about this sweep, by name; none where none finished.
+
+        Args:
+          metric, mode: see `best`.
+        """
         metric, mode = self.metric_and_mode(metric, mode)
         if not np.isfinite(self.means(metric)).any():
             return {}
@@ -64,7 +68,8 @@ class Drawings(Readings):
     def plot_sensitivity(
         self, name: str, metric: str | None = None, mode: str | None = None
     ) -> Any:
-        """A figure of `sensitivity`, with a mark for each value at which a lane diverged."""
+        """A figure of `sensitivity(name, metric, mode)`, with a mark for each value at which a lane
+        diverged."""
         from lropt_jax.plotting.sweeps import sensitivity_figure
 
         found = self.sensitivity(name, metric, mode)
@@ -74,7 +79,8 @@ class Drawings(Readings):
         return sensitivity_figure(*shown, name, found.metric, limits, sampled)
 
     def is_sampled(self, found: Sensitivity) -> bool:
-        """Whether each value is one configuration, whose other numbers differ too."""
+        """Whether each value that a `sensitivity` has `found` is one configuration, whose other
+        numbers differ too."""
         names = dict.fromkeys(n for trial in self.trials for n in trial if n != found.name)
         others = any(len({repr(t.get(n)) for t in self.trials}) > 1 for n in names)
         return others and len(found.values) == len(self.trials)
@@ -82,7 +88,12 @@ class Drawings(Readings):
     def plot_heatmap(
         self, x: str, y: str, metric: str | None = None, mode: str | None = None
     ) -> Any:
-        """A figure of a metric against two hyperparameters, cells of a grid or sampled points."""
+        """A figure of a metric against two hyperparameters, cells of a grid or sampled points.
+
+        Args:
+          x, y: the names of the hyperparameters.
+          metric, mode: see `best`.
+        """
         from lropt_jax.plotting.heatmaps import heatmap_figure
 
         metric, mode = self.metric_and_mode(metric, mode)
@@ -90,7 +101,11 @@ class Drawings(Readings):
         return heatmap_figure(self.trials, self.means(metric), diverged, x, y, metric, mode)
 
     def plot_parallel(self, metric: str | None = None, mode: str | None = None) -> Any:
-        """A figure with one axis a hyperparameter and one line a configuration."""
+        """A figure with one axis a hyperparameter and one line a configuration.
+
+        Args:
+          metric, mode: see `best`.
+        """
         from lropt_jax.plotting.sweeps import parallel_figure
 
         metric, mode = self.metric_and_mode(metric, mode)
@@ -99,7 +114,12 @@ class Drawings(Readings):
     def plot_curves(
         self, metric: str | None = None, best: int = 10, mode: str | None = None
     ) -> Any:
-        """A figure of a metric over the updates, the best configurations in colour."""
+        """A figure of a metric over the updates, the best configurations in colour.
+
+        Args:
+          metric, mode: see `SweepResult.best`.
+          best: how many of them.
+        """
         from lropt_jax.plotting.sweeps import curves_figure
 
         metric, mode = self.metric_and_mode(metric, mode)
@@ -109,14 +129,14 @@ class Drawings(Readings):
         return curves_figure(self.steps, curves, self.trials, chosen, metric, limits)
 
     def plot_importances(self, metric: str | None = None, mode: str | None = None) -> Any:
-        """A figure of `importances`."""
+        """A figure of `importances(metric, mode)`."""
         from lropt_jax.plotting.sweeps import importances_figure
 
         metric, mode = self.metric_and_mode(metric, mode)
         return importances_figure(self.importances(metric, mode), metric)
 
     def plot_budget(self, metric: str | None = None, mode: str | None = None) -> Any:
-        """A figure of `budget_curve`."""
+        """A figure of `budget_curve(metric, mode)`."""
         from lropt_jax.plotting.sweeps import budget_figure
 
         metric, mode = self.metric_and_mode(metric, mode)
@@ -161,15 +181,14 @@ class Drawings(Readings):
 
         Args:
           path: a file that ends in .html, or a folder, for report.html in it.
-          metric: see `best`.
-          mode: see `best`.
+          metric, mode: see `best`.
           title: of the page.
 
         Returns:
           The path of the page.
 
         Raises:
-          ImportError: without matplotlib or pandas; it names the extra that installs them.
+          ImportError: without what a report needs; it names the extra that installs it.
         """
         from lropt_jax.sweeps.results.report import write_report
 

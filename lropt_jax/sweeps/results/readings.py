@@ -66,7 +66,7 @@ class Readings:
         return made
 
     def last(self, metric: str) -> np.ndarray:
-        """A metric after the last update, (trials, seeds).
+        """The values of `metric` after the last update, (trials, seeds).
 
         Raises:
           KeyError: for an unknown metric; it lists the known ones.
@@ -76,17 +76,21 @@ class Readings:
         return self.values[metric][:, :, -1]
 
     def means(self, metric: str) -> np.ndarray:
-        """A metric's mean over seeds after the last update, (trials,); NaN for configurations
-        that did not finish on all of them with a finite value."""
+        """The mean of `metric` over seeds after the last update, (trials,); NaN for configurations
+        that did not finish on all of them with a finite value.
+
+        Raises:
+          KeyError: for an unknown metric; it lists the known ones.
+        """
         last = self.last(metric)
         usable = (self.status == "finished") & np.isfinite(last)
         means: np.ndarray = np.where(usable, last, np.nan).mean(axis=1)
         return means
 
     def metric_and_mode(self, metric: str | None, mode: str | None) -> tuple[str, str]:
-        """Both, where None stands for what the sweep kept models by, else for the usual: the
-        validation loss (or the only validation metric; the training loss where there is none), and
-        what the metric's name says.
+        """`metric` and `mode`, where None stands for what the sweep kept models by, else for the
+        usual: the validation loss (or the only validation metric; the training loss where there is
+        none), and what the metric's name says.
 
         Raises:
           KeyError: for an unknown metric; it lists the known ones.
@@ -99,7 +103,8 @@ class Readings:
         return metric, direction(metric, mode)
 
     def ranking(self, metric: str, mode: str) -> list[int]:
-        """The trials that finished, the best first by a metric's mean over all seeds."""
+        """The trials that finished, by the mean of `metric` over all seeds, the best (by `mode`)
+        first."""
         means = self.means(metric)
         order = np.argsort(means if mode == "min" else -means, kind="stable")
         return [int(trial) for trial in order if np.isfinite(means[trial])]
@@ -134,8 +139,11 @@ class Readings:
         """What is to be said about where `best` stands: on an edge of what was tried, or beside a
         cliff. Each prints as a sentence; none where nothing finished.
 
+        Args:
+          metric, mode: see `best`.
+
         Raises:
-          KeyError, ValueError: for a metric as `best` does.
+          KeyError, ValueError: as `best` does for them.
         """
         metric, mode = self.metric_and_mode(metric, mode)
         if not np.isfinite(self.means(metric)).any():
@@ -162,6 +170,7 @@ class Readings:
 
         Raises:
           KeyError: for a name that is no number of the sweep, or an unknown metric.
+          ValueError: for a metric whose name does not say which way is better, without `mode`.
         """
         metric, mode = self.metric_and_mode(metric, mode)
         given = [trial.get(name) for trial in self.trials]
@@ -184,14 +193,13 @@ class Readings:
         it would matter elsewhere: it says something about this space, not about the world.
 
         Args:
-          metric: see `best`.
-          mode: see `best`.
+          metric, mode: see `best`.
 
         Returns:
           Shares that add up to 1, by name, the largest first; names that all configurations have.
 
         Raises:
-          ValueError: when fewer than two configurations finished.
+          KeyError, ValueError: as `best` does; and when fewer than two configurations finished.
           ImportError: without Optuna and scikit-learn; it names the extra that installs them.
 
         Example:
@@ -224,7 +232,7 @@ class Readings:
           at all n at once. Configurations that did not finish count as worse than all others.
 
         Raises:
-          ValueError: when no configuration finished, or for more trials than there are.
+          KeyError, ValueError: as `best` does; and for more trials than there are.
           ImportError: without pandas; it names the extra that installs it.
         """
         pd = frames.pandas()

@@ -64,9 +64,19 @@ class SweepResult(Drawings):
       trained_now: those of `model_steps` that this call trained, and did not find trained.
       by: the metric and mode that `best` goes by where none is given, or None for the usual ones.
       of_task: the names in the configurations that are the task's and not the optimizer's.
+      models: where `trained` finds its models; None for a result that was read back.
 
     See also:
       `sweep`, `load_sweep`, `expected_best`.
+
+    Example:
+      >>> from lropt_jax import fit, log_grid, problem, sgd, sweep
+      >>> task, space = problem("digits_linear"), {"learning_rate": log_grid(0.01, 100.0, 5)}
+      >>> result = sweep(task, sgd, space, seeds=2, steps=100, eval_every=50, progress=False)
+      >>> best = result.best("valid_accuracy")
+      >>> model = fit(task, sgd(**best), steps=200)
+      >>> result.values["valid_loss"].shape  # trials, seeds, evaluations
+      (5, 2, 2)
     """
 
     trials: list[dict[str, Any]]
@@ -166,8 +176,7 @@ class SweepResult(Drawings):
         dashboard; a trial that diverged as the worst possible, one that was pruned as pruned.
 
         Args:
-          metric: see `best`.
-          mode: see `best`.
+          metric, mode: see `best`.
 
         Raises:
           ImportError: without Optuna; it names the extra that installs it.
@@ -221,7 +230,8 @@ class SweepResult(Drawings):
         )  # fmt: skip
 
     def joined(self, other: SweepResult) -> SweepResult:
-        """The trials of both, which must have seeds, evaluations and metrics in common.
+        """The trials of this result, then those of the `other`, which must have its seeds,
+        evaluations and metrics.
 
         Raises:
           ValueError: for results that do not belong together; it names what differs.
