@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import pathlib
 import re
+import types
 
+import jax.numpy as jnp
 import optax
 import pytest
 
@@ -68,6 +71,129 @@ def test_an_optimizer_or_a_schedule_says_where_to_start_and_where_it_ends(name):
     words = section(inspect.getdoc(getattr(lropt_jax, name)), "When to use")
     assert re.search(r"\b[Ss]tart (with|from)\b|: start", words)
     assert re.search(r"\b([Nn]ot|must|too|hardly)\b|: a decay cut off", words)
+
+
+CLASSES = {
+    name: getattr(lropt_jax, name)
+    for name in lropt_jax.__all__
+    if isinstance(getattr(lropt_jax, name), type)
+}
+
+
+def methods():
+    """The public methods and properties that the public classes have of this package."""
+    for name, cls in CLASSES.items():
+        for attribute in dir(cls):
+            thing = inspect.getattr_static(cls, attribute)
+            function = getattr(thing, "__func__", None) or getattr(thing, "fget", None)
+            function = function or getattr(thing, "func", thing)
+            hidden = attribute.startswith(("_", "tree_"))  # what JAX calls is not for people
+            if isinstance(function, types.FunctionType) and not hidden:
+                yield f"{name}.{attribute}", function
+
+
+def described(doc):
+    """The names that the Args or the Attributes of a docstring describe."""
+    found = set()
+    for title in ("Args", "Attributes"):
+        part = re.search(rf"^{title}:\n((?:  .*\n|\n(?=  ))+)", f"{doc}\n", re.M)
+        for names in re.findall(r"^  ([*\w]+(?:, [*\w]+)*):", part[1] if part else "", re.M):
+            found |= {name.strip("*") for name in names.split(", ")}
+    return found
+
+
+def mentioned(doc):
+    """The words in backticks."""
+    return {word for code in re.findall(r"`([^`]+)`", doc) for word in re.findall(r"\w+", code)}
+
+
+@pytest.mark.parametrize(("name", "doc"), list(functions()))
+def test_every_argument_of_a_function_is_described(name, doc):
+    arguments = inspect.signature(getattr(lropt_jax, name)).parameters
+    assert set(arguments) - described(doc) == set()
+
+
+@pytest.mark.parametrize(("name", "function"), list(methods()))
+def test_every_method_says_what_it_is_and_speaks_of_every_argument(name, function):
+    doc = inspect.getdoc(function)
+    assert doc
+    arguments = set(inspect.signature(function).parameters) - {"self", "cls"}
+    assert arguments - described(doc) - mentioned(doc) == set()
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_field_of_a_public_class_is_described_and_an_example_uses_it(name):
+    cls = CLASSES[name]
+    doc = inspect.getdoc(cls)
+    inherited = described(inspect.getdoc(cls.__mro__[1]) or "")
+    fields = getattr(cls, "_fields", ())
+    if dataclasses.is_dataclass(cls):
+        fields = [field.name for field in dataclasses.fields(cls)]
+    assert set(fields) - described(doc) - inherited - mentioned(doc) == set()
+    assert ">>>" in section(f"{doc}\n", "Example")
+
+
+def test_every_example_runs_at_least_in_part():
+    """One that is skipped as a whole may be about anything."""
+    skipped = []
+    for name, thing in [*functions(), *((n, inspect.getdoc(c)) for n, c in CLASSES.items())]:
+        lines = [line for line in thing.split("\n") if line.lstrip().startswith(">>> ")]
+        if lines and all("+SKIP" in line for line in lines if "import" not in line):
+            skipped.append(name)
+    assert skipped == []
+
+
+def raised(function):
+    """The exceptions that a function's own lines raise."""
+    source = inspect.getsource(inspect.unwrap(function))
+    return set(re.findall(r"^\s+raise (\w+Error)\(", source, re.M))
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [(name, getattr(lropt_jax, name)) for name, _ in functions()] + list(methods()),
+)
+def test_what_a_function_raises_it_says(name, function):
+    doc = inspect.getdoc(function)
+    for error in raised(function):
+        assert error in section(f"{doc}\n", "Raises"), error
+
+
+@pytest.mark.parametrize("name", lropt_jax.OPTIMIZERS)
+def test_an_example_of_an_optimizer_trains_something(name):
+    example = section(f"{inspect.getdoc(getattr(lropt_jax, name))}\n", "Example")
+    assert re.search(r"\bfit\(|apply_updates\(", example)
+
+
+@pytest.mark.parametrize("name", lropt_jax.OPTIMIZERS)
+def test_a_default_of_an_optimizer_is_somebodys(name):
+    doc = inspect.getdoc(getattr(lropt_jax, name))
+    arguments = section(f"{doc}\n", "Args")
+    for argument, about in inspect.signature(getattr(lropt_jax, name)).parameters.items():
+        if isinstance(about.default, float) and about.default not in (0, float("inf")):
+            words = re.search(rf"\b{argument}: (.*?)(?= \w+: |$)", arguments)[1]
+            whose = r"default|rule of thumb|lecture|paper|usual"
+            assert re.search(whose, words), (argument, words)
+
+
+TRANSFORMATIONS = [name for name in dir(lropt_jax) if name.startswith("scale_by_")]
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_a_transformation_says_what_stands_after_it_in_a_chain(name):
+    """And it is so: whoever believes a wrong word on the sign climbs."""
+    make = getattr(lropt_jax, name)
+    doc = inspect.getdoc(make)
+    assert "optax.chain(" in section(f"{doc}\n", "Example")
+    needed = [p for p in inspect.signature(make).parameters.values() if p.default is p.empty]
+    tx = make(*(0.1 for _ in needed))
+    params = jnp.array([1.0, -2.0])
+    step, _ = tx.update(params, tx.init(params), params)
+    words = section(doc, "When to use")
+    descends = "learning rate and sign included" in words
+    assert descends or "neither descends" in words or "optax.scale(-1.0)" in words
+    assert bool((step * params < 0).all()) == descends
+    assert bool((step * params > 0).all()) != descends
 
 
 def every_argument():
