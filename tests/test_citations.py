@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lropt_jax import OPTIMIZERS, SCHEDULES, citation
+from lropt_jax import OPTIMIZERS, SCHEDULES, batch_size_from, citation
 from lropt_jax.optimizers import citations
 
 # What BibTeX wants of each type, beyond title, author and year.
@@ -31,12 +31,15 @@ def test_names_exist():
 
 
 def test_the_docstrings_cite_the_same_numbers():
-    """Each arXiv number of an optimizer's entries stands in its docstring too."""
-    for name, factory in OPTIMIZERS.items():
+    """Each arXiv number of an optimizer's or a schedule's entries stands in its docstring too."""
+    things = OPTIMIZERS | SCHEDULES | {"batch_size_from": batch_size_from}
+    cited = things.keys() & citations._entries().keys()
+    assert cited >= {*OPTIMIZERS, "warmup", "cosine_decay"}
+    for name in cited:
         for number in re.findall(r"eprint = \{(.+)\}", citation(name)):
             if name == "adamw" and number == "1412.6980":
                 continue  # its docstring leaves Adam's paper to adam
-            assert number in factory.__doc__, (name, number)
+            assert number in things[name].__doc__, (name, number)
 
 
 def test_unknown_names_list_the_known_ones():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 from typing import Any
 
 import jax
@@ -115,6 +116,17 @@ def test_what_each_says() -> None:
         assert "us a step" in doc, name
         assert make.__name__ == name
     assert set(IN_TURN) <= set(PROBLEMS)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_what_each_says_of_its_data_is_so(name: str) -> None:
+    doc, task = inspect.getdoc(PROBLEMS[name]) or "", _made(name)
+    assert f'"{METRICS[name]}"' in doc
+    examples = task.num_examples["train"]
+    batches = "whole batches" if task.batch_size == examples > 1 else f"batch {task.batch_size}"
+    assert name == "noisy_quadratic" or batches in doc  # has no data
+    numbers = [int(n.replace(",", "")) for n in re.findall(r"\d[\d,]*(?<!,)", doc)]
+    assert any(abs(n - examples) <= 0.01 * examples for n in numbers)  # some are "some 93,000"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def mnist1d_mlp(seed: int = 0) -> Task:
 def mnist1d_batchnorm(seed: int = 0) -> Task:
     """The same net with batch-norm, batch 64: weights whose scale does not matter.
 
-    The net and the data are those of `mnist1d_mlp`. By "accuracy".
+    The net of `mnist1d_mlp`, on its data: 3,500 signals to train, 500 to choose by, 1,000 to test.
+    By "accuracy".
 
     85 us a step.
     """
