@@ -53,6 +53,9 @@ def scale_by_adagrad(
       initial_accumulator_value: $G_0$.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
 
+    Raises:
+      ValueError: for a concrete number out of its range.
+
     See also:
       `adagrad`.
 
@@ -164,6 +167,9 @@ def scale_by_adadelta(
     Args:
       rho: the decay of both averages.
       eps: $\epsilon$, inside both roots.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
 
     See also:
       `adadelta`.

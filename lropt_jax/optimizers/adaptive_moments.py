@@ -80,6 +80,9 @@ def scale_by_adam(
       eps: $\epsilon$.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
 
+    Raises:
+      ValueError: for a concrete number out of its range.
+
     See also:
       `adam`.
 

@@ -48,6 +48,9 @@ def scale_by_adabelief(
       eps: $\epsilon$, inside the sum and outside the root.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
 
+    Raises:
+      ValueError: for a concrete number out of its range.
+
     See also:
       `adabelief`.
 

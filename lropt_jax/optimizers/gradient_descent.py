@@ -58,6 +58,9 @@ def scale_by_momentum(
       dampening: $d$; the first gradient is not dampened.
       nesterov: whether to look ahead.
 
+    Raises:
+      ValueError: for a concrete number out of its range.
+
     See also:
       `sgd`.
 

@@ -70,7 +70,7 @@ def scale_by_lars(
       mask: which leaves decay: a pytree of bools, a callable of params, or "no_bias_norm".
 
     Raises:
-      ValueError: (`update`) for missing params.
+      ValueError: for a concrete number out of its range; (`update`) for missing params.
 
     See also:
       `lars`.
@@ -203,7 +203,7 @@ def scale_by_lamb(
       mask: as in `scale_by_lars`.
 
     Raises:
-      ValueError: (`update`) for missing params.
+      ValueError: for a concrete number out of its range; (`update`) for missing params.
 
     See also:
       `lamb`.

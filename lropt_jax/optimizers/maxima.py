@@ -76,6 +76,9 @@ def scale_by_amsgrad(
       bias_correction: whether to correct as PyTorch does, after the maximum.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
 
+    Raises:
+      ValueError: for a concrete number out of its range.
+
     See also:
       `amsgrad`.
 
@@ -210,6 +213,9 @@ def scale_by_adamax(
       b2: the decay of $u$.
       eps: $\epsilon$, added to each gradient's magnitude.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
 
     See also:
       `adamax`.

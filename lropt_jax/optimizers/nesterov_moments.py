@@ -72,6 +72,9 @@ def scale_by_nadam(
       momentum_decay: $\psi$.
       factor: multiplies the direction; in the weights of $g$ and $m$ it costs nothing.
 
+    Raises:
+      ValueError: for a concrete number out of its range.
+
     See also:
       `nadam`.
 

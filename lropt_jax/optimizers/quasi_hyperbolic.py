@@ -54,6 +54,9 @@ def scale_by_qhm(momentum: Averaging = 0.999, nu: Finite = 0.7) -> optax.Gradien
       momentum: $\beta$.
       nu: $\nu$.
 
+    Raises:
+      ValueError: for a concrete number out of its range.
+
     See also:
       `qhm`.
 
@@ -170,6 +173,9 @@ def scale_by_qhadam(
       nu2: the weight of $\hat v$ against the squared gradient.
       eps: $\epsilon$.
       factor: multiplies the direction; in the weights of $g$ and $m$ it costs nothing.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
 
     See also:
       `qhadam`.

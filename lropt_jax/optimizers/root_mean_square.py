@@ -76,6 +76,9 @@ def scale_by_rmsprop(
       centered: whether to divide by the standard deviation.
       factor: multiplies the direction; in the numerator it costs less than afterwards.
 
+    Raises:
+      ValueError: for a concrete number out of its range.
+
     See also:
       `rmsprop`.
 

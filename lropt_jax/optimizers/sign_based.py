@@ -88,6 +88,9 @@ def scale_by_local_gains(
       max_gain: the upper bound.
       momentum: of the buffer that the scaled gradient goes through, or None.
 
+    Raises:
+      ValueError: for a concrete number out of its range.
+
     See also:
       `local_gains`.
 
@@ -231,6 +234,9 @@ def scale_by_rprop(
       eta_plus: the factor of an agreement.
       min_step: the lower bound of a step.
       max_step: the upper bound of a step.
+
+    Raises:
+      ValueError: for a concrete number out of its range.
 
     See also:
       `rprop`.

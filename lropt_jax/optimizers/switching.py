@@ -91,6 +91,9 @@ def scale_by_swats(
       switch_rtol: the tolerance relative to the estimate.
       min_steps: the switch comes after this many steps at the earliest.
 
+    Raises:
+      ValueError: for a concrete number out of its range.
+
     See also:
       `swats`.
 
