@@ -92,6 +92,10 @@ def compare(
       ValueError: for arguments that do not fit, naming the optimizer where it is one's; for a task
         without validation or test split. All before anything is compiled.
 
+    Reference:
+      Choi et al. 2019, On empirical comparisons of optimizers for deep learning,
+      arXiv:1910.05446; Nadeau and Bengio 2003 (intervals over splits).
+
     See also:
       `tune` for an answer rather than a comparison, `sweep` for one optimizer, `reproduce`.
 

@@ -243,8 +243,8 @@ def qhadam(
     When to use:
       Where `adam` with a large `b1` is unstable. Start with Adam's rate, and lower `b1` to
       0.9 to 0.99 on trainings of a few thousand updates: the default averages over 200. Not a
-      safe gain: tuned by its rate alone it ended behind Adam on three of four small nets
-      here.
+      safe gain: tuned by its rate alone, `qhadamw` ended behind AdamW on three of four small
+      nets (`lropt reproduce qhadam_early`).
 
     Args:
       learning_rate: $\eta$; qhoptim's default is 0.001.

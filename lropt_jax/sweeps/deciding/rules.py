@@ -217,7 +217,7 @@ def pbt(
       ValueError: for numbers out of these ranges.
 
     Reference:
-      Jaderberg et al. 2017, arXiv:1711.09846.
+      Jaderberg et al. 2017, Population based training, arXiv:1711.09846.
 
     See also:
       `successive_halving`, `sweep`.
