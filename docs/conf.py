@@ -54,6 +54,9 @@ nb_execution_mode = "off"  # the notebooks are executed and committed
 suppress_warnings = ["myst.strikethrough", "ref.python"]
 
 
+COLON = "\ue000"  # stands for one while Napoleon reads
+
+
 def _of_markdown(app, what, name, obj, options, lines):
     """What docstrings borrow from Markdown: `$x$`, tables, a name in backticks with an s."""
     text = "\n".join(lines)
@@ -65,6 +68,13 @@ def _of_markdown(app, what, name, obj, options, lines):
     text = re.sub(r"(`[\w.]+`)(?=[a-z])", r"\1\\ ", text)
     text = re.sub(r"(?<![\\`])\|(?=\w)", r"\\|", text)
     lines[:] = text.split("\n")
+    if what in ("attribute", "property"):
+        # Of their first line, Napoleon takes what stands before a colon as the type.
+        lines[0] = lines[0].replace(":", COLON)
+
+
+def _after_napoleon(app, what, name, obj, options, lines):
+    lines[:] = [line.replace(COLON, ":") for line in lines]
 
 
 def _table(match):
@@ -78,3 +88,4 @@ def _table(match):
 
 def setup(app):
     app.connect("autodoc-process-docstring", _of_markdown, priority=400)
+    app.connect("autodoc-process-docstring", _after_napoleon, priority=600)

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import pathlib
 import re
+import runpy
 import types
 
 import jax.numpy as jnp
@@ -131,6 +132,22 @@ def test_every_field_of_a_public_class_is_described_and_an_example_uses_it(name)
         fields = [field.name for field in dataclasses.fields(cls)]
     assert set(fields) - described(doc) - inherited - mentioned(doc) == set()
     assert ">>>" in section(f"{doc}\n", "Example")
+    # Of two names in one line, Sphinx takes the first as the type of the second.
+    assert not re.search(r"^Attributes:\n(?:  .*\n)*?  \w+, ", doc, re.M)
+
+
+def test_a_property_is_shown_on_the_site_as_it_is_written():
+    napoleon = pytest.importorskip("sphinx.ext.napoleon")
+    site = runpy.run_path(str(API.parent / "conf.py"))
+    for name, function in methods():
+        lines = inspect.getdoc(function).split("\n")
+        about = (None, "property", name, function, None)
+        site["_of_markdown"](*about, lines)
+        lines = str(napoleon.GoogleDocstring(lines, what="property", name=name)).split("\n")
+        site["_after_napoleon"](*about, lines)
+        # "What to doubt: ..." would be of the type "What to doubt".
+        assert not any(line.startswith(":type:") for line in lines), name
+        assert site["COLON"] not in "".join(lines)
 
 
 def test_every_example_runs_at_least_in_part():

@@ -39,7 +39,8 @@ class Tuning:
     `.regret` what more budget may bring.
 
     Attributes:
-      metric, mode: what decided.
+      metric: what decided.
+      mode: whether its "min" or its "max" is better.
       steps: updates of each training.
       board: what was tried, on which task and of which optimizers.
       tried: the configurations, in order; each on one seed.
