@@ -136,6 +136,16 @@ def test_every_field_of_a_public_class_is_described_and_an_example_uses_it(name)
     assert not re.search(r"^Attributes:\n(?:  .*\n)*?  \w+, ", doc, re.M)
 
 
+def test_what_a_public_class_inherits_is_on_its_page():
+    """`SweepResult.best` is of a class that nobody sees."""
+    pages = "".join(path.read_text() for path in API.glob("*.md"))
+    for name, cls in CLASSES.items():
+        above = {n.removeprefix(f"{name}.") for n, _ in methods() if n.startswith(f"{name}.")}
+        above -= {n for base in cls.__mro__ if base.__name__ in CLASSES for n in vars(base)}
+        options = re.search(rf"^\.\. autoclass:: {name}\n((?:   :.*\n)*)", pages, re.M)[1]
+        assert not above or ":inherited-members:" in options, (name, above)
+
+
 def test_a_property_is_shown_on_the_site_as_it_is_written():
     napoleon = pytest.importorskip("sphinx.ext.napoleon")
     site = runpy.run_path(str(API.parent / "conf.py"))
