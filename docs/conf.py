@@ -45,7 +45,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
-napoleon_custom_sections = ["When to use"]
+napoleon_custom_sections = ["When to use", "Reference"]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "linkify"]
 myst_heading_anchors = 3

@@ -63,10 +63,12 @@ def scale_by_adagrad(
       >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_adagrad
       >>> tx = optax.chain(
-      ...     optax.clip_by_global_norm(1.0), scale_by_adagrad(), optax.scale_by_learning_rate(0.1)
+      ...     optax.clip_by_global_norm(1.0),
+      ...     scale_by_adagrad(),
+      ...     optax.scale_by_learning_rate(0.1),
       ... )
       >>> params = jnp.array([1.0, -2.0])
-      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)
       >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
       [0.9, -1.9]
     """
@@ -178,10 +180,12 @@ def scale_by_adadelta(
       >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_adadelta
       >>> tx = optax.chain(
-      ...     optax.clip_by_global_norm(1.0), scale_by_adadelta(), optax.scale_by_learning_rate(1.0)
+      ...     optax.clip_by_global_norm(1.0),
+      ...     scale_by_adadelta(),
+      ...     optax.scale_by_learning_rate(1.0),
       ... )
       >>> params = jnp.array([1.0, -2.0])
-      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)
       >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
       [0.9968, -1.9968]
     """

@@ -79,10 +79,12 @@ def scale_by_lars(
       >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_lars
       >>> tx = optax.chain(
-      ...     optax.clip_by_global_norm(1.0), scale_by_lars(1.0), optax.scale(-1.0)
+      ...     optax.clip_by_global_norm(1.0),
+      ...     scale_by_lars(1.0),
+      ...     optax.scale(-1.0),
       ... )
       >>> params = jnp.array([1.0, -2.0])
-      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)
       >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
       [0.999, -1.998]
     """
@@ -217,7 +219,7 @@ def scale_by_lamb(
       ...     optax.scale_by_learning_rate(0.1),
       ... )
       >>> params = jnp.array([1.0, -2.0])
-      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)
       >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
       [0.8427, -1.8411]
     """

@@ -86,10 +86,12 @@ def scale_by_amsgrad(
       >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_amsgrad
       >>> tx = optax.chain(
-      ...     optax.clip_by_global_norm(1.0), scale_by_amsgrad(), optax.scale_by_learning_rate(0.1)
+      ...     optax.clip_by_global_norm(1.0),
+      ...     scale_by_amsgrad(),
+      ...     optax.scale_by_learning_rate(0.1),
       ... )
       >>> params = jnp.array([1.0, -2.0])
-      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)
       >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
       [0.9, -1.9]
     """
@@ -224,10 +226,12 @@ def scale_by_adamax(
       >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_adamax
       >>> tx = optax.chain(
-      ...     optax.clip_by_global_norm(1.0), scale_by_adamax(), optax.scale_by_learning_rate(0.1)
+      ...     optax.clip_by_global_norm(1.0),
+      ...     scale_by_adamax(),
+      ...     optax.scale_by_learning_rate(0.1),
       ... )
       >>> params = jnp.array([1.0, -2.0])
-      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)
       >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
       [0.9, -1.9]
     """

@@ -64,10 +64,12 @@ def scale_by_qhm(momentum: Averaging = 0.999, nu: Finite = 0.7) -> optax.Gradien
       >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_qhm
       >>> tx = optax.chain(
-      ...     optax.clip_by_global_norm(1.0), scale_by_qhm(0.9), optax.scale_by_learning_rate(0.1)
+      ...     optax.clip_by_global_norm(1.0),
+      ...     scale_by_qhm(0.9),
+      ...     optax.scale_by_learning_rate(0.1),
       ... )
       >>> params = jnp.array([1.0, -2.0])
-      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)
       >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
       [0.9835, -1.9669]
     """
@@ -184,10 +186,12 @@ def scale_by_qhadam(
       >>> import jax.numpy as jnp, optax
       >>> from lropt_jax import scale_by_qhadam
       >>> tx = optax.chain(
-      ...     optax.clip_by_global_norm(1.0), scale_by_qhadam(), optax.scale_by_learning_rate(0.1)
+      ...     optax.clip_by_global_norm(1.0),
+      ...     scale_by_qhadam(),
+      ...     optax.scale_by_learning_rate(0.1),
       ... )
       >>> params = jnp.array([1.0, -2.0])
-      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)
       >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
       [0.9, -1.9]
     """

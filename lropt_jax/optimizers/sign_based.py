@@ -103,7 +103,7 @@ def scale_by_local_gains(
       ...     optax.scale_by_learning_rate(0.1),
       ... )
       >>> params = jnp.array([1.0, -2.0])
-      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)
       >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
       [0.9553, -1.9106]
     """
@@ -246,7 +246,7 @@ def scale_by_rprop(
       >>> from lropt_jax import scale_by_rprop
       >>> tx = optax.chain(optax.clip_by_global_norm(1.0), scale_by_rprop(0.1))
       >>> params = jnp.array([1.0, -2.0])
-      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)
       >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
       [0.9, -1.9]
     """

@@ -102,7 +102,7 @@ def scale_by_swats(
       >>> from lropt_jax import scale_by_swats
       >>> tx = optax.chain(optax.clip_by_global_norm(1.0), scale_by_swats(0.1))
       >>> params = jnp.array([1.0, -2.0])
-      >>> updates, state = tx.update(2 * params, tx.init(params), params)  # the gradient of a bowl
+      >>> updates, state = tx.update(2 * params, tx.init(params), params)
       >>> [round(float(p), 4) for p in optax.apply_updates(params, updates)]
       [0.9, -1.9]
     """

@@ -34,6 +34,8 @@ SAVED = {"what": "a trained model"}
 class Fit(Moment):
     """What `fit` returns: the last `Moment`, or the best one, and what one does with it.
 
+    It has what a `Moment` has: `metrics`, `params`, `opt_state`, `history` and so on.
+
     `.evaluate("test")` gives the metrics of a whole split, `.predict(x)` the model's output in
     batches, `.plot()` the curves, `.variables` what the model's `apply` takes; `.save(folder)`
     writes all of it.
