@@ -1,6 +1,6 @@
-"""What is made before the pages are read: pictures of the gallery, copies of the notebooks.
+"""What is made before the pages are read: pictures, a report to look at, copies of the notebooks.
 
-Pictures that are there already are kept; `rm -r docs/_pictures` draws all anew.
+What is in `docs/_pictures` already is kept; `rm -r docs/_pictures` makes all anew.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def draw(app):
-    """Everything that `gallery.md` shows."""
+    """What `gallery.md` and `range_test.md` show."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -37,6 +37,29 @@ def draw(app):
         if not path.exists():
             lropt_jax.plot_paths({name: make}).savefig(path)
 
+    path = folder / "range_test.svg"
+    if not path.exists():
+        digits = lropt_jax.load_data("digits")
+        task = lropt_jax.classification_task(lropt_jax.mlp((32, 10)), digits, batch_size=32)
+        lropt_jax.lr_range_test(task, lropt_jax.adam).plot().savefig(path)
+
+
+def report(app, error):
+    """The report of `lropt compare --quick`, beside the pages."""
+    from lropt_jax.cli import main
+
+    page = Path(app.srcdir) / "_pictures" / "report" / "report.html"
+    if app.builder.format == "html" and error is None:
+        if not page.exists():
+            main(["compare", "--quick", "--output", str(page.parent)])
+        shutil.copy(page, Path(app.outdir) / "report.html")
+
+
+def nest(app, name, source):
+    """Each claim's page below their overview, which is written for readers without Sphinx, too."""
+    if name == "reproductions/index":
+        source[0] += "\n\n```{toctree}\n:hidden:\n:glob:\n\n*/index\n```\n"
+
 
 def _at_a_plateau(make):
     """What the schedule gives while a loss falls for a third of the time, and then no more."""
@@ -60,4 +83,6 @@ def copy_notebooks(app):
 def setup(app):
     app.connect("builder-inited", draw)
     app.connect("builder-inited", copy_notebooks)
+    app.connect("source-read", nest)
+    app.connect("build-finished", report)
     return {"parallel_read_safe": True}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import pathlib
 import re
 import runpy
@@ -250,7 +251,7 @@ def test_the_readme_lists_every_optimizer_and_every_schedule():
 
 
 def test_the_notebooks_are_pages():
-    named = re.findall(r"^notebooks/(\w+)$", (API.parent / "index.md").read_text(), re.M)
+    named = re.findall(r"\]\(notebooks/(\w+)\.ipynb\)", (API.parent / "notebooks.md").read_text())
     there = [path.stem for path in (API.parents[1] / "notebooks").glob("*.ipynb")]
     assert sorted(named) == sorted(there)
 
@@ -265,6 +266,21 @@ def test_the_claims_that_pages_speak_of_are_there():
         named |= set(re.findall(r"`lropt reproduce\s([a-z]\w+)", text))
     assert named
     assert named <= set(CLAIMS)
+
+
+def test_a_verdict_that_a_page_names_is_the_one_that_was_found():
+    root = API.parents[1]
+    found = json.loads((root / "docs/reproductions/reproductions.json").read_text())
+    verdicts = {claim["name"]: claim["verdict"] for claim in found}
+    named = []
+    for page in (root / "README.md", *root.glob("docs/*.md"), root / "docs/atlas/index.md"):
+        text = " ".join(page.read_text().split())
+        for words, name, cell in re.findall(
+            r"\[([^]]+)\]\([\w./]*reproductions/(\w+)/index\.md\)(?: \| ([\w ]+) \|)?", text
+        ):
+            named += [(name, said) for said in (words, cell) if said in verdicts.values()]
+    assert len(named) > 15
+    assert [(name, said) for name, said in named if verdicts[name] != said] == []
 
 
 def test_every_public_name_has_its_place_in_the_documentation():

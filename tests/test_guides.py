@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 
 import pytest
 
 from tests import guides
 
-PASTED = {"quick_start.md": 4, "examples.md": 11, "if_you_have_met.md": 15}
+PASTED = {
+    "quick_start.md": 4,
+    "examples.md": 11,
+    "if_you_have_met.md": 15,
+    "range_test.md": 2,
+    "watching.md": 1,
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PASTED)
-def test_a_guide_runs(page: str) -> None:
+def test_a_guide_runs(page: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     guides.run(page, PASTED[page])
 
 

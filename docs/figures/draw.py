@@ -21,7 +21,7 @@ def main(folder: str) -> None:
     accuracy = rows.groupby("optimizer", sort=False)["test_accuracy"]
     order = accuracy.mean().sort_values().index
     with style() as figure:
-        fig = figure(figsize=(7, 3), layout="constrained")
+        fig = figure(figsize=(5.6, 3.1), layout="constrained")
         ax = fig.subplots()
         for y, name in enumerate(order):
             values = accuracy.get_group(name).to_numpy()
@@ -31,8 +31,8 @@ def main(folder: str) -> None:
             ax.errorbar(mean, y, xerr=half, fmt="o", color=colour, capsize=4, lw=2)
         ax.set_yticks(range(len(order)), order)
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        ax.set_xlabel("accuracy on the test set (dots: seeds; mean and 95% interval)")
-        ax.set_title("SGD and its kin (blue) generalize better than adaptive optimizers here")
+        ax.set_xlabel("test accuracy (dots: seeds; mean and 95% interval)")
+        ax.set_title("SGD and its kin (blue) generalize better here")
         fig.savefig(Path(__file__).with_name("test_accuracy.png"))
 
 
