@@ -58,16 +58,16 @@ def of(origin: str) -> list[Row]:
     return [row for row in rows() if row.origin == origin]
 
 
-def measured(origin: str, prefix: str) -> list[Row]:
+def measured(origin: str, *prefixes: str) -> list[Row]:
     """The rows of classes that are run against each other."""
     return [
         row
         for row in of(origin)
-        if row.left.startswith(prefix)
+        if row.left.startswith(prefixes)
         and row.code
         and not row.through_tunable
         and not ONLY_MADE.search(row.left)
-        and not re.search(r"(?i)no equal|swa_utils|\[\{|multi_?optimizer|optimizermap", row.left)
+        and not re.search(r"(?i)no equal|\[\{|multi_?optimizer|optimizermap|freeze", row.left)
     ]
 
 

@@ -26,9 +26,15 @@ def test_every_optimizer_and_schedule_of_optax_has_its_row() -> None:
         for name, factory in inspect.getmembers(module, inspect.isfunction):
             if "learning_rate" in inspect.signature(factory).parameters and name[0] != "_":
                 expected.add(f"{module.__name__}.{name}")
+    parts = {"normalize", "differentially_private_aggregate"}  # of sam and of dpsgd
+    for name, factory in inspect.getmembers(optax.contrib, inspect.isfunction):
+        gives = str(inspect.signature(factory).return_annotation)
+        if "GradientTransformation" in gives and not name.startswith("scale_by_"):
+            expected |= {f"optax.contrib.{name}"} - {f"optax.contrib.{part}" for part in parts}
     for name, _ in inspect.getmembers(optax.schedules, inspect.isfunction):
         if not name.startswith("inject_"):
             expected.add(f"optax.{name}")
+    expected.add("optax.lookahead")
     assert len(expected) > 60
     assert expected - listed == set()
 
@@ -56,7 +62,12 @@ def test_the_code_runs_and_its_link_leads_there(row: crossings.Row) -> None:
     else:
         params = {"body": jnp.ones(2), "head": jnp.ones(2)}
         tx = lropt_jax.adam(crossings.RATE)
-        more = {"state": tx.init(params), "labels": {"body": "body", "head": "head"}}
+        more = {
+            "params": params,
+            "average": params,
+            "state": tx.init(params),
+            "labels": {"body": "body", "head": "head"},
+        }
     made = eval(row.code, crossings.names(**more))
     if isinstance(made, optax.GradientTransformation):
         made.init({"body": jnp.ones((2, 2)), "head": jnp.ones((2, 2))})

@@ -30,6 +30,7 @@ def test_every_class_of_torch_has_its_row() -> None:
     assert len(of_rates) > 12
     assert {f"optim.{name}" for name in optimizers} - listed == set()
     assert {f"lr_scheduler.{name}" for name in of_rates} - listed == set()
+    assert "swa_utils.SWALR" in listed
 
 
 @pytest.fixture
@@ -61,11 +62,12 @@ def test_equal_means_equal_to_torch(row: crossings.Row, in_float64: None) -> Non
 
 
 @pytest.mark.parametrize(
-    "row", crossings.measured("PyTorch", "lr_scheduler."), ids=lambda row: row.left
+    "row", crossings.measured("PyTorch", "lr_scheduler.", "swa_utils."), ids=lambda row: row.left
 )
 def test_a_schedule_is_equal_to_torch(row: crossings.Row, in_float64: None) -> None:
     optimizer = torch.optim.SGD(_parameters(), RATE)
-    known = {"lr_scheduler": schedulers, "optimizer": optimizer, "rate": RATE}
+    known = {"lr_scheduler": schedulers, "swa_utils": torch.optim.swa_utils}
+    known |= {"optimizer": optimizer, "rate": RATE}
     scheduler, values = eval(row.left, known), []
     for _ in range(crossings.COUNTS):
         values.append(optimizer.param_groups[0]["lr"])
