@@ -8,10 +8,10 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
-from lropt_jax.commands.endings import CLOSED, DONE, FAILED, MEANING, Signals
+from lropt_jax.commands.endings import CLOSED, DONE, FAILED, MEANING, MISTAKE, Signals
 
 # One module a subcommand (or a few), each with `add_parsers(subparsers)`.
 COMMANDS = ("tune", "compare", "find_lr", "catalogue", "sweep", "reproduce", "atlas", "completion")
@@ -34,11 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = _parsed(arguments)
-    _use_all_cores()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parsed(words)
+    except _Misread as mistake:
+        if "--json" in words:
+            _document(mistake.parser.prog.partition(" ")[2] or None, {}, MISTAKE, str(mistake))
+        mistake.tell()
     signals = Signals()
     try:
         with signals.heard():
+            _use_all_cores()
             if not options.no_cache:
                 from lropt_jax.training.remembered import keep_programs
 
@@ -47,22 +53,42 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt as interrupt:
         notes = "".join(f". {note}" for note in getattr(interrupt, "__notes__", ()))
         print(f"\nlropt: interrupted{notes}", file=sys.stderr)
-        return signals.code
+        return _failed(options, signals.code, f"interrupted{notes}")
     except BrokenPipeError:
         raise
-    except Exception as error:
-        from lropt_jax.commands.failures import told
+    except (Exception, SystemExit) as error:
+        from lropt_jax.commands.failures import in_words, told
 
         code = None if options.traceback else told(error)
+        _failed(options, FAILED if code is None else code, in_words(error))
         if code is None:
             raise
         return code
 
 
-def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+class _Misread(Exception):
+    """Arguments that a parser cannot take."""
+
+    def __init__(self, parser: argparse.ArgumentParser, words: str):
+        super().__init__(words)
+        self.parser = parser
+
+    def tell(self) -> NoReturn:
+        """Shows the parser's usage and the words, and ends the program."""
+        argparse.ArgumentParser.error(self.parser, str(self))
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that leaves it to its caller what a mistake looks like."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _Misread(self, message)
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
     """The arguments; of one that a subcommand does not know, that one's usage is shown."""
     top = parser()
-    options, rest = top.parse_known_args(arguments)
+    options, rest = top.parse_known_args(words)
     if rest:
         (commands,) = (a for a in top._actions if isinstance(a, argparse._SubParsersAction))
         own: argparse.ArgumentParser = commands.choices[options.command]
@@ -76,23 +102,39 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _answered(options: argparse.Namespace, signals: Signals) -> int:
     """Has the command work, and shows what it found."""
-    from lropt_jax.commands.answers import as_json, kept_clean
+    from lropt_jax.commands.answers import kept_clean
 
     if options.json:
-        with kept_clean() as out:
+        with kept_clean():
             answer = options.run(options)
-            about = {"command": options.command, "version": _version()}
-            print(as_json({**about, **answer.document}), file=out)
     else:
         answer = options.run(options)
         answer.show()
+    code, why = DONE, ""
     if answer.interrupted:
-        print(f"\nlropt: interrupted. {answer.interrupted}", file=sys.stderr)
-        return signals.code
-    if answer.failed:
-        print(f"lropt: error: {answer.failed}", file=sys.stderr)
-        return FAILED
-    return DONE
+        code, why = signals.code, f"interrupted. {answer.interrupted}"
+        print(f"\nlropt: {why}", file=sys.stderr)
+    elif answer.failed:
+        code, why = FAILED, answer.failed
+        print(f"lropt: error: {why}", file=sys.stderr)
+    if options.json:
+        _document(options.command, answer.document, code, why)
+    return code
+
+
+def _failed(options: argparse.Namespace, code: int, why: str) -> int:
+    """The code of a command without an answer, whose document says why."""
+    if options.json:
+        _document(options.command, {}, code, why)
+    return code
+
+
+def _document(command: str | None, found: Mapping[str, Any], code: int, why: str) -> None:
+    """Prints the one document of a command."""
+    from lropt_jax.commands.answers import as_json
+
+    about = {"command": command, "version": _version(), "exit_code": code, "error": why or None}
+    print(as_json({**about, **found}))
 
 
 def _version() -> str:
@@ -113,7 +155,7 @@ class _Versions(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command and of all its subcommands."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="lropt",
         description="Which optimizer, which learning rate, which schedule, and can I trust it?",
     )

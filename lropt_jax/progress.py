@@ -105,11 +105,11 @@ def progress_bar(
         return
     columns = (
         rich.SpinnerColumn(),
-        rich.TextColumn("{task.description}"),
+        rich.TextColumn("{task.description}", markup=False),
         rich.BarColumn(),
         rich.TaskProgressColumn(),
         rich.TextColumn("{task.fields[speed]}"),
-        rich.TextColumn("{task.fields[note]}"),
+        rich.TextColumn("{task.fields[note]}", markup=False),
         rich.TimeRemainingColumn(),
     )
     with rich.Progress(*columns, console=console, transient=True) as display:

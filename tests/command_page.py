@@ -11,7 +11,7 @@ import re
 
 from lropt_jax.cli import parser
 from lropt_jax.commands.completion import INSTALL
-from lropt_jax.commands.documents import ALWAYS, DOCUMENTS, PLAN
+from lropt_jax.commands.documents import ALWAYS, DOCUMENTS, PLAN, PLAN_OF_PARTS
 from lropt_jax.commands.endings import MEANING
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "command.md"
@@ -37,8 +37,8 @@ with `--plan` they stop there. The time is an estimate: a few updates are run an
 
 **JSON.** With `--json` standard output holds one document and nothing else: words, warnings,
 progress and whatever a task prints go to standard error. It is strict JSON: what is not finite is
-`null`. A mistake leaves standard output empty. Every document has {always}. Keys may be added,
-and are not renamed.
+`null`. What fails is a document too. Every one has {always}; the others are there
+where the work came to its end. Keys may be added, and are not renamed.
 
 **Exit codes.** {meaning}
 
@@ -64,7 +64,8 @@ def page():
     top = parser()
     (subparsers,) = (a for a in top._actions if isinstance(a, argparse._SubParsersAction))
     helps = {a.dest: a.help for a in subparsers._choices_actions}
-    always = " and ".join(f"`{key}` ({words})" for key, words in ALWAYS.items())
+    *others, last = (f"`{key}` ({words})" for key, words in ALWAYS.items())
+    always = f"{', '.join(others)} and {last}"
     meaning = MEANING.removeprefix("Exit codes: ")
     parts = [HEAD.format(always=always, meaning=meaning, install="\n".join(INSTALL.values()))]
     shared = [a for a in top._actions if a.dest in ("traceback", "no_cache", "json", "version")]
@@ -73,6 +74,7 @@ def page():
         own = [a for a in sub._actions if a.dest not in EVERYWHERE]
         parts.append(f"## lropt {name}\n\n{sentence(helps[name])}\n\n{options(own)}\n{keys(name)}")
     parts.append("## The JSON of a plan\n\n" + rows("key", PLAN))
+    parts.append("Of `reproduce` and `atlas`:\n\n" + rows("key", PLAN_OF_PARTS))
     return "\n".join(parts)
 
 

@@ -37,6 +37,7 @@ def made(scale, raising=None):
 def task(): return made(1.0)
 def hopeless(): return made(float("nan"))
 def raises(): return made(1.0, RuntimeError("of the task"))
+def leaves(): return made(1.0, SystemExit(0))
 def mistaken(): return 3
 """
 SWEEP = """
@@ -63,7 +64,7 @@ TRAINS = ["compare", "find-lr", "tune", "sweep"]
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.py").write_text(OWN)
-    for task in ("task", "hopeless", "raises", "mistaken"):
+    for task in ("task", "hopeless", "raises", "leaves", "mistaken"):
         (tmp_path / f"{task}.toml").write_text(SWEEP.replace("TASK", task))
     return tmp_path
 
@@ -94,6 +95,7 @@ def test_json_and_nothing_else(here, capfd, line):
     assert main([*line, "--json"]) == 0
     document = strict(capfd.readouterr().out)
     assert document["command"] == line[0]
+    assert (document["exit_code"], document["error"]) == (0, None)
     known = PLAN_OF_PARTS if "--plan" in line else DOCUMENTS[line[0]]
     found = set(document) - set(ALWAYS)
     assert found
@@ -161,6 +163,7 @@ def test_what_is_no_json_becomes_it():
     [
         ("hopeless", 1, "lropt: error: no "),
         ("raises", 1, "RuntimeError: of the task"),
+        ("leaves", 1, "lropt: error: sys.exit(0) was called"),
         ("mistaken", 2, "got int"),
         ("nothing", 2, "'nothing'"),
     ],
@@ -172,12 +175,15 @@ def test_the_exit_code_says_whose_fault_it_was(here, capfd, command, task, code,
     assert main([*words(command, task), "--json"]) == code
     out, told = capfd.readouterr()
     assert says in told
+    found = strict(out)
+    assert (found["command"], found["exit_code"]) == (command, code)
+    assert told.splitlines()[-1] == f"lropt: error: {found['error']}"
     if code == 2:
         assert told.count("\n") == 1
     if task == "hopeless":  # it was trained, and there is something to read
-        assert strict(out)["command"] == command
+        assert set(found) > set(ALWAYS)
     else:
-        assert out == ""
+        assert set(found) == set(ALWAYS)
         left = [p for p in sorted(here.rglob("*")) if "__pycache__" not in p.parts]
         assert left == [p for p in before if "__pycache__" not in p.parts]
 
@@ -197,8 +203,14 @@ def test_a_mistake_ends_with_two_and_leaves_nothing(tmp_path, monkeypatch, capfd
     monkeypatch.chdir(tmp_path)
     assert ended(line) == 2
     told = capfd.readouterr()
+    assert told.out == ""
     assert "error: " in told.err
     assert "Traceback" not in told.err
+    assert ended([*line, "--json"]) == 2
+    found, again = capfd.readouterr()
+    assert strict(found)["exit_code"] == 2
+    assert strict(found)["error"]
+    assert strict(found)["error"] in again
     assert list(tmp_path.iterdir()) == []
 
 
@@ -270,10 +282,10 @@ def test_a_signal_ends_it_with_words(here, number, code):
     process.send_signal(number)
     out, told = process.communicate(timeout=60)
     assert process.returncode == code
-    assert out == ""
-    assert told.splitlines()[-1] == (
-        "lropt: interrupted. Saved in runs/task. Call it again to go on from there"
-    )
+    found = strict(out)
+    assert (found["command"], found["exit_code"]) == ("sweep", code)
+    assert found["error"] == "interrupted. Saved in runs/task. Call it again to go on from there"
+    assert told.splitlines()[-1] == f"lropt: {found['error']}"
 
 
 def test_the_versions_that_a_report_of_a_fault_should_tell():
@@ -325,7 +337,7 @@ def test_an_optimizer_from_elsewhere(here, capfd, command, name, code, says):
     assert main([*TAKES[command](name), "--json"]) == code
     out, told = capfd.readouterr()
     assert says in told
-    assert bool(out) == (code == 0)
+    assert strict(out)["exit_code"] == code
     assert (here / "runs").exists() == (code == 0)
     if code == 2:
         assert told.replace("a task that prints\n", "").count("\n") == 1

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -69,25 +69,24 @@ def _key(key: Any) -> str:
 
 
 @contextlib.contextmanager
-def kept_clean() -> Iterator[IO[str]]:
-    """The standard output, on which nobody else writes meanwhile: what is printed, by a user's
-    task and by worker processes too, goes to standard error."""
+def kept_clean() -> Iterator[None]:
+    """Keeps the standard output for the document: what is printed meanwhile, by a user's task and
+    by worker processes too, goes to standard error."""
     out = sys.stdout
     try:
         number, error = out.fileno(), sys.stderr.fileno()
     except (io.UnsupportedOperation, AttributeError):  # none of the system's, in a notebook
         with contextlib.redirect_stdout(sys.stderr):
-            yield out
+            yield
         return
     out.flush()
     kept = os.dup(number)
     try:
         os.dup2(error, number)
-        with open(os.dup(kept), "w", encoding="utf-8") as clean:
-            try:
-                yield clean
-            finally:
-                out.flush()
+        try:
+            yield
+        finally:
+            out.flush()
     finally:
         os.dup2(kept, number)
         os.close(kept)

@@ -6,14 +6,13 @@ import argparse
 import dataclasses
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
-from lropt_jax.commands.formatting import Defaults
+from lropt_jax.commands.formatting import Defaults, console
 from lropt_jax.commands.output import unfinished, whole, writable
 from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.plans import add_plan, cost_words, said
@@ -239,22 +238,20 @@ def _command(
 
 
 def _print(comparison: Any, setting: dict[str, str]) -> None:
-    from rich.console import Console
-
     from lropt_jax.comparisons.tables import comparison_table, costs_table, verdict
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    shown = console()
     words = ", ".join(f"{k}: {v}" for k, v in setting.items())
     over = f"over {setting['splits']} splits" if "splits" in setting else "over seeds on one split"
-    _show(console, comparison_table(comparison), words, f"mean ± 95% interval {over}")
-    _show(console, costs_table(comparison, comparison.step_seconds))
-    console.print(verdict(comparison))
+    _show(shown, comparison_table(comparison), words, f"mean ± 95% interval {over}")
+    _show(shown, costs_table(comparison, comparison.step_seconds))
+    shown.print(verdict(comparison))
     for line in comparison.warnings:
-        console.print(f"Note: {line}")
-    console.print(f"\n{comparison.recommendation}", highlight=False, soft_wrap=True)
+        shown.print(f"Note: {line}")
+    shown.print(f"\n{comparison.recommendation}", highlight=False, soft_wrap=True)
 
 
-def _show(console: Any, table: Any, title: str | None = None, caption: str | None = None) -> None:
+def _show(where: Any, table: Any, title: str | None = None, caption: str | None = None) -> None:
     from rich.table import Table
 
     shown = Table(caption=caption, title=title, title_justify="left")
@@ -262,4 +259,4 @@ def _show(console: Any, table: Any, title: str | None = None, caption: str | Non
         shown.add_column(heading, justify="left" if i == 0 else "right", no_wrap=i == 0)
     for i, row in enumerate(table.rows):
         shown.add_row(*row, style="bold" if i == table.best else None)
-    console.print(shown)
+    where.print(shown)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-ALWAYS = {"command": "its name", "version": "of lropt_jax"}
+ALWAYS = {
+    "command": "its name",
+    "version": "of lropt_jax",
+    "exit_code": "how it ended",
+    "error": "why it failed, in words; `null` where it did not",
+}
 PLAN = {
     "plan": "in words",
     "trainings": "in all",

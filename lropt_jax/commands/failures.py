@@ -16,12 +16,12 @@ from lropt_jax.training.digests import library_roots
 
 OURS = Path(__file__).resolve().parents[1]
 # What a user can cause, and what says so in words; anything else is a fault of ours.
-MISTAKES = (ValueError, KeyError, TypeError, ImportError, OSError)
+MISTAKES = (ValueError, KeyError, TypeError, ImportError, OSError, SystemExit)
 # What no other words would have helped: there is no room left.
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.ENOMEM, getattr(errno, "EDQUOT", None)}
 
 
-def told(error: Exception) -> int | None:
+def told(error: Exception | SystemExit) -> int | None:
     """Says on standard error what went wrong.
 
     Returns:
@@ -33,11 +33,11 @@ def told(error: Exception) -> int | None:
         return None
     if traced is not None:
         print("".join(traced.format()), end="", file=sys.stderr)
-    print(f"lropt: error: {_words(error)}", file=sys.stderr)
+    print(f"lropt: error: {in_words(error)}", file=sys.stderr)
     return MISTAKE if traced is None and not _full(error) else FAILED
 
 
-def _full(error: Exception) -> bool:
+def _full(error: BaseException) -> bool:
     """Whether a disk or the memory had no room left."""
     if isinstance(error, jax.errors.JaxRuntimeError):
         return "RESOURCE_EXHAUSTED" in str(error)
@@ -45,7 +45,10 @@ def _full(error: Exception) -> bool:
     return full or isinstance(error, MemoryError)
 
 
-def _words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
+    """What it says, without the decoration that Python's own `str` of it has."""
+    if isinstance(error, SystemExit):
+        return f"sys.exit({error.code!r}) was called: code of your own must not end the program"
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])  # str() of it has quotes around
     if isinstance(error, OSError) and error.filename is not None and error.strerror:

@@ -1,8 +1,12 @@
-"""Help texts that say a default where there is one to say."""
+"""How the command shows things: help texts with their defaults, tables."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from typing import Any
+
+PIPE = 120  # letters of a line where there is no terminal
 
 
 class Defaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -10,3 +14,11 @@ class Defaults(argparse.ArgumentDefaultsHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return super()._get_help_string(action) if action.default else action.help
+
+
+def console() -> Any:
+    """rich's, for tables and sentences as they are: a name's brackets and colons are no markup."""
+    from rich.console import Console
+
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return Console(width=None if terminal else PIPE, markup=False, emoji=False)

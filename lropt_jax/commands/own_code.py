@@ -76,14 +76,10 @@ def named_in_module(what: str, name: str, kind: str, fits: Callable[[Any], bool]
         raise ValueError(
             f"{what} must be package.module:{kind}, got {name!r} (a file: mine.py:{kind})"
         )
-    module = _file(what, name, module_name) if module_name.endswith(".py") else None
-    if module is None:
-        _within_reach(os.getcwd())
-        try:
-            with _arguments_of_its_own(module_name):
-                module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            raise ValueError(f"{what} {name}: {error}") from error
+    if module_name.endswith(".py"):
+        module = _file(what, name, os.path.expanduser(module_name))
+    else:
+        module = _module(what, name, module_name)
     value = getattr(module, own_name, None)
     if not fits(value) and hasattr(module, own_name):
         raise ValueError(f"{what} {name}: {own_name} must be a {kind}, got {value!r}")
@@ -91,6 +87,24 @@ def named_in_module(what: str, name: str, kind: str, fits: Callable[[Any], bool]
         found = [n for n, v in vars(module).items() if fits(v) and not n.startswith("_")]
         raise ValueError(f"{what} {name}: {unknown(kind, own_name, found)}")
     return value
+
+
+def _module(what: str, name: str, called: str) -> types.ModuleType:
+    """A module by its dotted name, found from the current folder too."""
+    if called.endswith(".ipynb"):
+        raise ValueError(
+            f"{what} {name}: a notebook is no module; write its cells to a file, "
+            f"`jupyter nbconvert --to script {called}`, and name that"
+        )
+    if not all(part.isidentifier() for part in called.split(".")):
+        file = f"; did you mean {called}.py?" if os.path.exists(f"{called}.py") else ""
+        raise ValueError(f"{what} {name}: {called} is no name of a module{file}")
+    _within_reach(os.getcwd())
+    try:
+        with _arguments_of_its_own(called):
+            return importlib.import_module(called)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{what} {name}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -115,11 +129,30 @@ def _within_reach(folder: str) -> None:
         )
 
 
+def _of_package(file: pathlib.Path) -> types.ModuleType | None:
+    """A file of a package under its own name there, so that `from . import` works; None for one
+    of no package, or of one whose name is taken."""
+    root, parts = file.parent, [] if file.stem == "__init__" else [file.stem]
+    while (root / "__init__.py").is_file():
+        root, parts = root.parent, [root.name, *parts]
+    if root == file.parent or not all(part.isidentifier() for part in parts):
+        return None
+    _within_reach(str(root))
+    package = importlib.util.find_spec(parts[0])
+    if package is None or package.origin != str(root / parts[0] / "__init__.py"):
+        return None
+    _within_reach(str(file.parent))
+    with _arguments_of_its_own(str(file)):
+        return importlib.import_module(".".join(parts))
+
+
 def _file(what: str, name: str, path: str) -> types.ModuleType:
     """A file as a module, with what lies beside it within reach."""
     file = pathlib.Path(path).resolve()
     if not file.is_file():
         raise ValueError(f"{what} {name}: there is no file {path}")
+    if found := _of_package(file):
+        return found
     _within_reach(str(file.parent))
     # A name that is taken already, by a package or by a file of another folder, is not taken over.
     called = file.stem

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lropt_jax.commands.answers import Answer
+from lropt_jax.commands.formatting import console
 from lropt_jax.commands.plans import add_plan, cost_words, said
 
 if TYPE_CHECKING:
@@ -166,7 +166,6 @@ def _print(result: Any, metric: str, trials: list[dict[str, Any]]) -> None:
     ways = ", ".join(dict.fromkeys(f"{strategy} of {width}" for strategy, width in pairs))
     caption = f"{result.status.size} lanes: {how}; {ways} lanes"
     try:
-        from rich.console import Console
         from rich.table import Table
     except ImportError:
         for row in [headings, *rows]:
@@ -178,7 +177,7 @@ def _print(result: Any, metric: str, trials: list[dict[str, Any]]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for i, row in enumerate(rows):
         table.add_row(*row, style="bold" if i == 0 else None)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    console().print(table)
 
 
 def _written(result: Any, metric: str, mode: str, directory: Path, title: str) -> list[Path]:

@@ -70,9 +70,6 @@ class Match:
         self.refined = dict.fromkeys(optimizers, 0)
         self.ran: dict[str, Ran] = {}
         self._rounds = dict.fromkeys(optimizers, 0)
-        # New values: what fills a chunk of lanes.
-        lanes = placement.width or 1
-        self._at_once = min(AT_ONCE, max(1, lanes // protocol.tuning_seeds))
 
     def play(self, evaluations: list[str]) -> Comparison:
         """Tunes all, widens where a choice lies on an edge, equals the budgets, retrains."""
@@ -171,12 +168,19 @@ class Match:
         place = list(self.optimizers).index(name)
         where = _folder(self.folder, place, name, phase)
         result = trained(plan, self.placement, where, self.bar)
-        # "auto" is resolved once, so that all are trained alike.
-        self.placement = dataclasses.replace(self.placement, strategy=result.strategy[0])
+        # What is left open is resolved once, so that all are trained alike.
+        self.placement = dataclasses.replace(
+            self.placement, strategy=result.strategy[0], width=result.width[0]
+        )
         resolved = Resolved(result.strategy[0], result.width[0])
         self.ran.setdefault(name, Ran(plan, tuple(self.placement.here(plan)), resolved))
         self._words = plan.key
         return result
+
+    @property
+    def _at_once(self) -> int:
+        """How many new values are tried at once: what fills a chunk of lanes."""
+        return min(AT_ONCE, max(1, (self.placement.width or 1) // self.protocol.tuning_seeds))
 
     def _tried(self, name: str) -> list[dict[str, Any]]:
         return self.tuned[name].trials

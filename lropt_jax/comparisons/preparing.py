@@ -107,7 +107,7 @@ def prepared(
         check_task(task)
     placement = Placement(strategy, width, devices)
     count = devices if isinstance(devices, int) else len(devices or jax.local_devices())
-    placement = dataclasses.replace(placement, width=width or -(-seeds // count) * count)
+    placement = dataclasses.replace(placement, usual=-(-seeds // count) * count)
     when = itinerary(steps, eval_every)
     # Every optimizer is checked before the first is trained.
     begun = {

@@ -74,7 +74,7 @@ def compare(
       width: lanes of the compiled program, the same for tuning and retraining.
       devices: as in `sweep`.
       directory: where progress is kept, a folder an optimizer and phase (see `sweep`): the same
-        call goes on where it was interrupted.
+        call goes on where it was interrupted; with more `seeds` it trains those that are new.
       progress: whether to show a live progress line.
       splits: how many splits of the data the whole comparison is repeated on: the task's own, then
         others of the same sizes, dealt from all its examples, which must be exchangeable. Intervals

@@ -51,7 +51,7 @@ def foreseen(plan: Plan, placement: Placement, programs: int = 1, times: float =
     devices = tuple(placement.here(plan))
     job, numbers, seeds = plan.jobs[0], plan.numbers(0), len(plan.seeds)
     load = Load(numbers, plan.lanes(0), seeds)
-    resolved = resolve(load, "vmap", placement.width, job, devices)
+    resolved = resolve(load, "vmap", placement.wanted, job, devices)
     lane = lane_shapes(job, numbers, devices)
     strategy = placement.strategy
     if strategy == "auto":

@@ -23,6 +23,9 @@ from lropt_jax.sweeps.running.strategy import check_strategy
 class Placement:
     """Where a plan is trained, as `sweep` is told. See `sweep` for the attributes.
 
+    Attributes:
+      usual: the width where none is given. A directory that was begun at another keeps its own.
+
     Raises:
       ValueError: for values that are not allowed.
     """
@@ -31,11 +34,17 @@ class Placement:
     width: int | None = None
     devices: int | Sequence[Any] | None = None
     executor: Any = None
+    usual: int | None = None
 
     def __post_init__(self) -> None:
         checks.check_count("width", self.width)
         check_strategy(self.strategy)
         checks.check_devices(self.devices, self.executor)
+
+    @property
+    def wanted(self) -> int | None:
+        """The width that a new directory begins with; None: what is useful and fits."""
+        return self.width or self.usual
 
     @property
     def spread(self) -> bool:
@@ -68,7 +77,7 @@ class Placement:
                     return list(found[:count])
             # More devices than lanes would train padding.
             most = max(plan.lanes(group) for group in range(len(plan.groups)))
-            return list(found[: self.width or most])
+            return list(found[: self.wanted or most])
         if isinstance(self.devices, (int, np.integer)):
             if self.devices > len(found):
                 raise ValueError(f"devices={self.devices}, but there are {len(found)}")
@@ -83,7 +92,7 @@ class Placement:
         else:
             run = OnExecutor(plan, self.executor, self._count, store, bar)
         run.resolved = [
-            store.resolved.get(name) or run.resolve(group, self.strategy, self.width)
+            store.resolved.get(name) or run.resolve(group, self.strategy, self.wanted)
             for group, name in enumerate(plan.group_names)
         ]
         return AcrossProcesses(run) if self.spread else run
