@@ -318,6 +318,14 @@ def test_momentum_does_not_dampen_the_first_gradient():
     np.testing.assert_allclose(np.diff(path[:, 0], prepend=0.0), [-1.0, -0.75, -0.625])
 
 
+def test_a_trust_coefficient_of_zero_rests_and_a_layer_of_zeros_is_left():
+    params = {"kernel": jnp.ones(3), "bias": jnp.zeros(2)}
+    tx = lropt_jax.lars(0.1, trust_coefficient=0.0)
+    updates, _ = tx.update(params | {"bias": jnp.ones(2)}, tx.init(params), params)
+    np.testing.assert_array_equal(updates["kernel"], np.zeros(3))
+    np.testing.assert_allclose(updates["bias"], -0.1 * np.ones(2))  # the ratio is 1
+
+
 # The factor of a direction.
 
 SWITCHES = {"nesterov", "centered", "bias_correction", "mask"}  # no numbers

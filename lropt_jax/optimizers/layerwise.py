@@ -22,10 +22,10 @@ class Coupled(TypedDict, total=False):
     independent_decay: bool
 
 
-def _ratio_or_one(numerator: Any, denominator: Any) -> Any:
+def _ratio_or_one(numerator: Any, denominator: Any, times: Any = 1) -> Any:
     """The trust ratio; 1 where a norm is 0, so that a layer of zeros can leave it."""
     usable = (numerator > 0) & (denominator > 0)
-    return jnp.where(usable, numerator / jnp.where(usable, denominator, 1), 1)
+    return jnp.where(usable, times * numerator / jnp.where(usable, denominator, 1), 1)
 
 
 def _decay_is_inside(independent_decay: bool = False, **_: Any) -> None:
@@ -40,7 +40,7 @@ def _lars(g: Any, p: Any, decays: bool, rate: Any, trust: Any, eps: Any, decay: 
     decay = decay if decays else 0.0
     size = norm(p)
     # The trust coefficient is no part of the fallback, which is plain SGD's rate.
-    local = _ratio_or_one(trust * size, norm(g) + decay * size + eps)
+    local = _ratio_or_one(size, norm(g) + decay * size + eps, trust)
     return (rate * local * (g + decay * p),)
 
 
