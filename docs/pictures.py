@@ -5,6 +5,8 @@ What is in `docs/_pictures` already is kept; `rm -r docs/_pictures` makes all an
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 from pathlib import Path
 
@@ -30,7 +32,8 @@ def draw(app):
                 else:
                     lropt_jax.plot_schedules(make, ax=axes)
                     axes.legend_.remove()
-                axes.set(ylabel="")
+                low, high = axes.get_ylim()
+                axes.set(ylabel="", ylim=(min(low, -0.05 * high), high))
                 axes.figure.savefig(path)
     for name, make in lropt_jax.OPTIMIZERS.items():
         path = folder / f"optimizer-{name}.png"
@@ -51,14 +54,22 @@ def report(app, error):
     page = Path(app.srcdir) / "_pictures" / "report" / "report.html"
     if app.builder.format == "html" and error is None:
         if not page.exists():
-            main(["compare", "--quick", "--output", str(page.parent)])
+            with contextlib.redirect_stdout(io.StringIO()):
+                main(["compare", "--quick", "--output", str(page.parent)])
         shutil.copy(page, Path(app.outdir) / "report.html")
 
 
 def nest(app, name, source):
-    """Each claim's page below their overview, which is written for readers without Sphinx, too."""
+    """Each claim's page below their overview, whose rows are cards on a phone.
+
+    The overview is written for readers without Sphinx, too.
+    """
     if name == "reproductions/index":
-        source[0] += "\n\n```{toctree}\n:hidden:\n:glob:\n\n*/index\n```\n"
+        before, table = source[0].split("\n\n|", 1)
+        source[0] = (
+            f"{before}\n\n:::{{table}}\n:class: cards\n\n|{table.rstrip()}\n\n:::\n\n"
+            "```{toctree}\n:hidden:\n:glob:\n\n*/index\n```\n"
+        )
 
 
 def _at_a_plateau(make):

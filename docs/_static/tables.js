@@ -8,6 +8,11 @@ document.addEventListener("DOMContentLoaded", () => {
     const kinds = ["all", ...new Set(rows.map(kind))];
     let chosen = "all";
 
+    // Code breaks after a bracket or a dot rather than within a word.
+    for (const code of table.querySelectorAll("code, code .pre")) {
+      if (!code.firstElementChild) code.innerHTML = code.innerHTML.replace(/\((?=[^\s)])|\.(?=[A-Za-z_])/g, "$&<wbr>");
+    }
+
     const bar = make("div", { className: "table-search" });
     const field = make("input", { type: "search", placeholder: "Search this table: StepLR, momentum, clipnorm …" });
     field.setAttribute("aria-label", "Search this table");
@@ -29,5 +34,6 @@ document.addEventListener("DOMContentLoaded", () => {
     bar.append(field, ...buttons, count);
     (table.closest(".table-wrapper") || table).before(bar);
     show();
+    if (field.value) bar.scrollIntoView();
   }
 });
