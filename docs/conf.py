@@ -48,7 +48,9 @@ napoleon_use_ivar = True
 napoleon_custom_sections = ["When to use", "Reference"]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "linkify"]
+myst_linkify_fuzzy_links = False  # mine.py is a file, not a host in Paraguay
 myst_heading_anchors = 3
+smartquotes_action = "qe"  # --folder stays an option
 nb_execution_mode = "off"  # the notebooks are executed and committed
 # A name that several classes have (`.trained()`) leads to the first of them.
 suppress_warnings = ["myst.strikethrough", "ref.python"]
