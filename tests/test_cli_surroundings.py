@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from lropt_jax.cli import main
+from lropt_jax.commands.own_code import imported
 
 OWN = """
 import jax, jax.numpy as jnp, numpy as np, optax
@@ -120,9 +121,44 @@ def test_an_error_of_our_own_is_shown_whole(own, monkeypatch):
         main(["list"])
 
 
-def test_files_of_one_name_in_two_folders(tmp_path, monkeypatch):
-    from lropt_jax.commands.own_code import imported
+def test_a_file_of_a_package_finds_its_neighbours(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    inner = tmp_path / "mypackage" / "inner"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        (folder / "__init__.py").touch()
+    (inner.parent / "held.py").write_text("def where():\n    return __name__\n")
+    (inner / "own.py").write_text("from ..held import where\nfrom . import beside\nimport beside\n")
+    (inner / "beside.py").touch()
+    found = imported("--task", "mypackage/inner/own.py:where")
+    assert found() == "mypackage.held"
+    assert found is imported("--task", "mypackage.inner.own:where")
+    # Without its package there are none, and Python says so.
+    (inner / "__init__.py").unlink()
+    (inner / "again.py").write_text("from . import beside\n")
+    assert main(["compare", "--task", "mypackage/inner/again.py:where"]) == 1
+    told = capsys.readouterr().err
+    assert told.splitlines()[-1].endswith("attempted relative import with no known parent package")
 
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("notes.ipynb:task", "a notebook is no module"),
+        ("folder/own:task", "did you mean folder/own.py?"),
+        (".own:task", ".own is no name of a module"),
+        ("~/surely not there.py:task", "there is no file /"),
+    ],
+)
+def test_what_is_no_module(tmp_path, monkeypatch, name, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "own.py").touch()
+    with pytest.raises(ValueError, match=re.escape(says)):
+        imported("--task", name)
+
+
+def test_files_of_one_name_in_two_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -218,6 +254,7 @@ import collections, sys, jax
 counts = collections.Counter()
 jax.monitoring.register_event_listener(lambda event, **_: counts.update([event.split("/")[-1]]))
 from lropt_jax.cli import main
+from lropt_jax.commands.own_code import imported
 assert main(sys.argv[1:]) == 0
 print(counts["cache_hits"], counts["cache_misses"])
 """

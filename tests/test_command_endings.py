@@ -14,6 +14,7 @@ import pytest
 from lropt_jax.cli import COMMANDS, main
 from lropt_jax.commands.answers import as_json
 from lropt_jax.commands.documents import ALWAYS, DOCUMENTS, PLAN, PLAN_OF_PARTS
+from lropt_jax.commands.formatting import counted
 from tests.interrupting import interruptible
 
 OWN = """
@@ -39,6 +40,7 @@ def hopeless(): return made(float("nan"))
 def raises(): return made(1.0, RuntimeError("of the task"))
 def leaves(): return made(1.0, SystemExit(0))
 def mistaken(): return 3
+def needs(size): return made(size)
 """
 SWEEP = """
 [task]
@@ -64,7 +66,7 @@ TRAINS = ["compare", "find-lr", "tune", "sweep"]
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.py").write_text(OWN)
-    for task in ("task", "hopeless", "raises", "leaves", "mistaken"):
+    for task in ("task", "hopeless", "raises", "leaves", "mistaken", "needs"):
         (tmp_path / f"{task}.toml").write_text(SWEEP.replace("TASK", task))
     return tmp_path
 
@@ -165,6 +167,11 @@ def test_what_is_no_json_becomes_it():
         ("raises", 1, "RuntimeError: of the task"),
         ("leaves", 1, "lropt: error: sys.exit(0) was called"),
         ("mistaken", 2, "got int"),
+        (
+            "needs",
+            2,
+            "own.py:needs: it must need no arguments: missing a required argument: 'size'",
+        ),
         ("nothing", 2, "'nothing'"),
     ],
 )
@@ -194,6 +201,9 @@ MISTAKES = [
     ["sweep"], ["sweep", "nowhere.toml"], ["tune", "--budget", "x"], ["tune", "--seeds", "1"],
     ["reproduce"], ["reproduce", "wilsn"], ["atlas", "--problems", "x"], ["atlas", "--add", "x"],
     ["atlas", "--verify", "0"], ["schedules", "cosin"], ["schedules", "constant", "--steps", "0"],
+    ["compare", "--key", "9" * 20], ["find-lr", "--key", "9" * 20], ["tune", "--key", "9" * 20],
+    ["compare", "--seeds", "2.5"], ["tune", "--steps", "nan"], ["find-lr", "--seeds", "1e400"],
+    ["compare", "--task", ""], ["tune", "--problem", ""], ["sweep", "x.toml", "--top", "-1"],
     ["list", "claims", "--memory"], ["completion", "fsh"], ["list", "nothing"], ["compair"],
 ]  # fmt: skip
 
@@ -299,10 +309,21 @@ def test_the_versions_that_a_report_of_a_fault_should_tell():
     assert "cores" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "number"), [("7", 7), ("1e5", 100000), ("-3", -3), ("1_000", 1000), ("9" * 20, None)]
+)
+def test_whole_numbers_as_people_write_them(words, number):
+    assert counted(words) == (int(words) if number is None else number)
+
+
 OWN_OPTIMIZER = """
 import optax
 def mine(learning_rate):
     return optax.sgd(0.5 * learning_rate)
+def named(*, learning_rate=0.1):
+    return optax.sgd(learning_rate)
+def placed(learning_rate, /):
+    return optax.sgd(learning_rate)
 def two(learning_rate, power):
     return optax.sgd(learning_rate)
 def broken(learning_rate):
@@ -322,6 +343,7 @@ TAKES = {
     [
         ("optax.sgd", 0, ""),
         ("other/kept.py:mine", 0, ""),
+        ("other/kept.py:named", 0, ""),
         ("optax.lionn", 2, "did you mean 'lion'"),
         ("nowhere.py:mine", 2, "there is no file nowhere.py"),
         ("other/kept.py:min", 2, "did you mean 'mine'"),

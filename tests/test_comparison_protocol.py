@@ -476,3 +476,23 @@ def test_a_retrained_model_is_to_be_had():
         result.trained("lost")
     with pytest.raises(ValueError, match="seed must be one of"):
         result.trained("sgd", 3)
+
+
+@pytest.mark.parametrize("seeds", [2, 4])
+def test_a_directory_grows_by_seeds(tmp_path, seeds):
+    """The width that a comparison takes by itself goes by its seeds; who began with fewer goes on
+    with what there is."""
+    entries = {"sgd": (sgd, RATES), "adam": (adam, {"learning_rate": log_grid(1e-6, 1e-5, 3)})}
+    given = {**QUIET, "directory": tmp_path}
+    first = compare(regression(), entries, **{**given, "seeds": seeds})
+    kept = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("tuning/*/*.npz")}
+    second = compare(regression(), entries, **{**given, "seeds": 9})
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("tuning/*/*.npz")} == kept != {}
+    for name, contestant in second.contestants.items():
+        before = first.contestants[name]
+        assert contestant.chosen == before.chosen
+        assert contestant.retraining.width == before.retraining.width
+        np.testing.assert_array_equal(
+            contestant.final("test_loss")[:seeds], before.final("test_loss")
+        )
+        assert contestant.finished == 9

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from html import escape as html_escaped
 from importlib import resources
 
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 
 from lropt_jax import SweepResult, adam, compare, log_grid, sgd, sweep, tune
 from lropt_jax.comparisons.tables import comparison_table, pairs_of
+from lropt_jax.pages.words import mean_and_interval
+from lropt_jax.plotting.sweeps import budget_figure
 from lropt_jax.sweeps.results.report import ranked
 from lropt_jax.sweeps.results.words import alike, recommendation
 from tests.browser import answers
@@ -173,6 +176,82 @@ def test_a_sweep_says_who_ties_by_the_seeds_intervals():
     alone = recommendation(_swept(3, [[3, 3.1, 3.2], [1, 1.1, 1.2]]), "valid_loss", "min")
     assert "Take trial 1" in alone
     assert "no other" in alone
+
+
+def test_a_wide_interval_far_behind_is_no_tie():
+    found = _swept(2, [[1.0, 1.1], [1.05, 1.15], [3.0, 3.1], [-1e6, 3e6]])
+    assert alike(found, "valid_loss", "min") == [1]
+    table = ranked(found, "valid_loss", "min")
+    assert [row[:2] for row in table.rows] == [["0", "=1"], ["1", "=1"], ["2", "3"], ["3", "4"]]
+
+
+@pytest.mark.parametrize(
+    ("half", "said"), [(0.007, "82.45 ± 0.70"), (0.1, "82 ± 10"), (1.2706, "82 ± 127")]
+)
+def test_a_percentage_has_no_more_digits_than_its_interval_bears(half, said):
+    assert mean_and_interval("test_accuracy", 0.8245, half) == said
+
+
+@pytest.fixture(scope="module")
+def odd():
+    """Names as files and people make them, and more cautions than anybody reads."""
+    rates = {"learning_rate": log_grid(0.01, 1.0, 3)}
+    names = [
+        "package.of.somebody.with.a.long.name:an_optimizer_of_their_own",
+        "<b>&amp;[red]x[/red]",
+    ]
+    return compare(
+        regression(), dict.fromkeys([*names, "c", "d"], (sgd, rates)),
+        steps=30, seeds=2, tuning_seeds=1, progress=False,
+    )  # fmt: skip
+
+
+WIDER = """
+const beyond = text => {
+  const box = text.getBoundingClientRect(), own = text.ownerSVGElement.getBoundingClientRect();
+  return box.width && (box.left < own.left - 2 || box.right > own.right + 2);
+};
+const ends = [...document.querySelectorAll("svg text")].filter(beyond).map(t => t.textContent);
+return {page: document.documentElement.scrollWidth, window: innerWidth, ends};
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_long_names_are_cut_nowhere(odd, tmp_path, width):
+    page = odd.report(tmp_path / "report").read_text()
+    assert "&lt;b&gt;&amp;amp;[red]x[/red]" in page
+    found = answers(page, WIDER, tmp_path, width=width)
+    assert found["window"] == width
+    assert found["page"] <= width
+    assert found["ends"] == []
+
+
+def test_cautions_beyond_a_few_are_folded(odd, tmp_path):
+    page = odd.report(tmp_path).read_text()
+    answer = page[page.index('<section class="answer"') : page.index("</section>")]
+    shown, _, folded = answer.partition("<details>")
+    assert shown.count("<li>") == 4
+    assert folded.count("<li>") == len(odd.warnings) - 2 - 4  # two are those of a first look
+    assert shown.index(f"<li>{html_escaped(odd.ranking[0])}: ")
+
+
+def test_where_all_is_lost_the_page_says_what_to_do(tmp_path):
+    spaces = {name: (sgd, {"learning_rate": log_grid(1e9, 1e11, 3)}) for name in ("one", "other")}
+    lost = compare(regression(), spaces, steps=20, seeds=2, tuning_seeds=1, progress=False)
+    page = lost.report(tmp_path).read_text()
+    assert "Weak evidence" not in page  # there is none
+    assert "one and other: every configuration diverged" in page
+    assert "smaller" in page[: page.index("</section>")]
+    assert "learning_curves" not in page
+    assert "is called a tie" not in page
+
+
+def test_a_budget_over_decades_stands_on_them():
+    curve = np.array([1e6, 1e2, 0.5]), np.array([0.0, 0.0, 0.0]), np.array([1e9, np.inf, np.inf])
+    axes = budget_figure({"": curve}, "valid_loss").axes[0]
+    assert axes.get_yscale() == "log"
+    low, high = axes.get_ylim()
+    assert 0 < low <= 0.5 < 1e6 <= high
 
 
 def test_of_one_seed_nothing_is_said_about_ties():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
-from lropt_jax.commands.formatting import Defaults
+from lropt_jax.commands.formatting import Defaults, counted
 from lropt_jax.commands.plans import add_plan, said
 
 
@@ -34,7 +34,10 @@ def add_parsers(subparsers: Any) -> None:
         help="your own optimizer (or mine.py:factory, optax.lion), beside the data that there are",
     )
     parser.add_argument(
-        "--verify", type=int, metavar="N", help="train N random rows of the data again, and compare"
+        "--verify",
+        type=counted,
+        metavar="N",
+        help="train N random rows of the data again, and compare",
     )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", default=Path("runs") / "atlas", help="rows and page"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
+from lropt_jax.commands.formatting import counted
 from lropt_jax.commands.output import naming, whole
 from lropt_jax.validation import require
 
@@ -33,7 +34,7 @@ def add_parsers(subparsers: Any) -> None:
         metavar="ARGUMENT=VALUE",
         help="numbers of the schedule: --set peak_value=0.1 total_steps=200",
     )
-    parser.add_argument("--steps", type=int, help="updates to draw (default: all it takes)")
+    parser.add_argument("--steps", type=counted, help="updates to draw (default: all it takes)")
     parser.add_argument("--log", action="store_true", help="a logarithmic axis in the picture")
     parser.add_argument(
         "--output",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
-from lropt_jax.commands.formatting import Defaults, console
+from lropt_jax.commands.formatting import Defaults, console, counted
 from lropt_jax.commands.output import unfinished, whole, writable
 from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.plans import add_plan, cost_words, said
@@ -48,17 +48,17 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--epochs",
-        type=int,
+        type=counted,
         help=f"of each training ({EPOCHS}, cifar10: 200; quick: {QUICK['epochs']})",
     )
     parser.add_argument(
         "--seeds",
-        type=int,
+        type=counted,
         help=f"fresh seeds of the retraining ({SEEDS}; quick: {QUICK['seeds']})",
     )
     parser.add_argument(
         "--tuning-seeds",
-        type=int,
+        type=counted,
         help=f"seeds of a configuration in tuning ({TUNING_SEEDS}; quick: {QUICK['tuning_seeds']})",
     )
     parser.add_argument(
@@ -70,7 +70,7 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--trials",
-        type=int,
+        type=counted,
         metavar="N",
         help=f"configurations of each optimizer, sampled ({TRIALS} with --tune all)",
     )
@@ -79,12 +79,12 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument("--mode", choices=("min", "max"), help="which way it is better")
     parser.add_argument(
-        "--splits", type=int, default=1, metavar="K", help="splits of the data to repeat it on"
+        "--splits", type=counted, default=1, metavar="K", help="splits of the data to repeat it on"
     )
     parser.add_argument(
         "--smallest-difference", type=float, metavar="D", help="that matters; less is a tie"
     )
-    parser.add_argument("--key", type=int, default=0, help="seed of all randomness")
+    parser.add_argument("--key", type=counted, default=0, help="seed of all randomness")
     parser.add_argument("--strategy", help="of the lanes, see sweep (default: by the model)")
     parser.add_argument("--quick", action="store_true", help="a short look: few epochs, few seeds")
     parser.add_argument(

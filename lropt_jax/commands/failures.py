@@ -48,7 +48,10 @@ def _full(error: BaseException) -> bool:
 def in_words(error: BaseException) -> str:
     """What it says, without the decoration that Python's own `str` of it has."""
     if isinstance(error, SystemExit):
-        return f"sys.exit({error.code!r}) was called: code of your own must not end the program"
+        return (
+            f"sys.exit({error.code!r}) was called: code that lropt loads must not end it; what "
+            "only a script does belongs under `if __name__ == '__main__':`"
+        )
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])  # str() of it has quotes around
     if isinstance(error, OSError) and error.filename is not None and error.strerror:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.expressions import read_value
-from lropt_jax.commands.formatting import Defaults
+from lropt_jax.commands.formatting import Defaults, counted
 from lropt_jax.commands.output import whole, writable
 from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.problem import add_arguments, as_folder, problem, title
@@ -46,11 +46,11 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument("--start", type=float, default=1e-7, help="the first learning rate")
     parser.add_argument("--end", type=float, default=10.0, help="the last learning rate")
-    parser.add_argument("--steps", type=int, default=100, help="rungs of the ladder")
-    parser.add_argument("--seeds", type=int, default=8, help="seeds of each configuration")
+    parser.add_argument("--steps", type=counted, default=100, help="rungs of the ladder")
+    parser.add_argument("--seeds", type=counted, default=8, help="seeds of each configuration")
     parser.add_argument("--linear", action="store_true", help="equal differences, not ratios")
     parser.add_argument("--valid", action="store_true", help="validation loss, not the batch's")
-    parser.add_argument("--key", type=int, default=0, help="seed of all randomness")
+    parser.add_argument("--key", type=counted, default=0, help="seed of all randomness")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where to write (default: runs/find-lr-...)"
     )

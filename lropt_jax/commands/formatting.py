@@ -16,6 +16,17 @@ class Defaults(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action) if action.default else action.help
 
 
+def counted(text: str) -> int:
+    """A whole number of the command line; 1e5 is one, too."""
+    try:
+        value = int(text) if text.strip().lstrip("+-").isdecimal() else float(text)
+        if value == int(value):
+            return int(value)
+    except (ValueError, OverflowError):
+        pass
+    raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
+
+
 def console() -> Any:
     """rich's, for tables and sentences as they are: a name's brackets and colons are no markup."""
     from rich.console import Console

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import os
 import pathlib
 import sys
@@ -87,6 +88,21 @@ def named_in_module(what: str, name: str, kind: str, fits: Callable[[Any], bool]
         found = [n for n, v in vars(module).items() if fits(v) and not n.startswith("_")]
         raise ValueError(f"{what} {name}: {unknown(kind, own_name, found)}")
     return value
+
+
+def without_arguments(what: str, name: str, function: Callable[..., Any]) -> Any:
+    """What a person's function returns that needs none.
+
+    Raises:
+      ValueError: for one that needs some.
+    """
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise ValueError(f"{what} {name}: it must need no arguments: {error}") from None
+    except ValueError:  # it has no signature
+        pass
+    return function()
 
 
 def _module(what: str, name: str, called: str) -> types.ModuleType:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.commands.own_code import named_in_module
+from lropt_jax.commands.formatting import counted
+from lropt_jax.commands.own_code import named_in_module, without_arguments
 from lropt_jax.tasks.data.augmentation import crop_and_flip, standardized
 from lropt_jax.tasks.data.splitting import Dataset
 from lropt_jax.tasks.task import Task
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folder", metavar="DIR", help="where the files of mnist, fashion_mnist or cifar10 are"
     )
     parser.add_argument("--model", default=MODELS[0], help=", ".join(MODELS))
-    parser.add_argument("--batch-size", type=int, metavar="N", help="examples in a batch")
+    parser.add_argument("--batch-size", type=counted, metavar="N", help="examples in a batch")
 
 
 def problem(options: argparse.Namespace, what: str = "--task") -> Problem:
@@ -69,12 +70,12 @@ def problem(options: argparse.Namespace, what: str = "--task") -> Problem:
       ValueError: for an unknown name, or a model that the data does not fit.
     """
     _check_alone(options)
-    if options.task:
+    if options.task is not None:
         task = _own_task(what, options.task)
         if options.batch_size is not None:
             task = dataclasses.replace(task, batch_size=options.batch_size)
         return Problem(task, {"task": options.task, **_sizes(task)})
-    if _named(options):
+    if _named(options) is not None:
         return _of_name(options)
     from lropt_jax.tasks.adapters import classification_task
 
@@ -106,7 +107,7 @@ def _check_alone(options: argparse.Namespace) -> None:
         for name in ("task", "problem", "data", "folder", "model")
     }
     usual = {"data": DATA, "model": MODELS[0]}
-    said = [f"--{n}" for n, value in given.items() if value not in (None, "", usual.get(n))]
+    said = [f"--{n}" for n, value in given.items() if value not in (None, usual.get(n))]
     if len(said) > 1 and said[0] in ("--task", "--problem"):
         raise ValueError(
             f"{said[0]} says data and model: leave out {' and '.join(said[1:])}, or {said[0]}"
@@ -185,7 +186,7 @@ def _sizes(task: Task) -> dict[str, str]:
 
 def _own_task(what: str, name: str) -> Task:
     task = named_in_module(what, name, "task", lambda v: isinstance(v, Task) or callable(v))
-    made = task if isinstance(task, Task) else task()
+    made = task if isinstance(task, Task) else without_arguments(what, name, task)
     if not isinstance(made, Task):
         raise ValueError(f"{what} {name} must be a Task or return one, got {type(made).__name__}")
     return made

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lropt_jax.commands.answers import Answer
-from lropt_jax.commands.formatting import console
+from lropt_jax.commands.formatting import console, counted
 from lropt_jax.commands.plans import add_plan, cost_words, said
+from lropt_jax.validation import whole_number
 
 if TYPE_CHECKING:
     from lropt_jax.commands.sweep_file import Described
@@ -34,7 +35,7 @@ def add_parsers(subparsers: Any) -> None:
         metavar="DIR",
         help="where progress, table and figures are kept (default: runs/<name of the file>)",
     )
-    parser.add_argument("--top", type=int, default=10, help="trials to print (default: 10)")
+    parser.add_argument("--top", type=counted, default=10, help="trials to print (default: 10)")
     add_plan(parser)
     parser.set_defaults(run=run)
 
@@ -44,6 +45,7 @@ def run(options: argparse.Namespace) -> Answer:
     if options.example:
         text = EXAMPLE.read_text(encoding="utf-8")
         return Answer({"example": text}, lambda: print(text, end=""))
+    top = whole_number("--top", options.top, least=0)
     if options.file is None:
         raise ValueError("give a file, or --example to see one")
     from lropt_jax.commands.sweep_file import read
@@ -75,7 +77,7 @@ def run(options: argparse.Namespace) -> Answer:
     seconds = time.monotonic() - began
 
     def show() -> None:
-        _print(result, metric, trials[: options.top])
+        _print(result, metric, trials[:top])
         for line in warnings:
             print(f"Note: {line}")
         cost = f"({result.model_steps:,} model-steps, {seconds:.0f} s)"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
-from lropt_jax.commands.formatting import Defaults
+from lropt_jax.commands.formatting import Defaults, counted
 from lropt_jax.commands.output import unfinished, whole, writable
 from lropt_jax.commands.own_code import factory, named_in_module
 from lropt_jax.commands.plans import add_plan, cost_words, said
@@ -36,7 +36,10 @@ def add_parsers(subparsers: Any) -> None:
         help='a time ("90s", "5min"), a number of trainings (16), or model-steps ("2e5 steps")',
     )
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="updates of a training (default: 20 epochs, or less)"
+        "--steps",
+        type=counted,
+        metavar="N",
+        help="updates of a training (default: 20 epochs, or less)",
     )
     parser.add_argument(
         "--metric", help="what decides (default: the problem's, valid_accuracy or valid_loss)"
@@ -62,8 +65,8 @@ def add_parsers(subparsers: Any) -> None:
         metavar="R",
         help="bytes of optimizer state over bytes of parameters, at most; with 1 there is no Adam",
     )
-    parser.add_argument("--seeds", type=int, default=5, help="fresh seeds of the last step")
-    parser.add_argument("--key", type=int, default=0, help="seed of all randomness")
+    parser.add_argument("--seeds", type=counted, default=5, help="fresh seeds of the last step")
+    parser.add_argument("--key", type=counted, default=0, help="seed of all randomness")
     parser.add_argument(
         "--output",
         type=Path,

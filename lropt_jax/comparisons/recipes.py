@@ -76,6 +76,8 @@ class Scheduled:
             for n, p in signature.parameters.items()
             if n not in fixed
         ]
+        own = signature.parameters.get("learning_rate")
+        self._by_name = own is not None and own.kind is not own.POSITIONAL_ONLY
         self.__signature__ = signature.replace(parameters=names)
         self.__name__ = getattr(factory, "__name__", "optimizer")
 
@@ -92,7 +94,10 @@ class Scheduled:
         return type(self), factory, Fingerprint(self.shape), self.steps
 
     def __call__(self, learning_rate: Any, **others: Any) -> Any:
-        return self.factory(self.shape(learning_rate, self.steps), **self.fixed, **others)
+        rate = self.shape(learning_rate, self.steps)
+        if self._by_name:
+            return self.factory(learning_rate=rate, **self.fixed, **others)
+        return self.factory(rate, **self.fixed, **others)
 
     def code(self, chosen: Mapping[str, Any]) -> str:
         """The line that makes the optimizer of a configuration."""

@@ -102,13 +102,13 @@ def finals_frame(comparison: Outcome) -> Any:
 
 def _figures(comparison: Any, steps_per_epoch: int | None) -> dict[str, tuple[Any, str]]:
     select = comparison.protocol.select.replace("_", " ")
-    drawn = {
-        "learning_curves": (
+    drawn = {}
+    if comparison.ranking:
+        drawn["learning_curves"] = (
             comparison.plot_learning_curves(steps_per_epoch),
             "The retraining of the chosen configurations: mean and 95% interval of the mean over "
             "the fresh seeds. Training loss is the mean batch loss since the last evaluation.",
-        ),
-    }
+        )
     if any(contestant.tuned for contestant in comparison.contestants.values()):
         drawn["learning_rates"] = (
             comparison.plot_learning_rates(),

@@ -36,7 +36,10 @@ def comparison_table(outcome: Outcome) -> Table:
     headings = ["optimizer", "rank", *[_heading(m, _unit(outcome, m)) for m in outcome.metrics]]
     headings += [k.replace("_", " ") for k in chosen]
     tied = tuple(order.index(name) for name in alike)
-    return Table(headings, rows, 0 if outcome.ranking else None, tied, sorted_by=1)
+    # A wide interval may tie with the best behind one that is told from it.
+    ascend = tied == tuple(range(1, 1 + len(tied)))
+    best = 0 if outcome.ranking else None
+    return Table(headings, rows, best, tied, sorted_by=1 if ascend else None)
 
 
 def by_rank(outcome: Outcome) -> list[str]:
@@ -136,7 +139,10 @@ def verdict(outcome: Outcome) -> str:
     unit = _unit(outcome, outcome.decisive)
     failed = [name for name, c in outcome.contestants.items() if c.failure]
     if not outcome.ranking:
-        return "No optimizer finished on any seed: nothing can be compared."
+        whys: dict[str, list[str]] = {}
+        for name in failed:
+            whys.setdefault(outcome.contestants[name].failure, []).append(name)
+        return " ".join(f"{listed(names)}: {why}." for why, names in whys.items())
     best = outcome.ranking[0]
     alike = no_order(outcome)
     certain: list[str] = []

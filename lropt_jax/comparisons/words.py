@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lropt_jax.comparisons.outcome import Outcome
-from lropt_jax.comparisons.tables import no_order
+from lropt_jax.comparisons.tables import by_rank, no_order
 from lropt_jax.pages.words import FEW_SEEDS, Recommendation, first_look, listed, mean_and_interval
 from lropt_jax.tasks.metrics import is_share
 
@@ -27,6 +27,8 @@ def protocol_words(outcome: Outcome) -> str:
             "A choice on the edge of a grid widened the grid; the optimizers whose grid did not "
             "grow, or was smaller, tried as many more values between their best ones. "
         )
+    if not outcome.ranking:
+        return f"{said}None came to its end with a finite value, so that nothing could be selected."
     said += (
         f"The chosen configuration was retrained on {p.seeds} fresh seeds, the same for every "
         "optimizer, and tested once; no tuning run has seen the test split. "
@@ -84,11 +86,11 @@ def warnings(outcome: Outcome) -> list[str]:
 
 
 def doubts(outcome: Outcome) -> list[str]:
-    """The warnings beside those of a first look, which `weakness` tells."""
+    """The warnings beside those of a first look, which `weakness` tells; of the best first."""
     found = [
         f"{name}: {caution}"
-        for name, contestant in outcome.contestants.items()
-        for caution in contestant.cautions
+        for name in by_rank(outcome)
+        for caution in outcome.contestants[name].cautions
     ]
     if not outcome.equal_budgets:
         found.append("the optimizers were not tuned on the same number of configurations")
@@ -103,7 +105,9 @@ def weakness(outcome: Outcome, quick: bool = False) -> str:
       quick: whether it was asked to be short.
     """
     p = outcome.protocol
-    found = []
+    found: list[str] = []
+    if not outcome.ranking:
+        return ""
     if quick:
         found.append(f"it was a quick run (trainings of only {p.steps:,} updates)")
     if p.tuning_seeds == 1:
@@ -116,7 +120,10 @@ def weakness(outcome: Outcome, quick: bool = False) -> str:
 def recommendation(outcome: Outcome) -> Recommendation:
     """The best optimizer, and which others are as good as far as can be told."""
     if not outcome.ranking:
-        return Recommendation("No optimizer finished: there is nothing to recommend.")
+        return Recommendation(
+            "No optimizer finished: there is nothing to recommend. Where smaller learning rates "
+            "diverge too, look at the task: its loss or its data may not be finite."
+        )
     best = outcome.ranking[0]
     metric = outcome.decisive
     unit = "%" if is_share(metric) else ""

@@ -126,6 +126,15 @@ def few_ticks(axis: Any, low: float, high: float, count: int) -> None:
         axis.set_major_locator(FixedLocator(MaxNLocator(count).tick_values(low, high)))
 
 
+def short(name: str, letters: int) -> str:
+    """A name in at most so many letters: its beginning, and more of its end, which tells names of
+    one package apart."""
+    if len(name) <= letters:
+        return name
+    begin = (letters - 1) // 3
+    return f"{name[:begin]}…{name[begin + 1 - letters :]}"
+
+
 LETTERS = 40  # of a remark on a line of a phone's figure
 
 
@@ -146,6 +155,10 @@ def above(ax: Any) -> None:
     )  # fmt: skip
 
 
+LABEL = 32  # letters of a legend's line
+HALF = 17  # those of one that stands beside another on a phone
+
+
 def beside(ax: Any, columns: int = 2, **look: Any) -> None:
     """The legend beside the frame; on a phone, where there is no room, below the figure.
 
@@ -154,11 +167,13 @@ def beside(ax: Any, columns: int = 2, **look: Any) -> None:
       columns: of the legend below.
       look: further arguments of the legend.
     """
+    handles, labels = ax.get_legend_handles_labels()
+    labels = [short(label, LABEL) for label in labels]
     if narrow():
-        handles, labels = ax.get_legend_handles_labels()
+        columns = 1 if max(map(len, labels), default=0) > HALF else columns
         ax.figure.legend(handles, labels, loc="outside lower left", ncols=columns, **look)
     else:
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **look)
+        ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.0, 0.5), **look)
 
 
 FEW = 8  # values that stand at equal distances, each with its tick

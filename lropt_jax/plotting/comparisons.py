@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lropt_jax.plotting.axes import beside, few_ticks, logarithmic, remark, spans_decades
+from lropt_jax.plotting.axes import beside, few_ticks, logarithmic, remark, short, spans_decades
 from lropt_jax.plotting.style import alarm, colours, narrow, size, style
 
 EVERYWHERE = (-math.inf, math.inf)
@@ -170,7 +170,7 @@ def generalization_gap(
                     said, ((mean + train_mean) / 2, row), xytext=(0, 7),
                     textcoords="offset points", ha="center", fontsize=8,
                 )  # fmt: skip
-        ax.set_yticks(range(len(names)), names)
+        ax.set_yticks(range(len(names)), [short(n, 16 if narrow() else 32) for n in names])
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.grid(axis="y", visible=False)
         ax.set(
@@ -201,7 +201,7 @@ def _basin(ax: Any, panel: Panel, colour: str, limits: tuple[float, float]) -> N
     if panel.chosen is not None:
         said = f"{panel.chosen:.3g}"
         ax.axvline(panel.chosen, color=colour, linewidth=1, linestyle="--")
-    ax.set_title(f"{panel.name}  ({said})")
+    ax.set_title(f"{short(panel.name, 12 if narrow() else 22)}  ({said})")
 
 
 def _between(values: np.ndarray, basin: tuple[float, float]) -> tuple[float, float]:

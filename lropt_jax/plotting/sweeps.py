@@ -243,8 +243,9 @@ def budget_figure(
         fig = figure(figsize=size(6.2, 3.8), layout="constrained")
         ax, colour = fig.subplots(), colours(curves)
         finite = np.concatenate([x[np.isfinite(x)] for curve in curves.values() for x in curve])
-        if spans_decades(finite):
+        if spans_decades(np.concatenate([mean for mean, _, _ in curves.values()])):
             logarithmic(ax, "y")
+            finite = finite[finite > 0]  # an end at 0 lies below every decade
         low_end, high_end = _beyond(finite, ax.get_yscale() == "log")
         for name, (mean, low, high) in curves.items():
             n = np.arange(1, len(mean) + 1)
@@ -252,7 +253,7 @@ def budget_figure(
             ax.plot(n, mean, color=colour[name], label="expected best" if alone else name)
             ax.fill_between(
                 n,
-                np.where(np.isfinite(low), low, low_end[1]),
+                np.where(np.isfinite(low), np.maximum(low, low_end[1]), low_end[1]),
                 np.where(np.isfinite(high), high, high_end[1]),
                 color=colour[name], alpha=0.15 if alone else 0.07, linewidth=0,
                 label="median best, 95% band" if alone else None,

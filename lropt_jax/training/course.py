@@ -243,7 +243,10 @@ def _widened(lane: Any) -> Any:
 def as_key(key: Any) -> jax.Array:
     """An int seed, a typed key or a raw one as a typed key."""
     if isinstance(key, (int, np.integer)):
-        return jax.random.key(int(key))
+        try:
+            return jax.random.key(int(key))
+        except OverflowError:
+            raise ValueError(f"key must be a whole number of 64 bits, got {key!r}") from None
     try:
         array: jax.Array = jnp.asarray(key)
         typed = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
