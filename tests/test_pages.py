@@ -16,6 +16,7 @@ import pytest
 
 from lropt_jax import SweepResult, adam, compare, log_grid, sgd, sweep, tune
 from lropt_jax.comparisons.tables import comparison_table, pairs_of
+from lropt_jax.pages.tables import Table
 from lropt_jax.pages.words import mean_and_interval
 from lropt_jax.plotting.sweeps import budget_figure
 from lropt_jax.sweeps.results.report import ranked
@@ -178,11 +179,13 @@ def test_a_sweep_says_who_ties_by_the_seeds_intervals():
     assert "no other" in alone
 
 
-def test_a_wide_interval_far_behind_is_no_tie():
+def test_a_wide_interval_ties_behind_one_that_is_told_from_the_best():
     found = _swept(2, [[1.0, 1.1], [1.05, 1.15], [3.0, 3.1], [-1e6, 3e6]])
-    assert alike(found, "valid_loss", "min") == [1]
+    assert alike(found, "valid_loss", "min") == [1, 3]
     table = ranked(found, "valid_loss", "min")
-    assert [row[:2] for row in table.rows] == [["0", "=1"], ["1", "=1"], ["2", "3"], ["3", "4"]]
+    assert [row[:2] for row in table.rows] == [["0", "=1"], ["1", "=1"], ["2", "3"], ["3", "=1"]]
+    assert table.ascends_in is None  # the page does not say that its ranks ascend
+    assert Table(table.headings, table.rows[:3], sorted_by=1).ascends_in == 1
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,7 @@ def comparison_table(outcome: Outcome) -> Table:
     headings = ["optimizer", "rank", *[_heading(m, _unit(outcome, m)) for m in outcome.metrics]]
     headings += [k.replace("_", " ") for k in chosen]
     tied = tuple(order.index(name) for name in alike)
-    # A wide interval may tie with the best behind one that is told from it.
-    ascend = tied == tuple(range(1, 1 + len(tied)))
-    best = 0 if outcome.ranking else None
-    return Table(headings, rows, best, tied, sorted_by=1 if ascend else None)
+    return Table(headings, rows, 0 if outcome.ranking else None, tied, sorted_by=1)
 
 
 def by_rank(outcome: Outcome) -> list[str]:

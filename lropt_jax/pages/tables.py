@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import NamedTuple
 
 
@@ -15,7 +16,7 @@ class Table:
       rows: their cells.
       best: the row that leads in the deciding column.
       tied: those that cannot be told from it.
-      sorted_by: the column that the rows ascend in as they come.
+      sorted_by: the column of ranks, best first.
       marks: what is said of the leader, of one that has others beside it, and of these.
     """
 
@@ -25,6 +26,16 @@ class Table:
     tied: tuple[int, ...] = ()
     sorted_by: int | None = None
     marks: tuple[str, str, str] = ("best", "best mean", "tied")
+
+    @property
+    def ascends_in(self) -> int | None:
+        """`sorted_by`, if its numbers do ascend: a wide interval may tie with the best behind one
+        that is told from it."""
+        if self.sorted_by is None:
+            return None
+        found = [re.match(r"=?([\d.]+)", row[self.sorted_by]) for row in self.rows]
+        numbers = [float(number[1]) for number in found if number]
+        return self.sorted_by if numbers == sorted(numbers) else None
 
     def mark(self, row: int) -> str:
         """What is said beside a row's name."""

@@ -23,9 +23,8 @@ NAMED = 5  # trials that are listed by their numbers
 
 
 def alike(result: Any, metric: str, mode: str) -> list[int]:
-    """The trials that follow the best as long as their 95% intervals over the seeds overlap its
-    own; none with a single seed, which says nothing about ties. What comes after one that is told
-    from the best ties with nobody, however wide its interval is."""
+    """The trials whose 95% interval over the seeds overlaps that of the best, the best ones first;
+    none with a single seed, which says nothing about ties."""
     order = result.ranking(metric, mode)
     if len(result.seeds) < 2 or not order:
         return []
@@ -34,8 +33,7 @@ def alike(result: Any, metric: str, mode: str) -> list[int]:
         mean, half = mean_interval(result.last(metric)[trial])
         ends.append((mean - half, mean + half))
     low, high = ends[0]
-    apart = (i for i, (a, b) in enumerate(ends) if a > high or b < low)
-    return order[1 : next(apart, len(order))]
+    return [t for t, (a, b) in zip(order[1:], ends[1:], strict=True) if a <= high and low <= b]
 
 
 def recommendation(result: Any, metric: str, mode: str) -> Recommendation:
