@@ -128,14 +128,16 @@ def test_a_file_of_a_package_finds_its_neighbours(tmp_path, monkeypatch, capsys)
     for folder in (inner, inner.parent):
         (folder / "__init__.py").touch()
     (inner.parent / "held.py").write_text("def where():\n    return __name__\n")
-    (inner / "own.py").write_text("from ..held import where\nfrom . import beside\nimport beside\n")
-    (inner / "beside.py").touch()
+    (inner / "own.py").write_text(
+        "from ..held import where\nfrom . import next_to_it\nimport next_to_it\n"
+    )
+    (inner / "next_to_it.py").touch()
     found = imported("--task", "mypackage/inner/own.py:where")
     assert found() == "mypackage.held"
     assert found is imported("--task", "mypackage.inner.own:where")
     # Without its package there are none, and Python says so.
     (inner / "__init__.py").unlink()
-    (inner / "again.py").write_text("from . import beside\n")
+    (inner / "again.py").write_text("from . import next_to_it\n")
     assert main(["compare", "--task", "mypackage/inner/again.py:where"]) == 1
     told = capsys.readouterr().err
     assert told.splitlines()[-1].endswith("attempted relative import with no known parent package")
