@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 
 import pytest
+
+from lropt_jax.commands.formatting import show_table
 
 pty = pytest.importorskip("pty")
 
@@ -72,3 +75,21 @@ def test_colours_and_live_lines(terminal, environment, colour, live):
     if not live:  # a line now and then
         assert 1 <= text.count("model-steps/s") <= 9
         assert "\r\x1b" not in text
+
+
+@pytest.mark.parametrize("width", [24, 40, 79, 200])
+def test_no_number_of_a_table_is_cut(width):
+    rich = pytest.importorskip("rich.console")
+    text = io.StringIO()
+    rows = [["sgd", "=1", "0.0758 ± 0.01"], ["a [red]name[/red] :fire:", "2", "91 ± 16"]]
+    headings = ["optimizer", "rank", "standard error of the test set"]
+    where = rich.Console(file=text, width=width, markup=False, emoji=False)
+    show_table(where, headings, rows, 0, "a title", "a caption")
+    said = text.getvalue()
+    assert max(map(len, said.splitlines())) <= width
+    assert "…" not in said
+    for word in ("0.0758 ± 0.01", "91 ± 16", "a title", "a caption"):
+        assert word in " ".join(said.split())
+    if width >= 40:
+        assert "a [red]name[/red] :fire:" in said
+    assert ("│" in said) == (width >= 79)

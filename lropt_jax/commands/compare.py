@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
-from lropt_jax.commands.formatting import Defaults, console, counted
+from lropt_jax.commands.formatting import Defaults, console, counted, show_table
 from lropt_jax.commands.output import unfinished, whole, writable
 from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.plans import add_plan, cost_words, said
@@ -243,20 +243,12 @@ def _print(comparison: Any, setting: dict[str, str]) -> None:
     shown = console()
     words = ", ".join(f"{k}: {v}" for k, v in setting.items())
     over = f"over {setting['splits']} splits" if "splits" in setting else "over seeds on one split"
-    _show(shown, comparison_table(comparison), words, f"mean ± 95% interval {over}")
-    _show(shown, costs_table(comparison, comparison.step_seconds))
+    for table, above, below in (
+        (comparison_table(comparison), words, f"mean ± 95% interval {over}"),
+        (costs_table(comparison, comparison.step_seconds), None, None),
+    ):
+        show_table(shown, table.headings, table.rows, table.best, above, below)
     shown.print(verdict(comparison))
     for line in comparison.warnings:
         shown.print(f"Note: {line}")
     shown.print(f"\n{comparison.recommendation}", highlight=False, soft_wrap=True)
-
-
-def _show(where: Any, table: Any, title: str | None = None, caption: str | None = None) -> None:
-    from rich.table import Table
-
-    shown = Table(caption=caption, title=title, title_justify="left")
-    for i, heading in enumerate(table.headings):
-        shown.add_column(heading, justify="left" if i == 0 else "right", no_wrap=i == 0)
-    for i, row in enumerate(table.rows):
-        shown.add_row(*row, style="bold" if i == table.best else None)
-    where.print(shown)

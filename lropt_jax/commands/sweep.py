@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lropt_jax.commands.answers import Answer
-from lropt_jax.commands.formatting import console, counted
+from lropt_jax.commands.formatting import console, counted, show_table
 from lropt_jax.commands.plans import add_plan, cost_words, said
-from lropt_jax.validation import whole_number
+from lropt_jax.validation import installed, whole_number
 
 if TYPE_CHECKING:
     from lropt_jax.commands.sweep_file import Described
@@ -167,26 +167,18 @@ def _print(result: Any, metric: str, trials: list[dict[str, Any]]) -> None:
     pairs = zip(result.strategy, result.width, strict=True)
     ways = ", ".join(dict.fromkeys(f"{strategy} of {width}" for strategy, width in pairs))
     caption = f"{result.status.size} lanes: {how}; {ways} lanes"
-    try:
-        from rich.table import Table
-    except ImportError:
-        for row in [headings, *rows]:
-            print("  ".join(f"{cell:>16}" for cell in row))
-        print(caption)
+    if installed("rich"):
+        show_table(console(), headings, rows, 0 if rows else None, caption=caption)
         return
-    table = Table(caption=caption)
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for i, row in enumerate(rows):
-        table.add_row(*row, style="bold" if i == 0 else None)
-    console().print(table)
+    for row in [headings, *rows]:
+        print("  ".join(f"{cell:>16}" for cell in row))
+    print(caption)
 
 
 def _written(result: Any, metric: str, mode: str, directory: Path, title: str) -> list[Path]:
     """The page and the figures beside the table, the page first; none without matplotlib and
     jinja2."""
     from lropt_jax.commands.output import whole
-    from lropt_jax.validation import installed
 
     if not all(map(installed, ("matplotlib", "pandas", "jinja2", "scipy"))):
         return []
