@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.plotting.style import colours, grey, halo, ink, is_dark, style
+from lropt_jax.plotting.style import colours, grey, ink, is_dark, style
 from lropt_jax.plotting.surfaces import (
     Surface,
     Way,
@@ -22,7 +22,7 @@ from lropt_jax.plotting.surfaces import (
 from lropt_jax.validation import whole_number
 
 RATES = np.geomspace(1e-4, 10.0, 31)  # six to a decade
-COLUMNS = 5
+COLUMNS = 3  # a page shows 700 pixels: letters of more would not be read
 
 
 def plot_paths(
@@ -100,7 +100,9 @@ def plot_paths(
         one = len(places) == 1
         columns = min(COLUMNS, len(named)) if one else len(places)
         rows = math.ceil(len(named) / columns) if one else len(named)
-        fig = figure(figsize=(2.9 * columns + 0.3, 2.5 * rows + 0.5), layout="constrained")
+        every = [way for of in walked.values() for some in of.values() for way in some]
+        height = 2.3 if all(way.rate is None for way in every) else 2.6  # a legend says the rates
+        fig = figure(figsize=(2.6 * columns + 0.3, height * rows + 0.4), layout="constrained")
         panels = fig.subplots(rows, columns, squeeze=False)
         for number, (name, found) in enumerate(walked.items()):
             for i, surface in enumerate(places):
@@ -153,9 +155,10 @@ def _panel(axes: Any, surface: Surface, found: Mapping[str, Way], title: str) ->
             alpha=0.9, label=", ".join(filter(None, (words, rate))), clip_on=True,
         )  # fmt: skip
     if any(way.rate is not None for way in found.values()):
-        legend = axes.legend(fontsize=6.5, loc="lower right", handlelength=1.2, borderaxespad=0.1)
-        for text in legend.get_texts():
-            text.set_path_effects(halo(2.5))
+        axes.legend(
+            fontsize=7.5, loc="upper left", bbox_to_anchor=(0.0, -0.09), handlelength=1.2,
+            borderaxespad=0.0, labelspacing=0.2,
+        )  # fmt: skip
 
 
 def _contours(axes: Any, function: Callable[[Any], Any], lowest: float | None) -> None:

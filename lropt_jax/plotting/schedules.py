@@ -14,6 +14,7 @@ from lropt_jax.plotting.style import colours, grey, size, style
 
 POINTS = 2000  # of a curve: more than a figure has columns
 DEFAULT_STEPS = 100  # where no number of a schedule says how long it takes
+PAGE = 8.6  # inches at most: what is wider cannot be read in a page
 TOGETHER = 6  # curves at most that one panel shows
 REACTS = "reacts to the loss: drawn as if it kept falling"
 ALIKE = 10.0  # how many times as high, or as long, one may be as another in one panel
@@ -85,8 +86,9 @@ def _panels(named: Mapping[str, Any], steps: int | None, log: bool) -> Any:
     """Small multiples: a panel a schedule, each on its own scale and over its own updates."""
     columns = min(4, math.ceil(math.sqrt(len(named))))
     rows = math.ceil(len(named) / columns)
+    width = min(2.9, PAGE / columns)
     with style() as figure:
-        fig = figure(figsize=(2.9 * columns, 1.9 * rows + 0.4), layout="constrained")
+        fig = figure(figsize=(width * columns, 1.9 * rows + 0.4), layout="constrained")
         panels = fig.subplots(rows, columns, squeeze=False).ravel()
         colour = colours(["one"])["one"]
         for axes, (name, schedule) in zip(panels, named.items(), strict=False):
@@ -98,7 +100,7 @@ def _panels(named: Mapping[str, Any], steps: int | None, log: bool) -> Any:
                     0.5, 0.5, REACTS.replace(": ", ":\n"), transform=axes.transAxes, fontsize=8,
                     ha="center", va="center", color=grey(0.3),
                 )  # fmt: skip
-            axes.set_title(_wrapped(name, 34), fontsize=9, fontweight="normal")
+            axes.set_title(_wrapped(name, int(11.7 * width)), fontsize=9, fontweight="normal")
             axes.set_yscale("log" if log else "linear")
             if not log and np.ptp(values) == 0 and values[0] > 0:  # else ticks of the last bit
                 axes.set_ylim(0.0, 1.3 * values[0])

@@ -37,7 +37,7 @@ def history_figure(history: Mapping[str, np.ndarray], best_step: int | None = No
     columns = min(1 if narrow() else 3, max(1, len(panels)))
     rows = -(-len(panels) // columns) or 1
     with style() as figure:
-        fig = figure(figsize=size(3.9 * columns, 3.3 * rows), layout="constrained")
+        fig = figure(figsize=size(3.3 * columns, 3.0 * rows), layout="constrained")
         places = fig.subplots(rows, columns, squeeze=False).ravel()
         for axes, (what, shown) in zip(places, panels, strict=False):
             _panel(axes, history, shown, what, best_step)
