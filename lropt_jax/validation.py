@@ -12,6 +12,7 @@ import importlib.machinery
 import importlib.util
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -270,7 +271,9 @@ def importable(what: str, package: str, remedy: str) -> None:
     if not installed(package):
         raise ImportError(f"{what} needs {package}: {remedy}")
     try:
-        importlib.import_module(package)
+        with warnings.catch_warnings():  # tqdm's, in a notebook: no fault of what was asked for
+            warnings.filterwarnings("ignore", "IProgress not found")
+            importlib.import_module(package)
     except Exception as error:  # whatever it raises: old releases fail with AttributeError, too
         raise ImportError(
             f"{what} needs {package}, which is installed but cannot be imported: "

@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -175,6 +176,14 @@ def test_a_package_that_is_there_and_fails_says_why(tmp_path, monkeypatch, kind,
     assert str(caught.value).startswith(words)
     assert type(caught.value.__cause__).__name__ == kind
     assert "pip install" not in str(caught.value)
+
+
+def test_tqdm_does_not_ask_for_widgets_in_the_name_of_a_figure(tmp_path, monkeypatch):
+    fake(tmp_path, "fake_optuna", "import warnings; warnings.warn('IProgress not found. Please')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        require("a figure", "report", "fake_optuna")
 
 
 def test_a_part_whose_parent_fails_is_not_said_to_be_missing(tmp_path, monkeypatch):
