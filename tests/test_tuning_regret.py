@@ -52,3 +52,17 @@ def test_the_interval_holds_the_regret_of_made_up_searches(dimensions, monkeypat
         left, _ = regret(seen, "min", 2.8 * noise / np.sqrt(5))
         held.append(left.low <= truth <= left.high)
     assert np.mean(held) >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "end"),
+    [("max", [0.1, 0.2, 0.3, 0.99], 1.0), ("min", [9.0, 5.0, 3.0, 0.01, np.nan], 0.0)],
+)
+def test_nothing_is_gained_beyond_the_best_value_there_can_be(mode, values, end):
+    room = 0.01
+    left, doubled = regret(values, mode, half_width=0.1, end=end)
+    assert regret(values, mode)[0].value > 0.1  # without an end
+    assert doubled.high <= room + 1e-12
+    assert 0 <= left.value <= room + 1e-12
+    assert left.high == pytest.approx(room + 0.1)
+    assert regret(values, mode, 0.1, end=np.inf) == regret(values, mode, 0.1)

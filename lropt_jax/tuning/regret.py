@@ -43,7 +43,7 @@ def further_gain(values: Any, mode: str, doublings: int) -> float:
 
 
 def regret(
-    values: Any, mode: str, half_width: float = 0.0, seed: int = 0
+    values: Any, mode: str, half_width: float = 0.0, seed: int = 0, end: float | None = None
 ) -> tuple[Interval, Interval]:
     """How far the best found lies behind the best of a far longer search, and what doubling the
     budget would gain, with 95% intervals.
@@ -58,12 +58,24 @@ def regret(
       mode: which way they are better.
       half_width: of the interval of the recommended one's mean over fresh seeds.
       seed: of the resampling.
+      end: the best value that there can be (1 of an accuracy), which nothing is gained beyond.
     """
     known = np.asarray(values, float)
     seeds = half_width if np.isfinite(half_width) else 0.0
     left, doubled = (_bootstrapped(known, mode, k, seed) for k in (DOUBLINGS, 1))
     upper = left.value + float(np.hypot(left.high - left.value, seeds))
-    return Interval(left.value, 0.0 if np.isfinite(left.value) else left.low, upper), doubled
+    left = Interval(left.value, 0.0 if np.isfinite(left.value) else left.low, upper)
+    finite = known[np.isfinite(known)]
+    if end is None or not len(finite):
+        return left, doubled
+    room = abs(end - float(finite.max() if mode == "max" else finite.min()))
+    # The mean of the best over fresh seeds is as much farther from the end as it is uncertain.
+    return _within(left, room, room + seeds), _within(doubled, room, room)
+
+
+def _within(found: Interval, most: float, highest: float) -> Interval:
+    """The interval, its value at most `most` and its upper end at most `highest`."""
+    return Interval(min(found.value, most), min(found.low, most), min(found.high, highest))
 
 
 def _bootstrapped(known: Any, mode: str, doublings: int, seed: int) -> Interval:

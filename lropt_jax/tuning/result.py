@@ -17,6 +17,7 @@ from lropt_jax.pages.words import Recommendation
 from lropt_jax.progress import shown
 from lropt_jax.range_tests import RangeTest
 from lropt_jax.sweeps.results.statistics import mean_interval
+from lropt_jax.tasks.metrics import bounds
 from lropt_jax.training.trained import Fit
 from lropt_jax.training.untrained import untrained
 from lropt_jax.tuning import words
@@ -136,7 +137,9 @@ class Tuning:
     @property
     def _regrets(self) -> tuple[Interval, Interval]:
         half = mean_interval(self.chosen.values)[1] if self.chosen is not None else float("nan")
-        return regret([t.value for t in self.tried], self.mode, half)
+        values = [t.value for t in self.tried]
+        low, high = bounds(self.metric, values)
+        return regret(values, self.mode, half, end=high if self.mode == "max" else low)
 
     @functools.cached_property
     def untrained(self) -> np.ndarray | None:
