@@ -41,6 +41,11 @@ def shown(cls: Shown) -> Shown:
     return cls
 
 
+def several(count: int, noun: str) -> str:
+    """ "1 seed", "3 seeds"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 class Progress(Protocol):
     """What a long run reports to."""
 

@@ -166,7 +166,7 @@ def test_optimizers_from_elsewhere_and_a_task_in_a_file(tmp_path, capsys, monkey
     words = ["compare", "--task", f"{file}:task", *SMALL, "--optimizers"]
     assert main([*words, f"sgd,optax.lion,{file}:slow"]) == 0
     printed = capsys.readouterr().out
-    assert "3 optimizers x 7 configurations x 1 seed(s), then 2 fresh seeds each" in printed
+    assert "3 optimizers x 7 configurations x 1 seed, then 2 fresh seeds each" in printed
     assert "optax.lion" in printed
     shutil.rmtree(tmp_path / "runs")
     for optimizers, message in (
@@ -184,7 +184,7 @@ def test_everything_may_be_tuned_at_the_same_number_of_trials(tmp_path, capsys):
     output = ["--output", str(tmp_path / "o")]
     assert main([*words, "--tune", "all", "--trials", "4", *output]) == 0
     printed = capsys.readouterr().out
-    planned = "3 optimizers x 4 configurations x 1 seed(s), then 2 fresh seeds each, of 39 updates:"
+    planned = "3 optimizers x 4 configurations x 1 seed, then 2 fresh seeds each, of 39 updates:"
     assert f"{planned} 18 trainings" in printed
     rows = pd.read_csv(tmp_path / "o" / "rows.csv")
     tuned = rows[rows.phase == "tune"]

@@ -54,7 +54,7 @@ def test_a_sweep_from_a_file(written, capsys):
     plan, _, printed = printed.partition(
         "\n"
     )  # said before what is begun, not when it is read back
-    assert plan.startswith("6 configurations x 2 seed(s), of 40 updates: 12 trainings")
+    assert plan.startswith("6 configurations x 2 seeds, of 40 updates: 12 trainings")
     assert "12 lanes: 12 finished; vmap of 12 lanes" in printed
     assert len(re.findall(r"\d(\.\d\d)? ± [\d.]+ │", printed)) == 4
     assert re.search(r"lropt_jax\.sgd\(lropt_jax\.cosine_decay\([\d.]+, 40\), momentum=", printed)

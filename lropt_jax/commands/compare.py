@@ -17,6 +17,7 @@ from lropt_jax.commands.output import unfinished, whole, writable
 from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.plans import add_plan, cost_words, said
 from lropt_jax.commands.problem import add_arguments, arguments, folder, problem, title
+from lropt_jax.progress import several
 
 EPOCHS, SEEDS, TUNING_SEEDS, TRIALS = 60, 10, 3, 24
 UPDATES = {False: 1500, True: 200}  # of a named problem; quick or not
@@ -207,8 +208,9 @@ def _plan_words(agreed: Any, cost: Any) -> str:
     most = max(len(plan.configurations) for plan in plans.values())
     on = f" on {p.splits} splits" if p.splits > 1 else ""
     return (
-        f"{len(plans)} optimizers x {most} configurations x {p.tuning_seeds} seed(s), then "
-        f"{p.seeds} fresh seeds each{on}, of {p.steps:,} updates: "
+        f"{several(len(plans), 'optimizer')} x {several(most, 'configuration')} x "
+        f"{several(p.tuning_seeds, 'seed')}, then "
+        f"{several(p.seeds, 'fresh seed')} each{on}, of {several(p.steps, 'update')}: "
         f"{cost_words(cost, next(iter(plans)))} Where a choice lies on the edge of its grid, all "
         "get as many configurations more."
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import console, counted, show_table
 from lropt_jax.commands.plans import add_plan, cost_words, said
+from lropt_jax.progress import several
 from lropt_jax.validation import installed, whole_number
 
 if TYPE_CHECKING:
@@ -119,8 +120,9 @@ def _foreseen(described: Described) -> tuple[str, dict[str, Any]]:
     plan = planned(task, optimizer, space, itinerary=when, rule=rule, **given)
     cost = foreseen(plan, placement)
     words = (
-        f"{len(plan.configurations)} configurations x {len(plan.seeds)} seed(s), of "
-        f"{when.steps:,} updates: {cost_words(cost, 'the first')}"
+        f"{several(len(plan.configurations), 'configuration')} x "
+        f"{several(len(plan.seeds), 'seed')}, of {several(when.steps, 'update')}: "
+        f"{cost_words(cost, 'the first')}"
     )
     if rule is not None:
         words += " That is the most: who is pruned stops early."

@@ -15,6 +15,7 @@ from lropt_jax.comparisons.outcome import Outcome
 from lropt_jax.comparisons.splits import without_deviating, without_deviations
 from lropt_jax.comparisons.tables import comparison_table, verdict
 from lropt_jax.pages.words import Recommendation
+from lropt_jax.progress import several
 from lropt_jax.sweeps.results import frames
 from lropt_jax.sweeps.results.best_of_n import expected_best
 from lropt_jax.sweeps.results.drawings import logged
@@ -245,8 +246,8 @@ class Comparison(Outcome):
         p = self.protocol
         best = f"best {self.decisive}: {self.ranking[0]}" if self.ranking else "none finished"
         return (
-            f"Comparison of {', '.join(self.contestants)}: {p.steps:,} updates, "
-            f"{p.seeds} seeds; {best}.\n"
+            f"Comparison of {', '.join(self.contestants)}: {several(p.steps, 'update')}, "
+            f"{several(p.seeds, 'seed')}; {best}.\n"
             "Go on with .table(), .tests(), .recommendation, .report(folder), "
             ".plot_learning_rates()."
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from lropt_jax.comparisons.proposals import distinct
 from lropt_jax.comparisons.splits import DEVIATION, without_deviations
+from lropt_jax.progress import several
 from lropt_jax.sweeps.planning.space import is_lane_number
 from lropt_jax.sweeps.results.cautions import Caution, cautions
 from lropt_jax.sweeps.results.result import SweepResult
@@ -55,8 +56,8 @@ class Contestant:
             return f"Contestant {self.name}: {self.failure}"
         values = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in self.chosen.items())
         return (
-            f"Contestant {self.name}: {values} of {self.configurations} configurations, retrained "
-            f"on {len(self.retraining.seeds)} seeds, {self.finished} finished"
+            f"Contestant {self.name}: {values} of {several(self.configurations, 'configuration')}, "
+            f"retrained on {several(len(self.retraining.seeds), 'seed')}, {self.finished} finished"
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lropt_jax.comparisons.outcome import Outcome
 from lropt_jax.comparisons.tables import by_rank, no_order
 from lropt_jax.pages.words import FEW_SEEDS, Recommendation, first_look, listed, mean_and_interval
+from lropt_jax.progress import several
 from lropt_jax.tasks.metrics import is_share
 
 
@@ -14,13 +15,16 @@ def protocol_words(outcome: Outcome) -> str:
     highest = {"max": "highest", "min": "lowest"}[p.mode]
     counts = {name: c.configurations for name, c in outcome.contestants.items()}
     if outcome.equal_budgets:
-        tuned = f"Each optimizer was tuned on {next(iter(counts.values()))} configurations"
+        tuned = (
+            f"Each optimizer was tuned on {several(next(iter(counts.values())), 'configuration')}"
+        )
     else:
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())
         tuned = f"The optimizers were tuned on different numbers of configurations ({listed})"
     said = (
-        f"Every training takes {p.steps:,} updates. {tuned}, {p.tuning_seeds} seed(s) each; the "
-        f"one with the {highest} mean {p.select.replace('_', ' ')} was selected. "
+        f"Every training takes {several(p.steps, 'update')}. {tuned}, "
+        f"{several(p.tuning_seeds, 'seed')} each; the one with the {highest} mean "
+        f"{p.select.replace('_', ' ')} was selected. "
     )
     if any(c.widened or c.refined for c in outcome.contestants.values()):
         said += (
@@ -30,8 +34,8 @@ def protocol_words(outcome: Outcome) -> str:
     if not outcome.ranking:
         return f"{said}None came to its end with a finite value, so that nothing could be selected."
     said += (
-        f"The chosen configuration was retrained on {p.seeds} fresh seeds, the same for every "
-        "optimizer, and tested once; no tuning run has seen the test split. "
+        f"The chosen configuration was retrained on {several(p.seeds, 'fresh seed')}, the same "
+        "for every optimizer, and tested once; no tuning run has seen the test split. "
     )
     if outcome.repeats:
         said += (
@@ -59,7 +63,7 @@ def budget_lines(outcome: Outcome) -> list[str]:
     """What each optimizer's tuning took, a line each."""
     lines = []
     for name, c in outcome.contestants.items():
-        line = f"{name}: {c.configurations} configurations tried"
+        line = f"{name}: {several(c.configurations, 'configuration')} tried"
         if c.widened:
             line += (
                 f", {c.widened} of them beyond the first grid, which the choice lay on an edge of"
@@ -81,7 +85,10 @@ def warnings(outcome: Outcome) -> list[str]:
             "every choice rests on one tuning seed: another seed may choose another configuration"
         )
     if p.seeds < FEW_SEEDS:
-        found.append(f"intervals rest on {p.seeds} seeds: they are wide, and not to be trusted far")
+        found.append(
+            f"intervals rest on {several(p.seeds, 'seed')}: they are wide, and not to be "
+            "trusted far"
+        )
     return [*found, *doubts(outcome)]
 
 
@@ -109,11 +116,11 @@ def weakness(outcome: Outcome, quick: bool = False) -> str:
     if not outcome.ranking:
         return ""
     if quick:
-        found.append(f"it was a quick run (trainings of only {p.steps:,} updates)")
+        found.append(f"it was a quick run (trainings of only {several(p.steps, 'update')})")
     if p.tuning_seeds == 1:
         found.append("each configuration was tried on a single seed")
     if p.seeds < FEW_SEEDS:
-        found.append(f"each choice was judged on only {p.seeds} fresh seeds")
+        found.append(f"each choice was judged on only {several(p.seeds, 'fresh seed')}")
     return first_look(found)
 
 

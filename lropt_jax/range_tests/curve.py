@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.progress import shown
+from lropt_jax.progress import several, shown
 from lropt_jax.range_tests import divergence, smoothing
 from lropt_jax.range_tests.reading import Suggestion, pool, read
 from lropt_jax.range_tests.rules import BOUNDS, RULES
@@ -229,9 +229,9 @@ class RangeTest:
 
     def _about(self) -> tuple[str, dict[str, str]]:
         rates = self.learning_rates
-        count = f"{len(self.configurations)} configurations x " if self.over else ""
+        count = f"{several(len(self.configurations), 'configuration')} x " if self.over else ""
         title = (
-            f"RangeTest of {count}{len(self.seeds)} seeds, "
+            f"RangeTest of {count}{several(len(self.seeds), 'seed')}, "
             f"{len(rates)} rungs from {rates[0]:.2g} to {rates[-1]:.2g}"
         )
         rows: dict[str, str] = {}

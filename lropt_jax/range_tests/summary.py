@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lropt_jax.progress import several
+
 
 class Curve(Protocol):
     """What is told of one configuration: the attributes of a `RangeTest`."""
@@ -49,8 +51,8 @@ def named(values: Mapping[str, Any]) -> str:
 
 
 def _one(values: Mapping[str, Any], part: Curve, recommended: str) -> str:
-    rates = part.learning_rates
-    what = f"{part.split} loss, {len(rates)} rungs, {len(part.seeds)} seeds"
+    rates, seeds = part.learning_rates, several(len(part.seeds), "seed")
+    what = f"{part.split} loss, {len(rates)} rungs, {seeds}"
     name = named(values)
     lines = [f"{name}: {what}" if name else what]
     lines += [f"{rates[0]:<8.2g}{_sparkline(part.median)}{rates[-1]:>8.2g}"]
@@ -67,13 +69,11 @@ def _one(values: Mapping[str, Any], part: Curve, recommended: str) -> str:
         lines.append("  bounds    base {:.2g}, peak {:.2g}".format(*part.bounds))
     never = int((part.diverged_at == 0).sum())
     if never:
-        lines.append(f"  not finite from the first rung on: {never} of {len(part.seeds)} seeds")
+        lines.append(f"  not finite from the first rung on: {never} of {seeds}")
     diverged = part.diverged_at[part.diverged_at > 0]
     if len(diverged):
         first = rates[diverged.min()]
-        lines.append(
-            f"  diverged  {len(diverged)} of {len(part.seeds)} seeds, first at {first:.2g}"
-        )
+        lines.append(f"  diverged  {len(diverged)} of {seeds}, first at {first:.2g}")
     return "\n".join(lines)
 
 

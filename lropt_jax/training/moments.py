@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.hyperparameters.access import hyperparams
-from lropt_jax.progress import shown
+from lropt_jax.progress import several, shown
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.lanes import Lane
 from lropt_jax.training.watching.words import edge_in_words
@@ -58,7 +58,8 @@ class Moment:
 
     def _about(self) -> tuple[str, dict[str, str]]:
         size = sum(np.size(x) for x in jax.tree.leaves(self.params))
-        title = f"{type(self).__name__} after {self.step:,} updates, {size:,} parameters"
+        title = f"{type(self).__name__} after {several(self.step, 'update')}, "
+        title += several(size, "parameter")
         rows = {name: f"{value:.4g}" for name, value in self.metrics.items()}
         return title, rows | edge_in_words(self.history, self.step)
 

@@ -14,7 +14,7 @@ import optax
 
 from lropt_jax.comparisons.inference import Interval, metric_within
 from lropt_jax.pages.words import Recommendation
-from lropt_jax.progress import shown
+from lropt_jax.progress import several, shown
 from lropt_jax.range_tests import RangeTest
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tasks.metrics import bounds
@@ -248,7 +248,8 @@ class Tuning:
 
     def _about(self) -> tuple[str, dict[str, str]]:
         sentence = str(self.recommendation).partition("\n\n")[0]
-        title = f"Tuning of {len(self.tried)} configurations, {self.model_steps:,} model-steps"
+        count = several(len(self.tried), "configuration")
+        title = f"Tuning of {count}, {several(self.model_steps, 'model-step')}"
         rows = {"Recommended": sentence}
         if self.code:
             rows["Code"] = self.code

@@ -9,6 +9,7 @@ import numpy as np
 
 from lropt_jax.comparisons.inference import Interval, metric_within
 from lropt_jax.pages.words import FEW_SEEDS, Recommendation, first_look, listed
+from lropt_jax.progress import several
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tuning.board import Board
 from lropt_jax.tuning.budget import Budget
@@ -31,13 +32,15 @@ def plan_words(
     metric: str,
 ) -> str:
     """What is going to be done and what it costs, before it is."""
-    length = f"{steps:,} updates each" if steps is not None else "as long as the time allows"
+    length = (
+        f"{several(steps, 'update')} each" if steps is not None else "as long as the time allows"
+    )
     said = f"Budget: {budget}. Trainings take {length}; {metric.replace('_', ' ')} decides. "
     if range_steps:
         said += f"Range tests first ({range_steps:,} model-steps of the budget). "
     said += f"Then configurations of {listed(names)}, and more around the best. "
     final = f"at most {most} tied ones" + (" and the baseline" if baseline else "")
-    said += f"At last {final} on {seeds} fresh seeds, tested once: "
+    said += f"At last {final} on {several(seeds, 'fresh seed')}, tested once: "
     if budget.seconds is not None:
         return said + "within the time; fewer where it does not allow more."
     assert steps is not None
@@ -65,7 +68,7 @@ def recommendation(tuning: Any) -> Recommendation:
         said += f" ({tuning.stopped})." if tuning.stopped else "."
         return Recommendation(said, contender.name, code)
     values = tuning.chosen.values
-    said += f": {metric} {mean(tuning.metric, values)} on {len(values)} fresh seeds"
+    said += f": {metric} {mean(tuning.metric, values)} on {several(len(values), 'fresh seed')}"
     said += _learned_nothing(tuning)
     others = _within_noise(tuning)
     if others:
@@ -132,7 +135,7 @@ def tried(tuning: Any) -> str:
         f"{count} {status}" for status in ("pruned", "diverged")
         if (count := sum(t.status == status for t in tuning.tried))
     ]  # fmt: skip
-    said = f"{len(tuning.tried)} configurations, each on one seed: {who}."
+    said = f"{several(len(tuning.tried), 'configuration')}, each on one seed: {who}."
     again = sum(len(t.values) > 1 for t in tuning.tried)
     if again:
         said += f" The best {again} on further seeds."
@@ -157,11 +160,13 @@ def weakness(tuning: Any) -> str:
         return ""
     found = []
     if len(tuning.tried) < FEW_TRIED:
-        found.append(f"only {len(tuning.tried)} configurations were tried")
+        found.append(f"only {several(len(tuning.tried), 'configuration')} tried")
     if tuning.chosen is None:
         found.append("nothing was judged on fresh seeds")
     elif len(tuning.chosen.values) < FEW_SEEDS:
-        found.append(f"the choice was judged on only {len(tuning.chosen.values)} fresh seeds")
+        found.append(
+            f"the choice was judged on only {several(len(tuning.chosen.values), 'fresh seed')}"
+        )
     if tuning.stopped:
         found.append("it ended before its plan")
     return first_look(found)
@@ -185,7 +190,7 @@ def warnings(tuning: Any) -> list[str]:
     if chosen is not None and not chosen.finished:
         found.append("the recommended configuration did not finish on every fresh seed")
     if chosen is not None and 0 < len(chosen.values) < FEW_SEEDS:
-        found.append(f"intervals rest on {len(chosen.values)} seeds: they are wide")
+        found.append(f"intervals rest on {several(len(chosen.values), 'seed')}: they are wide")
     lost = sum(t.status == "diverged" for t in tuning.tried)
     if tuning.tried and lost > len(tuning.tried) / 2:
         found.append(f"{lost} of {len(tuning.tried)} configurations diverged")

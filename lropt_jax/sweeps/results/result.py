@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lropt_jax.optimizers.code_lines import call
-from lropt_jax.progress import shown
+from lropt_jax.progress import several, shown
 from lropt_jax.sweeps.results import frames, saving
 from lropt_jax.sweeps.results.drawings import Drawings
 from lropt_jax.sweeps.results.saving import Event
@@ -102,7 +102,8 @@ class SweepResult(Drawings):
     def _about(self) -> tuple[str, dict[str, str]]:
         kinds, counts = np.unique(self.status.astype(str), return_counts=True)
         how = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
-        title = f"SweepResult of {len(self.trials)} configurations x {len(self.seeds)} seeds: {how}"
+        count = several(len(self.trials), "configuration")
+        title = f"SweepResult of {count} x {several(len(self.seeds), 'seed')}: {how}"
         try:
             best = self.best()
         except ValueError:  # none finished, or there is no metric that goes without saying
