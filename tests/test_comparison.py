@@ -191,6 +191,7 @@ def test_nothing_that_finishes_is_said_too(tmp_path):
         regression(), {"sgd": (sgd, {"learning_rate": 1e12})}, 20, 2, 1, progress=False
     )
     assert verdict(result).startswith("No optimizer finished")
+    assert "sgd: every configuration diverged" in verdict(result)
     assert result.recommendation.startswith("No optimizer finished")
     assert result.recommendation.code == ""
     result.report(tmp_path)

@@ -139,7 +139,8 @@ def verdict(outcome: Outcome) -> str:
         whys: dict[str, list[str]] = {}
         for name in failed:
             whys.setdefault(outcome.contestants[name].failure, []).append(name)
-        return " ".join(f"{listed(names)}: {why}." for why, names in whys.items())
+        reasons = [f"{listed(names)}: {why}." for why, names in whys.items()]
+        return " ".join(["No optimizer finished on any seed: nothing can be compared.", *reasons])
     best = outcome.ranking[0]
     alike = no_order(outcome)
     certain: list[str] = []
