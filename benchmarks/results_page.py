@@ -91,7 +91,7 @@ def _ratios(name: str, run: Mapping[str, Any]) -> Iterator[Ratio]:
                         yield Ratio(what, shown, f"{peer}: {clock:.2f} ms", clock / cost[ours][0])
     elif name.startswith("optimizers-"):
         yield from _updates(figures)
-    elif name == "strategies":
+    elif name.startswith("strategies-"):
         for row in figures:
             auto, best = row["seconds"]["auto"], row["seconds"][row["best"]]
             what = f"a sweep of {row['net']}, {row['lanes']} lanes, {row['updates']:,} updates"

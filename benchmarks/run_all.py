@@ -73,7 +73,16 @@ BENCHMARKS = {
     "first_call": Benchmark("first_call.py", "", "--problems mnist1d_mlp --rounds 1", None),
     "host_data": Benchmark("host_data.py", "", "--quick"),
     "range_test": Benchmark("range_test.py", "", "--tests 16 --repeats 1"),
-    "strategies": Benchmark("strategies.py", "", "--nets small --steps 100 --rounds 1"),
+    **{
+        f"strategies-{name}": Benchmark(
+            "strategies.py", f"--nets {name}", f"--nets {name} --steps 100 --rounds 1"
+        )
+        for name in ("small", "default", "large", "gru")
+    },
+    # Of 5,000 updates, a twentieth here, it takes half an hour.
+    "strategies-conv": Benchmark(
+        "strategies.py", "--nets conv --steps 200,1000", "--nets conv --steps 40 --rounds 1"
+    ),
     "range_test_rules": Benchmark("range_test_rules.py", "--fresh", "--quick", None),
     "expected_best": Benchmark("expected_best.py", "", "--searches 50", None),
     # Eight hours where `results/tune` is empty; else the table of what is there.
