@@ -42,7 +42,7 @@ def shown(cls: Shown) -> Shown:
 
 
 def several(count: int, noun: str) -> str:
-    """ "1 seed", "3 seeds"."""
+    """A count and its noun: 1 seed, 3 seeds."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 

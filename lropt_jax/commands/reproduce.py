@@ -10,6 +10,7 @@ from typing import Any
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults
 from lropt_jax.commands.plans import add_plan, said, time_words
+from lropt_jax.progress import several
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -97,5 +98,5 @@ def _foreseen(names: list[str], quick: bool, output: Path) -> tuple[str, dict[st
     if known:
         total = f"about {time_words(sum(known))}, an estimate: as long as on two cores"
         total += f"; {unknown} of them not measured" if unknown else ""
-    words = "\n".join([f"{len(rows)} claim{'s' * (len(rows) > 1)}, {total}.", *lines])
+    words = "\n".join([f"{several(len(rows), 'claim')}, {total}.", *lines])
     return words, {"claims": rows, "seconds": sum(known), "not_measured": unknown}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import NamedTuple
 
 
@@ -29,13 +28,11 @@ class Table:
 
     @property
     def ascends_in(self) -> int | None:
-        """`sorted_by`, if its numbers do ascend: a wide interval may tie with the best behind one
+        """`sorted_by`, if its ranks do ascend: a wide interval may tie with the best behind one
         that is told from it."""
-        if self.sorted_by is None:
-            return None
-        found = [re.match(r"=?([\d.]+)", row[self.sorted_by]) for row in self.rows]
-        numbers = [float(number[1]) for number in found if number]
-        return self.sorted_by if numbers == sorted(numbers) else None
+        first = 0 if self.best is None else self.best + 1
+        together = self.tied == tuple(range(first, first + len(self.tied)))
+        return self.sorted_by if together else None
 
     def mark(self, row: int) -> str:
         """What is said beside a row's name."""

@@ -38,12 +38,10 @@ def mean_and_interval(metric: str, mean: float, half_width: float) -> str:
         return "–"
     if is_share(metric):
         mean, half_width = 100 * mean, 100 * half_width
+        if math.isnan(half_width):
+            return f"{mean:.2f}"
         digits = 0 if half_width >= 10 else 2
-        return (
-            f"{mean:.2f}"
-            if math.isnan(half_width)
-            else (f"{mean:.{digits}f} ± {half_width:.{digits}f}")
-        )
+        return f"{mean:.{digits}f} ± {half_width:.{digits}f}"
     return f"{mean:.3g}" if math.isnan(half_width) else f"{mean:.3g} ± {half_width:.1g}"
 
 

@@ -8,7 +8,7 @@ import re
 import time
 from typing import Any
 
-from lropt_jax.progress import Progress
+from lropt_jax.progress import Progress, several
 from lropt_jax.validation import whole_number
 
 INTERRUPTED = "interrupted"  # why a tuning ended
@@ -49,7 +49,7 @@ class Budget:
 
     def __str__(self) -> str:
         if self.trainings is not None:
-            return f"{self.trainings:,} training{'s' * (self.trainings > 1)}"
+            return several(self.trainings, "training")
         if self.model_steps is not None:
             return f"{self.model_steps:,} model-steps"
         assert self.seconds is not None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.progress import Progress
+from lropt_jax.progress import Progress, several
 from lropt_jax.sweeps.keeping.memory import Store
 from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.running.pieces import NOBODY, Piece, Snapshot, Watch
@@ -175,7 +175,7 @@ class OnExecutor:
                 future.cancel()
         if here:
             warnings.warn(
-                f"the executor lost {len(here)} task{'s' * (len(here) > 1)} for good: "
+                f"the executor lost {several(len(here), 'task')} for good: "
                 "this process runs the rest",
                 stacklevel=2,
             )
