@@ -175,7 +175,7 @@ def test_an_own_optimizer_is_tuned_by_what_its_arguments_are_called():
 
 def test_the_plan_is_said_and_unknown_problems_are_refused():
     words = design().plan(2)
-    assert "24 optimizer(s) on 14 problem(s)" in words
+    assert "24 optimizers on 14 problems" in words
     assert "336" in words
     minutes = sum(design().seconds(p, e) for p, e in design().parts) / 60 / 2
     assert minutes < 240
@@ -343,7 +343,7 @@ def test_the_command(ran, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("lropt_jax.atlas.design.design", lambda *_, **changes: TINY)
     monkeypatch.setattr("lropt_jax.atlas.run.own_pool", _here)
     assert main(["atlas", "--plan", "--output", str(tmp_path / "none")]) == 0
-    assert "1 optimizer(s) on 1 problem(s)" in capsys.readouterr().out
+    assert "1 optimizer on 1 problem" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
     assert main(["atlas", "--output", str(folder)]) == 0
     told = capsys.readouterr().out

@@ -120,7 +120,7 @@ def test_results_say_what_ran_what_came_out_and_how_to_go_on():
     for thing, words in (
         (moment, ("Moment after 5 updates, 4 parameters", "valid_loss")),
         (fit, ("Fit after 10 updates, 4 parameters", "valid_loss", "train_loss")),
-        (sweep, ("SweepResult of 2 configurations x 1 seeds: 2 finished", "Best valid_loss")),
+        (sweep, ("SweepResult of 2 configurations x 1 seed: 2 finished", "Best valid_loss")),
         (test, ("RangeTest of 2 seeds, 10 rungs", "Go on with")),
     ):
         lines = repr(thing).splitlines()

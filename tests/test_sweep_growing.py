@@ -192,7 +192,7 @@ def test_a_pruned_sweep_says_why_not_and_what_to_do(tmp_path, rule):
     first = run(FEW, trials=4, prune=rule, directory=tmp_path)
     before = contents(tmp_path)
     words = (
-        "holds a pruned sweep of 4 trials and 1 seeds, which cannot grow to 6 and 1.*Choose another"
+        "holds a pruned sweep of 4 trials and 1 seed, which cannot grow to 6 and 1.*Choose another"
     )
     with pytest.raises(ValueError, match=words):
         run(FEW, trials=6, prune=rule, directory=tmp_path)

@@ -13,6 +13,7 @@ from typing import Any
 from lropt_jax.atlas.entries import ENTRIES, FROZEN, REFERENCES, Configuration, Entry, entry
 from lropt_jax.comparisons.match import FRESH_SEEDS
 from lropt_jax.problems.catalogue import IN_TURN, METRICS, PROBLEMS
+from lropt_jax.progress import several
 from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.sweeps.planning.space import uniform
 from lropt_jax.validation import unknown
@@ -148,8 +149,8 @@ class Design:
         return "\n".join(
             [
                 f"Atlas {VERSION}{', a quick look' if self.quick else ''}: "
-                f"{len(self.entries)} optimizer(s) on {len(self.problems)} problem(s). Spaces "
-                f"frozen on {FROZEN}.",
+                f"{several(len(self.entries), 'optimizer')} on "
+                f"{several(len(self.problems), 'problem')}. Spaces frozen on {FROZEN}.",
                 f"Each: {self.configurations} configurations drawn, {self.rates} rates with all "
                 f"else as by default, one seed; then the best at {budgets} on {self.seeds} fresh "
                 "seeds, tested once.",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
+from lropt_jax.progress import several
 from lropt_jax.sweeps.running.foreseen import Cost
 
 
@@ -35,9 +36,9 @@ def cost_words(cost: Cost, measured: str) -> str:
       measured: whose updates were.
     """
     return (
-        f"{cost.trainings:,} trainings, {cost.model_steps:,} model-steps; {cost.lanes} at once in "
-        f"about {_bytes(cost.memory)}. About {time_words(cost.seconds)} on this machine, an "
-        f"estimate from a few updates of {measured}."
+        f"{several(cost.trainings, 'training')}, {several(cost.model_steps, 'model-step')}; "
+        f"{cost.lanes} at once in about {_bytes(cost.memory)}. About {time_words(cost.seconds)} "
+        f"on this machine, an estimate from a few updates of {measured}."
     )
 
 

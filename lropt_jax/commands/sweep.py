@@ -168,7 +168,7 @@ def _print(result: Any, metric: str, trials: list[dict[str, Any]]) -> None:
     how = ", ".join(f"{count} {kind}" for kind, count in _ends(result).items())
     pairs = zip(result.strategy, result.width, strict=True)
     ways = ", ".join(dict.fromkeys(f"{strategy} of {width}" for strategy, width in pairs))
-    caption = f"{result.status.size} lanes: {how}; {ways} lanes"
+    caption = f"{several(result.status.size, 'lane')}: {how}; {ways} lanes"
     if installed("rich"):
         show_table(console(), headings, rows, 0 if rows else None, caption=caption)
         return

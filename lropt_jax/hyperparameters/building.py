@@ -25,6 +25,7 @@ from lropt_jax.hyperparameters.numbers import (
 from lropt_jax.hyperparameters.printing import Called
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes, resumed
 from lropt_jax.hyperparameters.trials import NotData, attempt, explained, try_building
+from lropt_jax.progress import several
 from lropt_jax.schedules.arguments import bound_arguments
 from lropt_jax.schedules.base import Schedule, injected, value_at
 from lropt_jax.schedules.fingerprint import Aside, Carried
@@ -319,8 +320,9 @@ def _check_whole(state: TunableState) -> None:
         traced = any(isinstance(x, jax.core.Tracer) for x in (state.count, *moments))
         if not traced and int(state.count) > 0 and any(bool((x != 0).any()) for x in moments):
             raise ValueError(
-                f"this state was taken over by half: {int(state.count)} updates and moments, but "
-                f"{name} is 1, as before the first; set it to its beta to the power of the count"
+                f"this state was taken over by half: {several(int(state.count), 'update')} and "
+                f"moments, but {name} is 1, as before the first; set it to its beta to the power "
+                "of the count"
             )
 
 

@@ -232,7 +232,7 @@ class RangeTest:
         count = f"{several(len(self.configurations), 'configuration')} x " if self.over else ""
         title = (
             f"RangeTest of {count}{several(len(self.seeds), 'seed')}, "
-            f"{len(rates)} rungs from {rates[0]:.2g} to {rates[-1]:.2g}"
+            f"{several(len(rates), 'rung')} from {rates[0]:.2g} to {rates[-1]:.2g}"
         )
         rows: dict[str, str] = {}
         for values, part in itertools.islice(self.parts(), SHOWN):

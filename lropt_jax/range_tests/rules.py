@@ -208,7 +208,7 @@ BOUNDS: Mapping[str, Rule] = {"base": onset, "peak": knee}
 def answer(rule: Rule, curve: Profile) -> float | str:
     """A rule's learning rate, or the reason why there is none."""
     if len(curve.x) < FEWEST:
-        return f"only {len(curve.x)} rungs count, at least {FEWEST} are needed"
+        return f"only {len(curve.x)} of the rungs can be read, at least {FEWEST} are needed"
     try:
         return rule(curve)
     except Unfounded as reason:

@@ -52,7 +52,7 @@ def named(values: Mapping[str, Any]) -> str:
 
 def _one(values: Mapping[str, Any], part: Curve, recommended: str) -> str:
     rates, seeds = part.learning_rates, several(len(part.seeds), "seed")
-    what = f"{part.split} loss, {len(rates)} rungs, {seeds}"
+    what = f"{part.split} loss, {several(len(rates), 'rung')}, {seeds}"
     name = named(values)
     lines = [f"{name}: {what}" if name else what]
     lines += [f"{rates[0]:<8.2g}{_sparkline(part.median)}{rates[-1]:>8.2g}"]

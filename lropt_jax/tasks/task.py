@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.progress import shown
+from lropt_jax.progress import several, shown
 from lropt_jax.tasks.arrays import shape_of, shapes
 from lropt_jax.tasks.examples import (
     batch_of,
@@ -148,7 +148,9 @@ class Task:
             )
 
     def _about(self) -> tuple[str, dict[str, str]]:
-        updates = f"batches of {self.batch_size:,}, {self.steps_per_epoch:,} updates an epoch"
+        updates = (
+            f"batches of {self.batch_size:,}, {several(self.steps_per_epoch, 'update')} an epoch"
+        )
         return f"Task of {in_words(self.splits)}, {updates}", {
             "an example": examples_of(self.train)
         }

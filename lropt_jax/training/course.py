@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.hyperparameters.access import wants_observation
+from lropt_jax.progress import several
 from lropt_jax.tasks.metrics import names_of_metrics
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.checkpoints import Checkpoints
@@ -93,7 +94,8 @@ class Course:
                 if start.step > plan.steps:
                     raise ValueError(
                         f"directory {training.checkpoints.path} holds a training that has taken "
-                        f"{start.step} updates, more than steps={plan.steps}: choose another one"
+                        f"{several(start.step, 'update')}, more than steps={plan.steps}: choose "
+                        "another one"
                     )
                 best = training.checkpoints.load("best", like)
                 training.best = None if best is None else Moment(**best, task=task)

@@ -249,8 +249,8 @@ def _nothing(tuning: Any) -> str:
     lost = sum(t.status == "diverged" for t in tuning.tried)
     if lost == len(tuning.tried):
         return (
-            f"Nothing to recommend: all {lost} configurations diverged, those of very small rates "
-            "among them. Look at the task: its loss or its data may not be finite."
+            f"Nothing to recommend: every configuration diverged, {lost} in all, those of very "
+            "small rates among them. Look at the task: its loss or its data may not be finite."
         )
     return (
         f"Nothing to recommend: {tuning.metric} is not finite for any of the {len(tuning.tried)} "

@@ -258,7 +258,7 @@ def ranked(values: np.ndarray, trials: Sequence[int], mode: str) -> list[int]:
 def _evaluation(what: str, steps: float, plan: Itinerary) -> int:
     if steps not in plan.evaluations:
         raise ValueError(
-            f"prune: it decides at {what}, here after {steps:g} updates, which is no multiple of "
+            f"prune: it decides at {what}, here at update {steps:g}, which is no multiple of "
             f"eval_every={plan.eval_every}"
         )
     return plan.evaluations.index(int(steps)) + 1

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lropt_jax.progress import several
 from lropt_jax.sweeps.keeping.models import Lane
 from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.running.strategy import Resolved
@@ -84,8 +85,8 @@ class Manifest:
         there, trials = self.lots[-1].trials, set(plan.trial_names)
         if lost := set(there) - trials:
             differing.append(
-                f"space ({len(there)} trials there, {len(lost)} of which are not among the "
-                f"{len(trials)} now)"
+                f"space ({several(len(there), 'trial')} there, {len(lost)} of which are not "
+                f"among the {len(trials)} now)"
             )
         seeds = self.lots[-1].seeds
         if set(seeds) - set(plan.seeds):
@@ -98,10 +99,10 @@ class Manifest:
             )
         if plan.rule is not None and self.grown(plan) is not self:
             raise ValueError(
-                f"directory {path} holds a pruned sweep of {len(there)} trials and {len(seeds)} "
-                f"seeds, which cannot grow to {len(trials)} and {len(plan.seeds)}: who goes on "
-                "depends on all that were there from the beginning. Choose another directory, or "
-                "grow a sweep without prune"
+                f"directory {path} holds a pruned sweep of {several(len(there), 'trial')} and "
+                f"{several(len(seeds), 'seed')}, which cannot grow to {len(trials)} and "
+                f"{len(plan.seeds)}: who goes on depends on all that were there from the "
+                "beginning. Choose another directory, or grow a sweep without prune"
             )
 
 

@@ -14,6 +14,7 @@ import optax
 
 from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.hyperparameters.trials import NotData
+from lropt_jax.progress import several
 from lropt_jax.schedules.counts import float_type
 from lropt_jax.sweeps.planning.jobs import Job, Optimizer, compiled_in
 from lropt_jax.tasks.metrics import known_metric, names_of_metrics
@@ -237,6 +238,6 @@ def check_rule(rule: Any, plan: Itinerary) -> None:
         )
     if not rule.rungs(plan):
         raise ValueError(
-            f"prune never decides within {plan.steps} updates: {rule!r} needs longer trainings, or "
-            "smaller numbers"
+            f"prune never decides within {several(plan.steps, 'update')}: {rule!r} needs longer "
+            "trainings, or smaller numbers"
         )

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from lropt_jax.optimizers.code_lines import code_of
+from lropt_jax.progress import several
 from lropt_jax.sweeps.keeping.memory import Store
 from lropt_jax.sweeps.keeping.models import Keep, Lane, Leaves
 from lropt_jax.sweeps.planning.plan import Plan
@@ -50,7 +51,8 @@ class TrainedModels:
             updates = result.steps[result.reached[trial, seed] - 1]
             warnings.warn(
                 f"the sweep kept no model of trial {trial} and seed {result.seeds[seed]}: it is "
-                f"trained again ({updates:,} updates). sweep(..., keep=k) keeps the best ones",
+                f"trained again ({several(updates, 'update')}). sweep(..., keep=k) keeps "
+                "the best ones",
                 stacklevel=3,
             )
             leaves = self.again(result, (trial, seed))

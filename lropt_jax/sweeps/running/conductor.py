@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from lropt_jax.progress import Progress
+from lropt_jax.progress import Progress, several
 from lropt_jax.sweeps.deciding.rules import Decision, Standing
 from lropt_jax.sweeps.keeping.models import Lane
 from lropt_jax.sweeps.planning.groups import chunks, chunks_by_seed
@@ -175,11 +175,11 @@ class Conductor:
     def _note(self, alive: Sequence[int]) -> None:
         diverged = self._table.diverged_at >= 0
         lanes = len(alive) * len(self._plan.seeds) - int(diverged[list(alive)].sum())
-        words = [f"{lanes} lanes alive"]
+        words = [f"{several(lanes, 'lane')} alive"]
         if diverged.any():
             words.append(f"{diverged.sum()} diverged")
         if self._table.pruned.any():
-            words.append(f"{self._table.pruned.sum()} trials pruned")
+            words.append(f"{several(int(self._table.pruned.sum()), 'trial')} pruned")
         self._bar.note(", ".join(words))
 
 
