@@ -130,12 +130,12 @@ def is_number(value: Any) -> bool:
     """Whether `value` is what a traced scalar may stand for: a float, an int, an array."""
     if isinstance(value, (bool, np.bool_)):
         return False
-    if isinstance(value, (np.ndarray, jax.Array, jax.core.Tracer)):
-        dtype = value.dtype
+    if isinstance(value, (np.ndarray, np.generic, jax.Array, jax.core.Tracer)):
+        dtype = value.dtype  # of bfloat16 too, which NumPy does not know as a number
         return bool(
             jax.numpy.issubdtype(dtype, np.floating) or jax.numpy.issubdtype(dtype, np.integer)
         )
-    return isinstance(value, (int, float, np.number))
+    return isinstance(value, (int, float))
 
 
 def ascending(name: str, boundaries: Any, one_less_than: tuple[str, Any]) -> None:

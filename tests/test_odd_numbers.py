@@ -236,7 +236,28 @@ def test_a_large_whole_number_keeps_the_dtype():
         lj.sgd(10**400)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "lamb", "lars", "swats", "qhadam"])
+@pytest.mark.parametrize("kind", [jnp.bfloat16, jnp.float8_e4m3fn, jnp.int4, np.float16, np.uint8])
+def test_scalars_of_any_dtype_are_numbers(kind):
+    """Also those that NumPy itself does not know as such."""
+    one = np.asarray(1, kind)[()]
+    assert isinstance(one, np.generic)
+    assert float(lj.hyperparams(lj.adam(one).init(W))["learning_rate"]) == 1
+    state = lj.tunable(optax.lion)(0.1).init(W)
+    assert float(lj.hyperparams(lj.set_hyperparams(state, learning_rate=one))["learning_rate"]) == 1
+    assert float(lj.linear(0.0, one, one)(7)) == float((one * lj.constant(1.0))(0)) == 1
+    state = lj.observe(lj.sgd(lj.reduce_on_plateau(0.1)).init(W), one)
+    assert float(state.hyperparams["learning_rate"].state["best"]) == 1
+    with pytest.raises(ValueError, match="momentum must be in"):
+        lj.sgd(0.1, momentum=2 * one.astype(np.float16))
+
+
+def test_an_array_of_numpy_times_a_schedule_is_a_schedule():
+    factors, s = np.array([2.0, 3.0]), lj.linear(1.0, 0.0, 2)
+    np.testing.assert_array_equal((factors * s)(1), (s * factors)(1))
+    assert isinstance(np.float32(2.0) * s, lj.Schedule)
+
+
+@pytest.mark.parametrize("name", sorted(lj.OPTIMIZERS))
 def test_complex_numbers_where_nothing_is_promoted(name):
     z, tx = jnp.ones(2, jnp.complex64), lj.OPTIMIZERS[name](learning_rate=0.5)
     usual, _ = tx.update(z, tx.init(z), z)

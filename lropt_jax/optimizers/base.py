@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -75,13 +75,18 @@ def leafwise(
         if dtype not in cast:
             cast[dtype] = jax.tree.map(functools.partial(_cast, dtype), list(scalars))
         worked = [_as_real_dtype(x, dtype) if _is_low(x) else x for x in rest]
-        # A real number times a complex one is what an equation means, also where JAX is told to
-        # promote nothing.
-        mixed = jax.numpy_dtype_promotion("standard") if jnp.iscomplexobj(g) else nullcontext()
-        with mixed:
+        with usual_promotion(g):
             results.append(equation(_as_real_dtype(g, dtype), *worked, *cast[dtype]))
     columns = zip(*results, strict=True) if results else [()] * outputs
     return tuple(treedef.unflatten(column) for column in columns)
+
+
+def usual_promotion(tree: Any) -> AbstractContextManager[None]:
+    """Where numbers are complex: a real one times them is meant, also where nothing is promoted."""
+    if any(jnp.iscomplexobj(x) for x in jax.tree.leaves(tree)):
+        usual: AbstractContextManager[None] = jax.numpy_dtype_promotion("standard")
+        return usual
+    return nullcontext()
 
 
 def _is_low(x: Any) -> bool:

@@ -14,6 +14,7 @@ from lropt_jax.optimizers.base import (
     leafwise,
     magnitudes_like,
     moments_like,
+    usual_promotion,
 )
 from lropt_jax.optimizers.constructor import direction, optimizer
 from lropt_jax.optimizers.descent import Decays, descend, times
@@ -28,11 +29,21 @@ from lropt_jax.validation import (
     requires,
 )
 
-# Signs are remembered in a byte. Complex numbers are two weights each.
-_componentwise = optax.contrib.split_real_and_imaginary
+
+def _componentwise(direction: optax.GradientTransformation) -> optax.GradientTransformation:
+    """A direction to which complex numbers are two weights each."""
+    split = optax.contrib.split_real_and_imaginary(direction)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        with usual_promotion(updates):
+            changed: tuple[Any, Any] = split.update(updates, state, params)
+        return changed
+
+    return optax.GradientTransformation(split.init, update)
 
 
 def _signs_like(params: Any) -> Any:
+    """Signs are remembered in a byte."""
     return jax.tree.map(lambda p: jnp.zeros_like(p, dtype=jnp.int8), params)
 
 

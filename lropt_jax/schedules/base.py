@@ -72,6 +72,7 @@ class Schedule:
     """
 
     __slots__ = ("__weakref__", "_constructor", "_data", "_state", "_static")
+    __array_ufunc__ = None  # of an array of NumPy and a schedule, the product is the schedule's
     times: ClassVar[Callable[[Any, Any], Schedule]]  # the product, a schedule made of schedules
 
     def __init__(
