@@ -214,6 +214,11 @@ def check_entries(what: str, given: Any) -> None:
             )
 
 
+def first_line(error: BaseException) -> str:
+    """An error as one line without its full stop; some have no words at all."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(" .:")
+
+
 def names(given: str | Iterable[str]) -> tuple[str, ...]:
     """Names that are given one after another; a string is one name, not its letters."""
     return (given,) if isinstance(given, str) else tuple(given)

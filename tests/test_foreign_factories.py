@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ import pytest
 
 from lropt_jax import (
     Task,
+    by_layer,
     evaluation_params,
     fit,
     grid,
@@ -189,12 +191,84 @@ def test_an_int_where_the_default_is_one_is_structure_where_it_must_be():
     np.testing.assert_allclose(tx.update(PARAMS, tx.init(PARAMS))[0]["b"], 0.25 * PARAMS["b"])
 
 
+def checked(learning_rate):
+    if not isinstance(learning_rate, float):
+        raise AssertionError  # as a bare assert does, which pytest gives words to
+    return optax.sgd(learning_rate)
+
+
+def every(learning_rate, k):
+    return optax.MultiSteps(optax.sgd(learning_rate), k).gradient_transformation()
+
+
+def test_errors_of_any_kind_are_explained():
+    """Of one without words, and of one that comes with the first update."""
+    with pytest.raises(ValueError, match=r"fails when learning_rate is data.*: AssertionError\. "):
+        tunable(checked)(0.1)
+    tx = tunable(every)(0.1, 2)
+    with pytest.raises(ValueError, match=r"fails when k is data.*not callable.*static=\['k'\]"):
+        tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+
+
 def test_other_errors_are_passed_on():
     def broken(learning_rate):
         raise RuntimeError("no such optimizer")
 
+    def unfit(learning_rate):
+        return optax.GradientTransformation(lambda params: (), lambda *_: 1 / 0)
+
     with pytest.raises(RuntimeError, match="no such optimizer"):
         tunable(broken)(0.1)
+    with pytest.raises(ZeroDivisionError):
+        tunable(unfit)(0.1).update(PARAMS, tunable(unfit)(0.1).init(PARAMS))
+    logs = tunable(lambda lr: optax.stateless(lambda u, p: jax.tree.map(jnp.log, u)))(0.1)
+    with jax.debug_nans(True), pytest.raises(FloatingPointError):
+        logs.update(jax.tree.map(lambda x: x - 10.0, PARAMS), logs.init(PARAMS))
+
+
+@dataclasses.dataclass
+class Recipe:
+    """A factory that is no key of a dict."""
+
+    momentum: float = 0.5
+
+    def __call__(self, learning_rate, **others):
+        return sgd(learning_rate, self.momentum, **others)
+
+
+def test_numbers_in_keywords_that_a_factory_passes_on_are_data():
+    def clipped(learning_rate, **others):
+        return optax.chain(optax.clip(1.0), optax.adamw(learning_rate, **others))
+
+    def run(tx):
+        updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+        return updates
+
+    tx = tunable(clipped)(0.1, weight_decay=0.5, b1=0.5)
+    assert repr(tx) == "clipped(learning_rate=0.1, weight_decay=0.5, b1=0.5)"
+    state = set_hyperparams(tx.init(PARAMS), weight_decay=0.25)
+    assert {k: float(v) for k, v in hyperparams(state).items()} == {
+        "learning_rate": np.float32(0.1), "weight_decay": 0.25, "b1": 0.5,
+    }  # fmt: skip
+    chex.assert_trees_all_close(
+        tx.update(PARAMS, state, PARAMS)[0], run(clipped(0.1, weight_decay=0.25, b1=0.5)), rtol=1e-5
+    )
+    rates = jnp.array([0.1, 0.2])
+    many = jax.vmap(lambda wd: run(tunable(clipped)(0.1, weight_decay=wd)))(rates)
+    for i, wd in enumerate(rates):
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda x, i=i: x[i], many), run(clipped(0.1, weight_decay=wd)), rtol=1e-5
+        )
+    assert set(hyperparams(tunable(every_of)(0.1, n=2).init(PARAMS))) == {"learning_rate"}
+    assert set(hyperparams(tunable(Recipe())(0.1, l2=0.5).init(PARAMS))) == {
+        "learning_rate", "l2",
+    }  # fmt: skip
+    layers = by_layer(clipped, 0.1, weight_decay=0.5).init(PARAMS)
+    assert set(hyperparams(layers)) == {"learning_rate", "decay", "weight_decay"}
+
+
+def every_of(learning_rate, **structure):
+    return optax.chain(*[optax.sgd(learning_rate)] * structure["n"])
 
 
 # Where an optimizer wants to be judged.

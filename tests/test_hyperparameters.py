@@ -116,8 +116,25 @@ def test_set_is_used_by_the_next_update():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(KeyError, match=r"'lr'.*b1, b2, eps, learning_rate"):
+    words = r"unknown .*'lr'; did you mean 'learning_rate'\? Known: b1, b2, eps, learning_rate"
+    with pytest.raises(KeyError, match=words):
         set_hyperparams(adam(0.1).init(P), lr=0.2)
+    with pytest.raises(KeyError, match=r"unknown hyperparameter 1; .*Known: b1, b2"):
+        set_hyperparams(adam(0.1).init(P), {1: 0.2})
+
+
+@pytest.mark.parametrize(
+    ("tx", "new", "words"),
+    [
+        (adam(0.1), {"weight_decay": 0.1}, "weight_decay is None by the way this adam is built"),
+        (sgd(0.1), {"momentum": 0.9}, "momentum is None .* set is dampening, learning_rate"),
+        (sgd(0.1, momentum=0.9), {"nesterov": True}, "nesterov is False by the way this sgd is"),
+        (tunable(optax.lion, static="b1")(0.1), {"b1": 0.5}, "b1 is 0.9 by the way this lion is"),
+    ],
+)
+def test_what_is_no_number_of_the_state_is_not_unknown(tx, new, words):
+    with pytest.raises(KeyError, match=words):
+        set_hyperparams(tx.init(P), **new)
 
 
 @pytest.mark.parametrize(

@@ -283,14 +283,32 @@ def test_evaluation_params_of_nnx():
     [
         lj.constant(-1.0), lj.cosine_decay(-1.0, 20), lj.warmup(lj.cosine_decay(-1.0, 9), 5),
         lj.piecewise_constant([3], [0.1, -0.1]), lj.sequence([lj.constant(-1.0), 0.1], [3]),
+        lj.sequence([0.1, -0.1], [3]), lj.warmup(-0.1, 5), lj.per_epoch(-0.1, 5),
     ],
 )  # fmt: skip
 def test_a_schedule_hides_no_negative_rate(rate):
-    with pytest.raises(ValueError, match=r"learning_rate: .*value"):
+    with pytest.raises(ValueError, match=r"learning_rate: .* must be"):
         lj.sgd(rate)
-    with pytest.raises(ValueError, match=r"learning_rate: .*value"):
+    with pytest.raises(ValueError, match=r"learning_rate: .* must be"):
         lj.set_hyperparams(lj.sgd(0.1).init(W), learning_rate=rate)
     assert lj.sgd(-1.0 * lj.constant(-0.5)).init(W)  # a product of two may be positive
+
+
+@pytest.mark.parametrize(
+    ("factory", "name", "schedule"),
+    [
+        (lj.adam, "b1", lj.constant(1.5)), (lj.rprop, "eta_plus", lj.constant(0.5)),
+        (lj.sgd, "momentum", lj.one_cycle_momentum(peak_value=9.5, total_steps=9)),
+        (lj.adam, "b2", lj.sequence([0.9, 99.0], [3])),
+    ],
+)  # fmt: skip
+def test_a_schedule_hides_no_other_number_out_of_range(factory, name, schedule):
+    with pytest.raises(ValueError, match=f"{name}: .*: .* must be "):
+        factory(0.1, **{name: schedule})
+    state = factory(0.1, **{name: 1.2 if name == "eta_plus" else 0.9}).init(W)
+    with pytest.raises(ValueError, match=f"{name}: .*: .* must be "):
+        lj.set_hyperparams(state, **{name: schedule})
+    lj.adam(0.1, b1=lj.linear(0.9, 1.0, 100))  # an end may be one that is only come near to
 
 
 def test_a_feedback_schedule_returns_the_state_that_it_began_with():

@@ -18,12 +18,13 @@ from lropt_jax.hyperparameters.groups import (
     tunables,
     with_tunables,
 )
-from lropt_jax.hyperparameters.numbers import Numbers, beside, replaced
+from lropt_jax.hyperparameters.numbers import Factory, Numbers, beside, replaced
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes
+from lropt_jax.schedules.arguments import OTHER_NAMES
 from lropt_jax.schedules.base import Schedule, from_callable, value_at
 from lropt_jax.schedules.composition import delayed
 from lropt_jax.schedules.counts import fits, float_type
-from lropt_jax.validation import is_number
+from lropt_jax.validation import instead, is_number
 
 
 def hyperparams(state: optax.OptState) -> dict[str, Any]:
@@ -142,13 +143,9 @@ def set_hyperparams(
 
 
 def _with_numbers(state: TunableState, new: Mapping[str, Any], label: str) -> TunableState:
-    unknown = sorted(set(new) - set(state.hyperparams))
-    if unknown:
-        raise KeyError(
-            f"{label}unknown hyperparameter {', '.join(map(repr, unknown))}; "
-            f"this optimizer has {', '.join(sorted(state.hyperparams))}"
-        )
     factory = factory_of(state)
+    for name in new:
+        _check_known(label, name, state.hyperparams, factory)
     values = Numbers(state.hyperparams, factory)
     for name, value in new.items():
         value = from_callable(value, f"{label}{name}") if callable(value) else value
@@ -161,6 +158,19 @@ def _with_numbers(state: TunableState, new: Mapping[str, Any], label: str) -> Tu
     factory.check_together({**values, **new})
     check_building(factory, {**values, **new})
     return state._replace(hyperparams=values)
+
+
+def _check_known(label: str, name: Any, known: Mapping[str, Any], factory: Factory) -> None:
+    if name in known:
+        return
+    if name in factory.fixed:
+        raise KeyError(
+            f"{label}{name} is {factory.fixed[name]!r} by the way this {factory.name} is built, "
+            "and no number of its state: build it anew with another; what can be set is "
+            f"{', '.join(sorted(known)) or 'nothing'}"
+        )
+    meant = OTHER_NAMES.get(name, ())
+    raise KeyError(f"{label}unknown hyperparameter {name!r}{instead(name, sorted(known), meant)}")
 
 
 def starting_now(schedule: Any, state: optax.OptState) -> Schedule:

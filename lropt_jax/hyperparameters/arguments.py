@@ -19,8 +19,6 @@ from lropt_jax.schedules.base import Schedule, from_callable
 from lropt_jax.schedules.counts import float_type
 from lropt_jax.validation import Constraint, finite, is_number, not_nan
 
-_OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
 
 def kinds_of(
     factory: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]
@@ -31,13 +29,45 @@ def kinds_of(
     return kinds if declared else dict.fromkeys(parameters, Allowed())
 
 
+def by_name(
+    signature: inspect.Signature, arguments: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, inspect.Parameter]]:
+    """All arguments of a call by their names, and their parameters; those in `**others`, too."""
+    values: dict[str, Any] = {}
+    parameters: dict[str, inspect.Parameter] = {}
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            values[name], parameters[name] = arguments[name], parameter
+            continue
+        for other, value in arguments[name].items():
+            values[other] = value
+            parameters[other] = inspect.Parameter(other, inspect.Parameter.KEYWORD_ONLY)
+    return values, parameters
+
+
+def called(function: Callable[..., Any], signature: inspect.Signature, values: Any) -> Any:
+    """What a function gives for its arguments by name, see `by_name`."""
+    parameters = signature.parameters
+    others = {name: value for name, value in values.items() if name not in parameters}
+    kinds = {name: parameter.kind for name, parameter in parameters.items()}
+    given = inspect.BoundArguments(
+        signature,  # type: ignore[arg-type]
+        {k: others if kinds[k] is inspect.Parameter.VAR_KEYWORD else values[k] for k in kinds},
+    )
+    return function(*given.args, **given.kwargs)
+
+
 def is_data(name: str, value: Any, parameter: inspect.Parameter, allowed: Allowed) -> bool:
     """Whether an argument is a number that lives in the state, and not a part of the code.
 
     Raises:
       ValueError: for something else where the annotation asks for a number, a bool or a choice.
     """
-    if parameter.kind in _OPEN or name == "mask" or name.endswith("_mask"):
+    if (
+        parameter.kind is inspect.Parameter.VAR_POSITIONAL
+        or name == "mask"
+        or name.endswith("_mask")
+    ):
         return False
     if allowed.kind in ("switch", "choice"):
         allowed.accept(name, value)
@@ -60,9 +90,13 @@ def is_data(name: str, value: Any, parameter: inspect.Parameter, allowed: Allowe
     return is_number(value)
 
 
-def is_count(value: Any, parameter: inspect.Parameter) -> bool:
-    """Whether an int stands where the default is one: data where the factory can take it so."""
-    return isinstance(value, (int, np.integer)) and isinstance(parameter.default, int)
+def is_count(value: Any, parameter: inspect.Parameter | None) -> bool:
+    """Whether an int stands where the default is one, or in `**others`, which say nothing.
+
+    It is data where the factory can take it so.
+    """
+    silent = parameter is None or isinstance(parameter.default, int)
+    return silent and isinstance(value, (int, np.integer))
 
 
 def _says_int(annotation: Any) -> bool:

@@ -15,7 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.hyperparameters.arguments import as_data, constraint_of, is_count, is_data, kinds_of
+from lropt_jax.hyperparameters.arguments import (
+    as_data,
+    by_name,
+    called,
+    constraint_of,
+    is_count,
+    is_data,
+    kinds_of,
+)
 from lropt_jax.hyperparameters.numbers import (
     Factory,
     Numbers,
@@ -26,7 +34,7 @@ from lropt_jax.hyperparameters.printing import Called
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes, resumed
 from lropt_jax.hyperparameters.trials import NotData, attempt, explained, try_building
 from lropt_jax.progress import several
-from lropt_jax.schedules.arguments import bound_arguments
+from lropt_jax.schedules.arguments import Allowed, bound_arguments
 from lropt_jax.schedules.base import Schedule, injected, value_at
 from lropt_jax.schedules.fingerprint import Aside, Carried
 from lropt_jax.validation import names, requirements, unknown
@@ -84,7 +92,8 @@ def tunable(
         Optax's, or a lambda that builds a schedule out of its numbers. An argument annotated with
         `NonNegative`, `Averaging`, ... (`lropt_jax.validation`) must be such a number, a function
         under `requires` has conditions between them, in `set_hyperparams` too. Without an
-        annotation a number must be finite where its default is.
+        annotation a number must be finite where its default is. Numbers in `**others` are data
+        by their names; those in `*others`, which have none, are not.
       static: names of arguments that are not data, beyond the bools, strings, None, classes
         and pytrees that never are, and those named "mask" or "..._mask". An int where the
         annotation is `int`, and a function where the default is one, are not data either.
@@ -118,37 +127,36 @@ def tunable(
         )
     name = getattr(factory, "__name__", "optimizer").replace("<lambda>", "optimizer")
     signature = inspect.signature(factory)
-    parameters, static = signature.parameters, names(static)
-    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+    known, static = signature.parameters, names(static)
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
         for other in static:
-            if other not in parameters:
-                raise ValueError(f"tunable: static: {unknown('argument', other, parameters)}")
-    kinds = kinds_of(factory, parameters)
+            if other not in known:
+                raise ValueError(f"tunable: static: {unknown('argument', other, known)}")
+    kinds = kinds_of(factory, known)
     declared = any(kind.kind == "number" for kind in kinds.values())
 
     @functools.wraps(factory)
     def build(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformationExtraArgs:
-        arguments = bound_arguments(name, signature, args, kwargs)
+        arguments, parameters = by_name(signature, bound_arguments(name, signature, args, kwargs))
+        allowed = {k: kinds.get(k, Allowed()) for k in arguments}
         data = {
             k: as_data(k, v, parameters[k])
             for k, v in arguments.items()
-            if k not in static and is_data(k, v, parameters[k], kinds[k])
+            if k not in static and is_data(k, v, parameters[k], allowed[k])
         }
 
         # No number may stay around the transformation: it is the same for other numbers.
-        given_names, code = tuple(arguments), {k: v for k, v in arguments.items() if k not in data}
+        code = {k: v for k, v in arguments.items() if k not in data}
 
         def plain(values: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
-            values = {**code, **values}
-            given = inspect.BoundArguments(signature, {k: values[k] for k in given_names})
-            made = factory(*given.args, **given.kwargs)
+            made = called(factory, signature, {**code, **values})
             if not isinstance(made, optax.GradientTransformation):
                 raise TypeError(f"{name} must return an Optax transformation, got {made!r}")
             return optax.with_extra_args_support(made)
 
         about = Factory(
             name,
-            {k: constraint_of(parameters[k], kinds[k]) for k in data},
+            {k: constraint_of(parameters[k], allowed[k]) for k in data},
             requirements(factory),
             {k: v for k, v in arguments.items() if k not in data and isinstance(v, SIMPLE)},
             None if declared else plain,
@@ -168,7 +176,7 @@ def tunable(
             try:
                 try_building(factory, functools.partial(_built, plain), given)
             except NotData as error:
-                if not all(is_count(arguments[k], parameters[k]) for k in error.names):
+                if not all(is_count(arguments[k], known.get(k)) for k in error.names):
                     raise
                 return tunable(factory, [*static, *error.names])(*args, **kwargs)
         tx = Called(*_tunable_transformation(plain, Carried(Numbers(data, about)), Aside(given)))

@@ -109,7 +109,8 @@ def by_layer(
         if p.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     }
     own = inspect.Parameter("decay", inspect.Parameter.KEYWORD_ONLY, default=0.9)
-    layered.__signature__ = inspect.Signature([*keywords.values(), own])  # type: ignore[attr-defined]
+    others = [p for p in parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
+    layered.__signature__ = inspect.Signature([*keywords.values(), own, *others])  # type: ignore[attr-defined]
     layered.__name__ = f"by_layer_{name}"
     factory: Callable[..., optax.GradientTransformationExtraArgs] = tunable(layered)
     return factory(learning_rate=learning_rate, decay=decay, **numbers)

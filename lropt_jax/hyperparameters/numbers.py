@@ -14,7 +14,7 @@ import numpy as np
 from lropt_jax.schedules.base import Schedule
 from lropt_jax.schedules.counts import fits, float_type
 from lropt_jax.schedules.flax_support import restored, when_loaded
-from lropt_jax.validation import Constraint, is_number, non_negative, not_nan
+from lropt_jax.validation import Constraint, is_number, not_nan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,13 +46,12 @@ class Factory:
 
         Args:
           name: what the error calls it.
-          value: the number, or a schedule, of which only the sign of its values is checked.
+          value: the number, or a schedule, of which the values that it is given are checked.
           argument: its name, where the error calls it otherwise.
         """
         constraint = self.constraints.get(argument or name, not_nan)
         if isinstance(value, Schedule):
-            if constraint.low == 0:
-                _check_sign(name, value)
+            _check_values(name, value, dataclasses.replace(constraint, ends="[]"))
             return
         constraint.check(name, value)
         if not isinstance(value, jax.core.Tracer):
@@ -84,18 +83,23 @@ class Factory:
         return self.name, tuple(constraints), tuple(fixed), tuple(checks)
 
 
-def _check_sign(name: str, schedule: Schedule) -> None:
-    """Raises `ValueError` for a value of a schedule that is below 0, where none may be.
+def _check_values(name: str, schedule: Schedule, constraint: Constraint) -> None:
+    """Raises `ValueError` for a value of a schedule that the number may not be.
 
-    A product's may be: two of them make a positive one.
+    A product's may be anything: two that are negative make a positive one.
     """
+    if schedule.name == "product":
+        return
     for argument, value in schedule.arguments.items():
-        parts = value if isinstance(value, tuple) else (value,)
-        for part in parts:
-            if isinstance(part, Schedule) and schedule.name != "product":
-                _check_sign(name, part)
-            elif argument.endswith(("value", "values")) and is_number(part):
-                non_negative.check(f"{name}: {schedule.name}: {argument}", part)
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, Schedule):
+                _check_values(name, part, constraint)
+            elif argument.endswith(_VALUES) and is_number(part):
+                constraint.check(f"{name}: {schedule.name}: {argument}", part)
+
+
+# What schedules call the values that they take, and schedules (or numbers) that they go through.
+_VALUES = ("value", "values", "schedule", "schedules")
 
 
 @jax.tree_util.register_pytree_with_keys_class

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from lropt_jax.schedules.base import value_at
 from lropt_jax.schedules.counts import float_type
+from lropt_jax.validation import first_line
 
 
 class NotData(ValueError):
@@ -21,8 +22,8 @@ class NotData(ValueError):
         self.names = list(names)
         super().__init__(
             f"the factory fails when {', '.join(names)} is data (a traced number): "
-            f"{type(error).__name__}: {str(error).splitlines()[0]} What it has to know when it is "
-            f"called is named: tunable(factory, static={self.names})"
+            f"{first_line(error)}. What it has to know when it is called is named: "
+            f"tunable(factory, static={self.names})"
         )
 
 
@@ -31,11 +32,6 @@ _known: weakref.WeakKeyDictionary[Callable[..., Any], set[frozenset[str]]] = (
     weakref.WeakKeyDictionary()
 )
 Use = Callable[[Mapping[str, Any], Any], Any]  # of numbers and a count
-_UNTRACEABLE = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-)
 
 
 def try_building(factory: Callable[..., Any], build: Use, given: Mapping[str, Any]) -> None:
@@ -53,18 +49,25 @@ def try_building(factory: Callable[..., Any], build: Use, given: Mapping[str, An
       NotData: for numbers that cannot be.
     """
     attempt(build, given)
-    names = frozenset(given)
-    if names not in _known.setdefault(factory, set()):
+    names, known = frozenset(given), _known_of(factory)
+    if names not in known:
         try:
             attempt(build, given, names)
         except Exception as error:
             _blame(build, given, error)
-        _known[factory].add(names)
+        known.add(names)
+
+
+def _known_of(factory: Callable[..., Any]) -> set[frozenset[str]]:
+    try:
+        return _known.setdefault(factory, set())
+    except TypeError:  # no key of a dict (a dataclass, say): it is tried each time
+        return set()
 
 
 @contextmanager
 def explained(use: Use, given: Mapping[str, Any]) -> Iterator[None]:
-    """Says by name which numbers cannot be data, where a transformation fails because of tracers.
+    """Says by name which numbers cannot be data, where a transformation fails because they are.
 
     Args:
       use: builds the transformation as above, and does with it what is done inside.
@@ -72,7 +75,9 @@ def explained(use: Use, given: Mapping[str, Any]) -> Iterator[None]:
     """
     try:
         yield
-    except _UNTRACEABLE as error:
+    except Exception as error:
+        if _works(use, given, given):  # it is no matter of what it is given
+            raise
         _blame(use, given, error)
 
 

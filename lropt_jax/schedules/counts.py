@@ -31,6 +31,6 @@ def fits(x: Any) -> bool:
     dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
     if not jnp.issubdtype(dtype, jnp.integer):
         return False
-    if jnp.iinfo(dtype).max < 2**31:
+    if jnp.iinfo(dtype).max < 2**31:  # type: ignore[no-untyped-call]
         return True
     return not isinstance(x, jax.core.Tracer) and bool(np.all(np.abs(np.asarray(x, float)) < 2**31))

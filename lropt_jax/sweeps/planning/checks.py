@@ -22,7 +22,7 @@ from lropt_jax.tasks.task import SPLITS, Task, check_task
 from lropt_jax.training.course import NEEDS_EVALUATIONS
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.training.watching.observer import check_watched
-from lropt_jax.validation import check_factory, check_transformation, unknown
+from lropt_jax.validation import check_factory, check_transformation, first_line, unknown
 
 
 def check_seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -174,14 +174,14 @@ def _optimizer_state(job: Job, trials: Sequence[Mapping[str, Any]]) -> Any:
                 some = ", ".join(f"{v:.6g}" for v in list(known)[:4]) + ", ..." * (len(known) > 4)
                 raise ValueError(
                     f"space: the optimizer fails when {name} is data, a traced number that differs "
-                    f"from lane to lane ({_first_line(alone)}). If its code branches on {name} or "
+                    f"from lane to lane ({first_line(alone)}). If its code branches on {name} or "
                     f"counts with it, compile its values in: choice([{some}], static=True); "
                     "else write it without a Python `if` or int() (jnp.where, a schedule of "
                     "lropt_jax)"
                 ) from alone
         words = ", ".join(job.names) or "nothing"
         raise ValueError(
-            f"space: the optimizer fails when {words} is data ({_first_line(error)})"
+            f"space: the optimizer fails when {words} is data ({first_line(error)})"
         ) from error
 
 
@@ -198,10 +198,6 @@ def _traced(job: Job, optimizer: Optimizer, names: Sequence[str]) -> Any:
 
     numbers = {name: np.result_type(np.float32).type(0) for name in names}
     return jax.eval_shape(start, jax.random.key(0), numbers)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(" .:")
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[list[str], set[str], bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -112,23 +112,4 @@ def _tuned(
     optimizer: Callable[..., Any], code: tuple[str, ...], fixed: dict[str, Any], /, **numbers: Any
 ) -> optax.GradientTransformation:
     # Made anew each time, since what tunable returns cannot be sent to another process.
-    named = _with_names(optimizer, [*fixed, *numbers])
-    return tunable(named, static=code)(**fixed, **numbers)
-
-
-def _with_names(optimizer: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
-    """An optimizer that says by name what it is given: a number in `**others` is data too."""
-    signature = inspect.signature(optimizer)
-    others = [name for name in names if name not in signature.parameters]
-    if not others:
-        return optimizer
-    named = [
-        p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
-    named += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in others]
-
-    def made(*args: Any, **kwargs: Any) -> Any:
-        return optimizer(*args, **kwargs)
-
-    made.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
-    return made
+    return tunable(optimizer, static=code)(**fixed, **numbers)
