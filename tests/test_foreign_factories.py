@@ -354,6 +354,54 @@ def least_squares():
     )
 
 
+def squares():
+    x = np.random.default_rng(0).normal(size=(32, 3)).astype(np.float32)
+
+    def errors(params, batch):
+        return (batch["x"] @ params - batch["x"].sum(1)) ** 2
+
+    return Task(
+        init=lambda key: (jnp.zeros(3), ()),
+        loss=lambda params, s, batch, key: (errors(params, batch).mean(), (s, {})),
+        evaluate=lambda params, s, batch: {"loss": errors(params, batch)},
+        train={"x": x},
+        batch_size=8,
+    )
+
+
+SAM = optax.contrib.sam(optax.sgd(0.1), optax.sgd(0.05))
+
+
+@pytest.mark.parametrize(
+    "tx", [SAM, optax.chain(optax.clip(9.0), SAM), optax.MultiSteps(SAM, 2), optax.polyak_sgd()]
+)
+def test_a_training_gives_the_loss_to_those_that_take_it(tx):
+    """SAM says that it takes extra arguments, and takes none; Polyak's steps need one."""
+    watch = () if isinstance(tx, optax.MultiSteps) else ("sharpness",)
+    history = fit(squares(), tx, 40, eval_every=20, watch=watch).history
+    assert history["train_loss"][1] < history["train_loss"][0]
+    scaled = sweep(squares(), lambda scale: optax.chain(tx, optax.scale(scale)), {"scale": [1.0]},
+                   steps=4, progress=False)  # fmt: skip
+    assert np.isfinite(scaled.best().value)
+
+
+@pytest.mark.parametrize(
+    ("tx", "words"),
+    [
+        (optax.lbfgs(), "'grad' and 'value_fn'"),
+        (optax.contrib.sam(optax.sgd(0.1), optax.sgd(0.1), opaque_mode=True), "grad_fn"),
+        (optax.contrib.sophia(0.1), "obj_fn"),
+        (optax.lookahead(optax.sgd(0.1), 5, 0.5), "fast"),
+    ],
+)
+def test_what_needs_more_than_a_training_has_is_said_before_it(tx, words):
+    error = f"must make an update of the gradients, .* value=, .* fails: .*{words}"
+    with pytest.raises(ValueError, match=f"tx {error}"):
+        fit(squares(), tx, 4)
+    with pytest.raises(ValueError, match=f"space: .*{error}"):
+        sweep(squares(), lambda s: optax.chain(tx, optax.scale(s)), {"s": [1.0]}, steps=4)
+
+
 def test_fit_and_sweep_evaluate_where_the_optimizer_wants_to_be_judged():
     data, task = DATA, least_squares()
     factory = optax.contrib.schedule_free_sgd

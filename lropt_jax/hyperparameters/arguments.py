@@ -51,7 +51,7 @@ def called(function: Callable[..., Any], signature: inspect.Signature, values: A
     others = {name: value for name, value in values.items() if name not in parameters}
     kinds = {name: parameter.kind for name, parameter in parameters.items()}
     given = inspect.BoundArguments(
-        signature,  # type: ignore[arg-type]
+        signature,
         {k: others if kinds[k] is inspect.Parameter.VAR_KEYWORD else values[k] for k in kinds},
     )
     return function(*given.args, **given.kwargs)

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import optax
 from jax.extend import core
 
+from lropt_jax.hyperparameters.updating import updated
+
 OfState = Callable[[Any], Any]  # of a direction's state
 
 
@@ -111,7 +113,7 @@ def dynamics(tx: optax.GradientTransformation, state: Any, params: Any) -> Dynam
         token = _listening.set(found)
         try:
             nothing = jax.tree.map(jnp.zeros_like, params)
-            optax.with_extra_args_support(tx).update(nothing, state, params)
+            updated(tx, nothing, state, params, jnp.zeros(()))
         finally:
             _listening.reset(token)
         return found.learning_rates, found.directions

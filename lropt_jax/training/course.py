@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.hyperparameters.access import wants_observation
+from lropt_jax.hyperparameters.updating import check_update
 from lropt_jax.progress import several
 from lropt_jax.tasks.metrics import names_of_metrics
 from lropt_jax.tasks.task import Task, check_task
@@ -77,8 +78,11 @@ class Course:
                 f"{start.step} that start has taken"
             )
         check_task(task)
+        params, _ = jax.eval_shape(task.init, jax.random.key(0))
+        state = jax.eval_shape(tx.init, params)
+        check_update("tx", tx, state, params)
         check_watched(task, lambda: tx, {}, watched)
-        _check_observed(task, tx, observed, eval_every, watched)
+        _check_observed(task, wants_observation(state), observed, eval_every, watched)
         layout = Layout("vmap", tuple(jax.local_devices()[:1]))
         population = Population(task, lambda: tx, {}, layout, watched)
         root = as_key(key)
@@ -177,11 +181,9 @@ class Course:
 
 
 def _check_observed(
-    task: Task, tx: Any, observed: str | None, eval_every: Any, watched: Watched
+    task: Task, observes: bool, observed: str | None, eval_every: Any, watched: Watched
 ) -> None:
     """Whether schedules observe what there is to observe, and when; on shapes."""
-    params, _ = jax.eval_shape(task.init, jax.random.key(0))
-    observes = wants_observation(jax.eval_shape(tx.init, params))
     if observes and eval_every is None:
         raise ValueError(NEEDS_EVALUATIONS)
     if observed is None:

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lropt_jax.hyperparameters.access import set_hyperparams, wants_observation
+from lropt_jax.hyperparameters.access import set_hyperparams
+from lropt_jax.hyperparameters.updating import updated
 from lropt_jax.schedules.counts import float_type
 from lropt_jax.tasks.task import summarized
 from lropt_jax.training.lanes import Feed, Lane
@@ -33,7 +34,6 @@ def segment(
       loss_and_grad: gives the value and the gradient of a loss as in `Task`.
       tx: the transformation that updates the parameters.
     """
-    tx = optax.with_extra_args_support(tx)
 
     def gradient(lane: Lane, data: Any, indices: Any, key: Any, model_state: Any) -> Any:
         batch = jax.tree.map(lambda a: a.at[indices].get(mode="promise_in_bounds"), data)
@@ -64,9 +64,7 @@ def segment(
             now = {name: values[i] for name, values in feed.settings.items()}
             lane = lane._replace(opt_state=set_hyperparams(lane.opt_state, **now))
         metrics, grads, model_state = step_gradient(lane, feed, data, i)
-        # A schedule that waits for the evaluation must not see the minibatch's loss.
-        extra = {} if wants_observation(lane.opt_state) else {"value": metrics["loss"]}
-        updates, opt_state = tx.update(grads, lane.opt_state, lane.params, **extra)
+        updates, opt_state = updated(tx, grads, lane.opt_state, lane.params, metrics["loss"])
         params = optax.apply_updates(lane.params, updates)
         return Lane(params, model_state, opt_state, lane.key, lane.step + 1), metrics
 

@@ -8,12 +8,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.hyperparameters.trials import NotData
+from lropt_jax.hyperparameters.updating import check_update
 from lropt_jax.progress import several
 from lropt_jax.schedules.counts import float_type
 from lropt_jax.sweeps.planning.jobs import Job, Optimizer, compiled_in
@@ -174,14 +173,14 @@ def _optimizer_state(job: Job, trials: Sequence[Mapping[str, Any]]) -> Any:
                 some = ", ".join(f"{v:.6g}" for v in list(known)[:4]) + ", ..." * (len(known) > 4)
                 raise ValueError(
                     f"space: the optimizer fails when {name} is data, a traced number that differs "
-                    f"from lane to lane ({first_line(alone)}). If its code branches on {name} or "
+                    f"from lane to lane ({_at_bottom(alone)}). If its code branches on {name} or "
                     f"counts with it, compile its values in: choice([{some}], static=True); "
                     "else write it without a Python `if` or int() (jnp.where, a schedule of "
                     "lropt_jax)"
                 ) from alone
         words = ", ".join(job.names) or "nothing"
         raise ValueError(
-            f"space: the optimizer fails when {words} is data ({first_line(error)})"
+            f"space: the optimizer fails when {words} is data ({_at_bottom(error)})"
         ) from error
 
 
@@ -190,14 +189,17 @@ def _traced(job: Job, optimizer: Optimizer, names: Sequence[str]) -> Any:
 
     def start(key: Any, numbers: Any) -> Any:
         params = job.task.init(key)[0]
-        tx = optax.with_extra_args_support(optimizer(**numbers))
+        tx = optimizer(**numbers)
         state = tx.init(params)
-        extra = {} if wants_observation(state) else {"value": jnp.zeros(())}
-        tx.update(params, state, params, **extra)
+        check_update("what it returns", tx, state, params)
         return state
 
     numbers = {name: np.result_type(np.float32).type(0) for name in names}
     return jax.eval_shape(start, jax.random.key(0), numbers)
+
+
+def _at_bottom(error: Exception) -> str:
+    return first_line(error.__cause__ or error)
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[list[str], set[str], bool]:
