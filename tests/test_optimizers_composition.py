@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -212,6 +214,26 @@ def test_flax_serialization_is_bit_exact(tx, state):
     chex.assert_trees_all_equal_structs(again, state)
     chex.assert_trees_all_equal(again, state)
     chex.assert_trees_all_equal(tx.update(PARAMS, again, PARAMS), tx.update(PARAMS, state, PARAMS))
+
+
+# Those whose moments mean the same, with which another goes on as if it had made them.
+ALIKE = {frozenset({"adam", "lamb"})}
+
+
+def test_a_state_is_not_restored_into_an_optimizer_to_which_it_means_something_else():
+    serialization = pytest.importorskip("flax.serialization")
+    plain = {name: OPTIMIZERS[name](0.1) for name in NAMES}
+    decaying = {f"{name}, decayed": OPTIMIZERS[name](0.1, weight_decay=0.1) for name in NAMES}
+    states = {name: tx.init(PARAMS) for name, tx in {**plain, **decaying}.items()}
+    files = {name: serialization.to_bytes(state) for name, state in states.items()}
+    taken = set()
+    for here, state in states.items():
+        for there in set(states) - {here}:
+            with contextlib.suppress(ValueError):
+                serialization.from_bytes(state, files[there])
+                pair = {name.split(",")[0] for name in (here, there)}
+                taken.add(frozenset(name.replace("adamw", "adam") for name in pair))
+    assert {pair for pair in taken if len(pair) > 1} == ALIKE
 
 
 @pytest.mark.parametrize(

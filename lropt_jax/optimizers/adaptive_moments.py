@@ -119,13 +119,24 @@ def scale_by_adam(
 
 
 def answered(
-    direction: optax.GradientTransformation, b1: Any, eps: Any, response: OfState | None = None
+    direction: optax.GradientTransformation,
+    b1: Any,
+    eps: Any,
+    response: OfState | None = None,
+    of: str = "nu",
 ) -> Any:
-    """A direction with Adam's state that says how it meets a curvature, as an average does."""
+    """A direction of Adam's kind that says how it meets a curvature, as an average does.
 
-    def denominators(state: ScaleByAdamState) -> Any:
+    Args:
+      direction, b1, eps: it, and its numbers.
+      response: where it is not that of an average.
+      of: the field of its state whose root divides.
+    """
+
+    def denominators(state: Any) -> Any:
         correction = above_zero(1 - state.b2_product)
-        return jax.tree.map(lambda v: root(v / correction.astype(v.dtype)) + eps, state.nu)
+        second = getattr(state, of)
+        return jax.tree.map(lambda v: root(v / correction.astype(v.dtype)) + eps, second)
 
     return answering(direction, response or (lambda state: of_average(b1)), denominators)
 

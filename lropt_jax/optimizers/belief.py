@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
+import jax
 import optax
 
-from lropt_jax.optimizers.adaptive_moments import ScaleByAdamState, answered, folded
+from lropt_jax.optimizers.adaptive_moments import answered, folded
 from lropt_jax.optimizers.base import (
     average,
     leafwise,
@@ -22,6 +23,22 @@ from lropt_jax.optimizers.descent import Decays, descend
 from lropt_jax.validation import Averaging, Finite, NonNegative
 
 
+class ScaleByAdabeliefState(NamedTuple):
+    r"""The state of `scale_by_adabelief`; not Adam's, which a file of it must not be taken for.
+
+    Attributes:
+      b1_product: $\prod_{s \le t} \beta_{1,s}$, for an exact bias correction.
+      b2_product: $\prod_{s \le t} \beta_{2,s}$.
+      mu: $m$, the average gradient.
+      variance: $s$, the average squared difference of a gradient from $m$.
+    """
+
+    b1_product: jax.Array
+    b2_product: jax.Array
+    mu: optax.Updates
+    variance: optax.Updates
+
+
 def _adabelief(g: Any, m: Any, s: Any, b1: Any, b2: Any, *numbers: Any) -> tuple[Any, Any, Any]:
     eps, factor, spread, folded_eps = numbers
     m = average(m, g, b1)
@@ -34,8 +51,6 @@ def scale_by_adabelief(
     b1: Averaging = 0.9, b2: Averaging = 0.999, eps: NonNegative = 1e-16, factor: Finite = 1.0
 ) -> optax.GradientTransformation:
     r"""Direction $\hat m_t / (\sqrt{\hat s_t} + \epsilon)$. See `adabelief`.
-
-    The state is Adam's, with $s$ in the place of $v$.
 
     When to use:
       In an `optax.chain` of your own. It neither descends nor decays:
@@ -68,20 +83,21 @@ def scale_by_adabelief(
       [0.8889, -1.8889]
     """
 
-    def init(params: Any) -> ScaleByAdamState:
-        return ScaleByAdamState(
+    def init(params: Any) -> ScaleByAdabeliefState:
+        return ScaleByAdabeliefState(
             scalar(1.0), scalar(1.0), moments_like(params), magnitudes_like(params)
         )
 
     def update(
-        updates: Any, state: ScaleByAdamState, params: Any = None
-    ) -> tuple[Any, ScaleByAdamState]:
+        updates: Any, state: ScaleByAdabeliefState, params: Any = None
+    ) -> tuple[Any, ScaleByAdabeliefState]:
         del params
         products = state.b1_product * b1, state.b2_product * b2
 
         numbers = [weights(b1), weights(b2), eps, factor, *folded(*products, eps)]
-        direction, mu, nu = leafwise(_adabelief, [updates, state.mu, state.nu], numbers, 3)
-        return direction, ScaleByAdamState(*products, mu, nu)
+        trees = [updates, state.mu, state.variance]
+        direction, mu, variance = leafwise(_adabelief, trees, numbers, 3)
+        return direction, ScaleByAdabeliefState(*products, mu, variance)
 
     return optax.GradientTransformation(init, update)
 
@@ -132,5 +148,5 @@ def adabelief(
       >>> model.evaluate("test")["accuracy"] > 0.9
       True
     """
-    direction = answered(scale_by_adabelief(b1, b2, eps, -learning_rate), b1, eps)
+    direction = answered(scale_by_adabelief(b1, b2, eps, -learning_rate), b1, eps, of="variance")
     return descend(direction, learning_rate, **decays)
