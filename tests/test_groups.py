@@ -220,6 +220,10 @@ def test_by_layers_numbers_are_data_in_one_state():
 def test_by_layer_refuses_what_it_cannot_order():
     with pytest.raises(ValueError, match="'Dense_10/b' is in none of Dense_0, Dense_2"):
         by_layer(sgd, 0.1, order=["Dense_0", "Dense_2"]).init(DEEP)
+    for order in (["Dense_0", "Dense_2", "Dense_0"], [], 3):
+        with pytest.raises(ValueError, match=r"order must be the layers' names .* each once, got"):
+            by_layer(sgd, 0.1, order=order)
+    by_layer(sgd, 0.1, order=[0, 1]).init([jnp.ones(2), jnp.ones(2)])
     with pytest.raises(ValueError, match="decay must be a finite number > 0, got 0"):
         by_layer(sgd, 0.1, decay=0)
     with pytest.raises(ValueError, match="rmsprop must have an argument learning_rate, and none"):

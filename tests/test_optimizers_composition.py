@@ -128,6 +128,21 @@ def test_schedule_free_and_inject_hyperparams(name):
     chex.assert_trees_all_close(run(injected)[0], run(make(name))[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loop_inside_shard_map(name):
+    """Sharded parameters: each device as if it were alone with its own."""
+    mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.sharding.PartitionSpec("d")
+
+    def train(w):
+        return run(make(name), w)[0]
+
+    start = jnp.arange(1.0, 5.0)
+    sharded = jax.jit(jax.shard_map(train, mesh=mesh, in_specs=spec, out_specs=spec))(start)
+    alone = jnp.concatenate([train(start[:2]), train(start[2:])])
+    np.testing.assert_allclose(sharded, alone, rtol=1e-6)
+
+
 def test_each_part_of_a_chain_is_adjusted_by_itself():
     tx = optax.multi_transform({"w": sgd(0.5), "b": sgd(0.25)}, {"w": "w", "b": "b"})
     state = tx.init(PARAMS)

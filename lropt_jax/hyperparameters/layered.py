@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -47,8 +47,8 @@ def by_layer(
       **numbers: the optimizer's other arguments.
 
     Raises:
-      ValueError: for a number out of its range, or (from `init`) for a parameter that is in no
-        layer of `order`.
+      ValueError: for a number out of its range, an `order` that names a layer twice, or (from
+        `init`) for a parameter that is in no layer of `order`.
       TypeError: for an optimizer that is no factory, a transformation that was made for example.
 
     Reference:
@@ -72,7 +72,8 @@ def by_layer(
     """
     if not callable(optimizer):
         raise TypeError(f"by_layer: optimizer must be a factory like adamw, got {optimizer!r}")
-    parameters, order = dict(inspect.signature(optimizer).parameters), order and names(order)
+    parameters = dict(inspect.signature(optimizer).parameters)
+    order = None if order is None else _ordered(order)
     name = getattr(optimizer, "__name__", "optimizer")
     if "learning_rate" not in parameters or "decay" in parameters:
         raise ValueError(
@@ -116,6 +117,17 @@ def by_layer(
     return factory(learning_rate=learning_rate, decay=decay, **numbers)
 
 
+def _ordered(order: Any) -> tuple[str, ...]:
+    """The layers, each named once: a rate falls from each of them to the one before."""
+    layers = tuple(map(str, names(order))) if isinstance(order, Iterable) else ()
+    if not layers or len(set(layers)) < len(layers):
+        raise ValueError(
+            f"by_layer: order must be the layers' names from input to output, each once, got "
+            f"{order!r}"
+        )
+    return layers
+
+
 def layers_of(tree: Any, order: Sequence[str] | None) -> tuple[list[str], Any]:
     """The layers' names from input to output, and for each leaf that of its layer.
 
@@ -132,7 +144,7 @@ def layers_of(tree: Any, order: Sequence[str] | None) -> tuple[list[str], Any]:
         outermost = [path.split("/", 1)[0] for path in paths]
         layers = sorted(dict.fromkeys(outermost), key=_naturally)
         return layers, jax.tree.unflatten(structure, outermost)
-    layers, labels = [str(layer) for layer in order], []
+    layers, labels = list(order), []
     for path in paths:
         fitting = [layer for layer in layers if f"/{layer}/" in f"/{path}/"]
         if not fitting:

@@ -12,6 +12,7 @@ import optax
 from lropt_jax.hyperparameters.building import owned_outside
 from lropt_jax.hyperparameters.dynamics import says, unheard
 from lropt_jax.hyperparameters.numbers import stored
+from lropt_jax.optimizers.base import vary, varying
 from lropt_jax.schedules.base import Schedule, from_callable, value_at
 from lropt_jax.schedules.counts import float_type
 from lropt_jax.schedules.fingerprint import Carried
@@ -179,30 +180,14 @@ def _whole(every: Any) -> jax.Array:
 
 
 def _of_one_type(*branches: Callable[[None], Any]) -> list[Callable[[None], Any]]:
-    """Branches for `cond`, whose results are made to differ over the same axes of a mesh.
-
-    Inside `jax.shard_map` it is a part of an array's type over which axes it differs between the
-    devices: zeros do over none.
-    """
+    """Branches for `cond`, whose results are made to differ over the same axes of a mesh."""
     types = [jax.eval_shape(branch, None) for branch in branches]
-    axes = jax.tree.map(lambda *x: frozenset().union(*(_varying(y) for y in x)), *types)
+    axes = jax.tree.map(lambda *x: frozenset().union(*(varying(y) for y in x)), *types)
 
     def widened(branch: Callable[[None], Any]) -> Callable[[None], Any]:
-        return lambda _: jax.tree.map(_vary, branch(None), axes)
+        return lambda _: jax.tree.map(vary, branch(None), axes)
 
     return [widened(branch) for branch in branches]
-
-
-def _varying(x: Any) -> frozenset[Any]:
-    kind = getattr(x, "manual_axis_type", None)  # "vma" before JAX 0.9
-    return frozenset(getattr(x, "vma", None) or () if kind is None else kind.varying)
-
-
-def _vary(x: Any, axes: frozenset[Any]) -> Any:
-    missing = tuple(axes - _varying(jax.typeof(x)))
-    if not missing:
-        return x
-    return jax.lax.pcast(x, missing, to="varying")
 
 
 def _nothing(like: Any) -> tuple[jax.Array, jax.Array]:

@@ -128,6 +128,23 @@ def _complex(real: Any) -> Any:
     return jnp.complex128 if jnp.dtype(real).itemsize > 4 else jnp.complex64
 
 
+def varying(x: Any) -> frozenset[Any]:
+    """Over which axes of a mesh an array (by its type) differs between the devices.
+
+    Inside `jax.shard_map` this is a part of its type: zeros do over none.
+    """
+    kind = getattr(x, "manual_axis_type", None)  # "vma" before JAX 0.9
+    return frozenset(getattr(x, "vma", None) or () if kind is None else kind.varying)
+
+
+def vary(x: Any, axes: frozenset[Any]) -> Any:
+    """The same array as one that differs over these axes, too."""
+    missing = tuple(axes - varying(jax.typeof(x)))
+    if not missing:
+        return x
+    return jax.lax.pcast(x, missing, to="varying")
+
+
 def weights(decay: Any) -> tuple[jax.Array, jax.Array]:
     r"""$\beta$ and $1 - \beta$, the weights of `average`."""
     decay = scalar(decay)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple, Unpack
 
 import jax
@@ -18,6 +19,8 @@ from lropt_jax.optimizers.base import (
     root,
     scalar,
     square,
+    vary,
+    varying,
     weights,
 )
 from lropt_jax.optimizers.constructor import direction, optimizer
@@ -108,15 +111,18 @@ def scale_by_swats(
     """
 
     def init(params: Any) -> ScaleBySwatsState:
+        # What is found from the gradients differs between devices where these do.
+        types = map(jax.typeof, jax.tree.leaves(params))
+        found = functools.partial(vary, axes=frozenset().union(*map(varying, types)))
         return ScaleBySwatsState(
             step=jnp.zeros((), jnp.int32),
-            switched=jnp.zeros((), bool),
-            switch_step=jnp.zeros((), jnp.int32),
-            sgd_learning_rate=scalar(0.0),
-            switch_rate=scalar(1.0),
+            switched=found(jnp.zeros((), bool)),
+            switch_step=found(jnp.zeros((), jnp.int32)),
+            sgd_learning_rate=found(scalar(0.0)),
+            switch_rate=found(scalar(1.0)),
             b1_product=scalar(1.0),
             b2_product=scalar(1.0),
-            average=scalar(0.0),
+            average=found(scalar(0.0)),
             mu=moments_like(params),
             nu=magnitudes_like(params),
         )
