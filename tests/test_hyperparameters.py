@@ -12,6 +12,7 @@ import numpy as np
 import optax
 import pytest
 
+import lropt_jax
 from lropt_jax import (
     TunableState,
     adam,
@@ -232,6 +233,13 @@ def test_a_step_keeps_what_the_state_knows():
         (lambda: sgd(0.1, weigth_decay=0.1), "'weigth_decay'; did you mean 'weight_decay'"),
         (lambda: one_cycle(max_lr=0.1, total_steps=9), "'max_lr'; did you mean 'peak_value'"),
         (lambda: cosine_decay(0.1, T_max=9), "'T_max'; did you mean 'decay_steps'"),
+        (lambda: cosine_decay(0.1, 9, end_value=0), "'end_value'; did you mean 'alpha'"),
+        (lambda: linear(0.1, 0.0, decay_steps=9), "'decay_steps'; did you mean 'transition_steps'"),
+        (
+            lambda: lropt_jax.exponential_decay(0.1, decay_steps=9),
+            "'decay_steps'; did you mean 'transition_steps'",
+        ),
+        (lambda: lropt_jax.rmsprop(0.1, rho=0.9), "'rho'; did you mean 'decay'"),
         (
             lambda: one_cycle_momentum(100),
             r"one_cycle_momentum\(total_steps=...\).*base_value = 100",

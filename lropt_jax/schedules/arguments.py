@@ -19,10 +19,20 @@ from lropt_jax.validation import Constraint, finite, instead, is_number
 
 # What others call our arguments, and what these may be here.
 OTHER_NAMES: dict[str, tuple[str, ...]] = {
-    "lr": ("learning_rate", "init_value", "peak_value"),
+    "lr": ("learning_rate", "init_value", "peak_value", "value"),
+    "learning_rate": ("init_value", "peak_value", "value"),
     "max_lr": ("peak_value",),
     "base_lr": ("base_value",),
     "initial_learning_rate": ("init_value",),
+    "end_learning_rate": ("end_value", "alpha"),
+    "end_value": ("alpha", "min_value"),
+    "final_value": ("end_value", "alpha"),
+    "start_factor": ("init_value",),
+    "end_factor": ("end_value", "alpha"),
+    "total_iters": ("transition_steps", "decay_steps", "total_steps"),
+    "decay_steps": ("transition_steps", "total_steps", "first_cycle_steps", "every"),
+    "transition_steps": ("decay_steps", "total_steps", "every"),
+    "decay_rate": ("drop", "factor"),
     "eta_min": ("end_value", "alpha", "min_value"),
     "min_lr": ("min_value", "end_value"),
     "T_max": ("decay_steps",),
@@ -40,6 +50,8 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "max_momentum": ("peak_value",),
     "base_momentum": ("base_value",),
     "warmup_steps": ("steps",),
+    "min_delta": ("threshold",),
+    "rtol": ("threshold",),
     "epochs": ("total_steps", "decay_steps"),
     "betas": ("b1",),
     "beta1": ("b1",),
@@ -53,6 +65,11 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "step_sizes": ("min_step",),
     "lambd": ("weight_decay",),
     "alpha": ("decay",),
+    "rho": ("decay",),
+    "eta": ("trust_coefficient",),
+    "mu": ("momentum",),
+    "beta": ("momentum",),
+    "schedule_decay": ("momentum_decay",),
 }
 
 
