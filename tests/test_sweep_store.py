@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from lropt_jax import adam, grid, log_grid, successive_halving
+from lropt_jax import adam, grid, load_sweep, log_grid, successive_halving
 from lropt_jax.sweeps.keeping.lock import Lock
 from lropt_jax.sweeps.keeping.store import Directory
 from tests.sweep_problems import Stopped, assert_same, run, stop_after
@@ -144,6 +144,30 @@ def test_a_flipped_bit_is_noticed(tmp_path, monkeypatch, whole):
     damaged[len(damaged) // 2] ^= 0x10
     newest.write_bytes(damaged)
     assert_same(whole, run(SPACE, directory=tmp_path))
+
+
+@pytest.mark.parametrize("kept", [None, 0, 0.5])
+def test_a_damaged_result_is_written_again(tmp_path, monkeypatch, whole, kept):
+    run(SPACE, directory=tmp_path)
+    result = tmp_path / "result.npz"
+    if kept is None:
+        result.unlink()
+    else:
+        os.truncate(result, int(result.stat().st_size * kept))
+    with pytest.raises(ValueError, match="result"):
+        load_sweep(tmp_path)
+    trained = counted_updates(monkeypatch)
+    run(SPACE, directory=tmp_path)
+    assert trained == []
+    assert_same(whole, load_sweep(tmp_path))
+
+
+def test_a_damaged_manifest_is_no_sweeps(tmp_path):
+    run(SPACE, directory=tmp_path)
+    manifest = tmp_path / "sweep.json"
+    manifest.write_text(manifest.read_text().replace('"strategy"', '"st2ategy"'))
+    with pytest.raises(ValueError, match="holds no sweep"):
+        run(SPACE, directory=tmp_path)
 
 
 def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, monkeypatch, whole):

@@ -124,12 +124,15 @@ def read_manifest(path: Path) -> Manifest | None:
             f"directory {path.parent} was written by another version of lropt_jax (as {written!r}, "
             f"this one writes {FORMAT!r}): go on with that version, or choose another directory"
         )
-    return Manifest(
-        words["identity"],
-        {name: Resolved(**r) for name, r in words["resolved"].items()},
-        tuple(Lot(tuple(lot["trials"]), tuple(lot["seeds"])) for lot in words["lots"]),
-        words["finished"],
-    )
+    try:
+        return Manifest(
+            words["identity"],
+            {name: Resolved(**r) for name, r in words["resolved"].items()},
+            tuple(Lot(tuple(lot["trials"]), tuple(lot["seeds"])) for lot in words["lots"]),
+            words["finished"],
+        )
+    except (KeyError, TypeError, AttributeError):
+        return None
 
 
 def _short(words: str | None) -> str:

@@ -162,17 +162,16 @@ class Directory:
         return None if held is None else leaves_of(held)
 
     def finish(self, result: SweepResult) -> None:
-        """Writes what came out, unless it is there already."""
-        files = dict(result.files())
-        if self._lock is None and all((self.path / name).exists() for name in files):
+        """Writes what came out, unless it is there already, undamaged."""
+        files = {self.path / name: content for name, content in result.files()}
+        if self._lock is None and all(_holds(path, content) for path, content in files.items()):
             return
         with contextlib.ExitStack() as lenient:
             if self._lock is None:  # nothing was trained: a place that cannot be written to is fine
                 lenient.enter_context(contextlib.suppress(OSError))
                 self._hold()
-            for name, content in files.items():
-                path = self.path / name
-                if not path.exists() or path.read_bytes() != content:
+            for path, content in files.items():
+                if not _holds(path, content):
                     write(path, content)
             self._state(self.resolved, True)
 
@@ -252,3 +251,11 @@ class Directory:
     def _model(self, lane: Lane) -> Path:
         trial, seed = lane
         return self._models / f"{self._plan.trial_names[trial]}-seed{self._plan.seeds[seed]}.npz"
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file is there whole."""
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
