@@ -101,7 +101,10 @@ class Match:
             new = proposals.beyond_the_edge(space, self._tried(name), best, self._at_once)
             if not new:
                 return
-            self.widened[name] += self._try(name, new, "widening the grid")
+            tried = self._try(name, new, "widening the grid")
+            self.widened[name] += tried
+            if not tried:
+                return
 
     def _equal(self, name: str, budget: int) -> None:
         """Spends what others have spent more, where it is likely to help."""
@@ -116,7 +119,10 @@ class Match:
                 new = proposals.within(space, tried, tried[number], count)
             if not new:
                 return
-            self.refined[name] += self._try(name, new, "as many configurations as the others")
+            more = self._try(name, new, "as many configurations as the others")
+            self.refined[name] += more
+            if not more:
+                return
 
     def _retrained(self, name: str, start: dict[str, float]) -> Contestant:
         factory, space = self.optimizers[name]
@@ -152,13 +158,21 @@ class Match:
         return played
 
     def _try(self, name: str, new: list[dict[str, Any]], why: str) -> int:
-        """Trains further configurations of an optimizer; how many."""
+        """Trains further configurations of an optimizer, those that it can be given: a momentum
+        beyond 1 is not. How many."""
         seeds, number = self.protocol.tuning_seeds, self._rounds[name]
+        factory, space = self.optimizers[name]
+
+        def planned(points: list[dict[str, Any]]) -> Plan:
+            spaces = proposals.as_spaces(space, points)
+            return plan_of(name, self.task, factory, spaces, None, seeds, self.when, self.key)
+
+        new = [point for point in new if _can_be(lambda point=point: planned([point]))]  # type: ignore[misc]
+        if not new:
+            return 0
         self.bar.describe(f"{name}: {why}")
         self.bar.skip(-len(new) * seeds * self.when.steps)
-        factory, space = self.optimizers[name]
-        points = proposals.as_spaces(space, new)
-        plan = plan_of(name, self.task, factory, points, None, seeds, self.when, self.key)
+        plan = planned(new)
         more = self._trained(name, plan, f"further-{number}")
         self.tuned[name] = self.tuned[name].joined(more)
         self._rounds[name] = number + 1
@@ -220,6 +234,16 @@ def plan_of(
         return planned(task, factory, space, sampled, seeds, itinerary=when, key=key, splits=final)
     except (ValueError, TypeError) as error:
         raise ValueError(f"optimizers[{name!r}]: {error}") from error
+
+
+def _can_be(made: Callable[[], Any]) -> bool:
+    """Whether a plan of values that nobody asked for can be made: code that refuses them may do so
+    in any way."""
+    try:
+        made()
+    except Exception:
+        return False
+    return True
 
 
 def _folder(
