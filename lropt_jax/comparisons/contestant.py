@@ -13,7 +13,7 @@ import numpy as np
 from lropt_jax.comparisons.proposals import distinct
 from lropt_jax.comparisons.splits import DEVIATION, without_deviations
 from lropt_jax.progress import several
-from lropt_jax.sweeps.planning.space import is_lane_number
+from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.results.cautions import Caution, cautions
 from lropt_jax.sweeps.results.result import SweepResult
 

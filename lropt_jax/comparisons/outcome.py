@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.comparisons.contestant import GAP, Contestant
+from lropt_jax.sweeps.results import frames
 from lropt_jax.sweeps.results.statistics import (
     PairedTest,
     lr_sensitivity,
@@ -243,7 +244,7 @@ class Outcome:
             row["configurations"] = contestant.configurations
             row |= self._width(contestant)
             row["steps_to_target"] = self._steps(contestant)
-            rows.append({**row, **contestant.chosen})
+            rows.append({**row, **frames.beside(contestant.chosen, row)})
         return pd.DataFrame(rows).set_index("optimizer")
 
     def to_pandas(self) -> Any:
@@ -256,18 +257,23 @@ class Outcome:
         require("a table", "report", "pandas")
         import pandas as pd
 
-        frames = []
+        parts: list[Any] = []
+        names: dict[str, None] = {}
         for split, outcome in enumerate(self.all):
             for name, contestant in outcome.contestants.items():
-                parts = {"tune": contestant.tuning, "retrain": contestant.retraining}
-                for phase, result in parts.items():
+                phases = {"tune": contestant.tuning, "retrain": contestant.retraining}
+                for phase, result in phases.items():
                     if not result.trials:
                         continue
+                    own = {"optimizer": name, "phase": phase, "split": split}
                     frame = result.to_pandas()
-                    for column, value in (("split", split), ("phase", phase), ("optimizer", name)):
+                    frame = frame.rename(columns={n: frames.free(n, own) for n in frame})
+                    for column, value in reversed(own.items()):
                         frame.insert(0, column, value)
-                    frames.append(frame)
-        return pd.concat(frames, ignore_index=True)
+                    names |= {n: None for n in frame if n not in (*own, *frames.TAKEN)}
+                    parts.append(frame)
+        whole = pd.concat(parts, ignore_index=True)
+        return whole.assign(**{n: frames.of_one_kind(whole[n]) for n in names})
 
     def _width(self, contestant: Contestant) -> dict[str, float]:
         """How much room there is around the best value of the learning rate."""

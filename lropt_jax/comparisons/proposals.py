@@ -14,11 +14,11 @@ from lropt_jax.sweeps.planning.space import (
     Range,
     Space,
     Spaces,
-    choice,
     free_names,
     listed,
     static_names,
 )
+from lropt_jax.sweeps.planning.values import same_as
 
 FINE = 1.1  # the ratio of two neighbours below which nothing is tried between them
 
@@ -27,14 +27,15 @@ Configuration = dict[str, Any]
 
 def distinct(configurations: Sequence[Mapping[str, Any]]) -> int:
     """How many different configurations there are."""
-    return sum(c not in configurations[:i] for i, c in enumerate(configurations))
+    return len(set(map(same_as, configurations)))
 
 
 def as_spaces(space: Spaces, configurations: Sequence[Configuration]) -> list[Space]:
-    """Configurations as spaces of one point each, in which what is structure stays structure."""
+    """Configurations as spaces of one point each, in which what is structure stays structure, and a
+    value that is a list (of layers, say) one value."""
     static = static_names(space)
     return [
-        {**c, **{name: choice([c[name]], static=True) for name in static if name in c}}
+        {name: Grid((value,), static=name in static) for name, value in c.items()}
         for c in configurations
     ]
 
@@ -44,9 +45,9 @@ def beyond_the_edge(
 ) -> list[Configuration]:
     """Where the best lies on an edge of a `log_grid`: further values at the grid's own ratio, all
     else as in the best; none where it lies inside."""
-    own = _space_of(space, best)
-    for name, ratio in _ratios(own).items():
-        values = sorted({trial[name] for trial in tried if _space_of(space, trial) == own})
+    spaces, own = listed(space), _place(space, best)
+    for name, ratio in _ratios(spaces[own]).items() if own is not None else ():
+        values = sorted({trial[name] for trial in tried if _place(space, trial) == own})
         if best[name] == values[0]:
             return _steps(best, name, 1 / ratio, count)
         if best[name] == values[-1]:
@@ -58,9 +59,9 @@ def towards_smaller(
     space: Spaces, tried: Sequence[Configuration], count: int
 ) -> list[Configuration]:
     """Where nothing finished: values below the lowest of the first `log_grid`."""
-    for one in listed(space):
+    for place, one in enumerate(listed(space)):
         for name, ratio in _ratios(one).items():
-            inside = [trial for trial in tried if _space_of(space, trial) == one]
+            inside = [trial for trial in tried if _place(space, trial) == place]
             lowest = min(inside, key=lambda trial: float(trial[name]))
             return _steps(lowest, name, 1 / ratio, count)
     return []
@@ -71,11 +72,12 @@ def within(
 ) -> list[Configuration]:
     """Further values of the `log_grid`s between those tried, all else as in the best: in the wider
     of the gaps on either side of it, and in the others once these are narrow."""
+    own = _place(space, best)
     lines = {
         name: sorted(
-            {trial[name] for trial in tried if {**trial, name: None} == {**best, name: None}}
+            {trial[name] for trial in tried if same_as(trial, name) == same_as(best, name)}
         )
-        for name in _ratios(_space_of(space, best))
+        for name in ({} if own is None else _ratios(listed(space)[own]))
     }
     beside = {
         name: (
@@ -113,15 +115,14 @@ def further_samples(
     have been tried; fewer, or none, where it has hardly any others (whole numbers, choices)."""
     if not any(isinstance(v, Range) for one in listed(space) for v in one.values()):
         return []
-    found: list[Configuration] = []
+    known = set(map(same_as, tried))
+    found: dict[Any, Configuration] = {}
     for ahead in (1, 4, 16):
-        found = []
-        for point in draw(space, len(tried) + ahead * count, seed):
-            if point not in tried and point not in found:
-                found.append(point)
+        points = draw(space, len(tried) + ahead * count, seed)
+        found = {same_as(p): p for p in reversed(points) if same_as(p) not in known}
         if len(found) >= count:
             break
-    return found[:count]
+    return list(found.values())[::-1][:count]
 
 
 def inside(space: Spaces, tried: Sequence[Configuration], tied: Sequence[int]) -> int:
@@ -133,14 +134,16 @@ def inside(space: Spaces, tried: Sequence[Configuration], tied: Sequence[int]) -
     return tied[0]
 
 
-def _space_of(space: Spaces, configuration: Configuration) -> Space:
-    """Of several spaces, the one that a configuration is of: it has the same names, and its fixed
-    values."""
-    for one in listed(space):
+def _place(space: Spaces, configuration: Configuration) -> int | None:
+    """Of several spaces, the place of the one that a configuration is of: it has the same names,
+    and its fixed values."""
+    for place, one in enumerate(listed(space)):
         fixed = set(one) - set(free_names(one))
-        if set(one) == set(configuration) and all(one[n] == configuration[n] for n in fixed):
-            return one
-    return {}
+        if set(one) == set(configuration) and same_as({n: one[n] for n in fixed}) == same_as(
+            {n: configuration[n] for n in fixed}
+        ):
+            return place
+    return None
 
 
 def _ratios(space: Space) -> dict[str, float]:

@@ -12,6 +12,7 @@ from lropt_jax.comparisons.tables import comparison_table, costs_table, pairs_of
 from lropt_jax.comparisons.words import budget_lines, doubts, protocol_words, weakness
 from lropt_jax.pages.rendering import pictures, render
 from lropt_jax.pages.surroundings import versions
+from lropt_jax.sweeps.results import frames
 from lropt_jax.validation import require
 
 NEEDED = ("matplotlib", "pandas", "scipy", "jinja2", "rich")
@@ -88,7 +89,7 @@ def finals_frame(comparison: Outcome) -> Any:
     """Each retrained model's metrics over whole splits, a row a seed and split of the data."""
     import pandas as pd
 
-    frames = []
+    found = []
     for split, outcome in enumerate(comparison.all):
         for name, contestant in outcome.contestants.items():
             run = contestant.retraining
@@ -96,8 +97,10 @@ def finals_frame(comparison: Outcome) -> Any:
                 continue
             columns = {metric: values[0] for metric, values in run.final.items()}
             frame = pd.DataFrame({"optimizer": name, "split": split, "seed": run.seeds, **columns})
-            frames.append(frame.assign(status=run.status[0], **contestant.chosen))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+            chosen = frames.beside(contestant.chosen, {"status", *frame})
+            cells = {name: [value] * len(frame) for name, value in chosen.items()}
+            found.append(frame.assign(status=run.status[0], **cells))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def _figures(comparison: Any, steps_per_epoch: int | None) -> dict[str, tuple[Any, str]]:

@@ -191,7 +191,7 @@ class Axis:
     def __init__(self, name: str, given: Any, few: bool = True):
         self.name = name
         numbers = all(is_plain_number(v) for v in given)
-        known = list(dict.fromkeys(sorted(given) if numbers and few else given))
+        known = list(dict.fromkeys(sorted(given) if few else given)) if numbers else given
         if not numbers or (few and len(known) <= FEW and len(known) < len(given)):
             words = [shown(v) for v in known]
             words = list(dict.fromkeys(words))

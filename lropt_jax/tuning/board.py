@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ import numpy as np
 from lropt_jax.comparisons.proposals import as_spaces
 from lropt_jax.sweeps.deciding.rules import Rule
 from lropt_jax.sweeps.planning.plan import Plan, planned
+from lropt_jax.sweeps.planning.values import same_as
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.metrics import is_share
@@ -24,7 +25,7 @@ from lropt_jax.tuning.contenders import Configuration, Contender
 CLOSE = 0.1  # of what lies between the best and the median: as good as the best, by one seed
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Tried:
     """A configuration that was tried.
 
@@ -44,6 +45,11 @@ class Tried:
     status: str
     origin: str
     updates: int
+
+    @property
+    def what(self) -> Hashable:
+        """What it shares with those of the same configuration."""
+        return self.contender, same_as(self.configuration)
 
     @property
     def value(self) -> float:
@@ -208,7 +214,7 @@ class Board:
         that were tried on several seeds before the others."""
         found = [t for t in self.tried if np.isfinite(t.value)]
         order = sorted(found, key=lambda t: (-len(t.values), self.sign * t.value))
-        return [t for i, t in enumerate(order) if t not in order[:i]]
+        return list({t.what: t for t in reversed(order)}.values())[::-1]
 
     @property
     def tolerance(self) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES, Planned
 from lropt_jax.comparisons.recipes import foreign, recipe
-from lropt_jax.sweeps.planning.space import is_lane_number
+from lropt_jax.sweeps.planning.values import is_lane_number
 
 FILE = "ordered.json"
 OWN = ("optimizer", "relative", "absolute", "schedule", "warmup")

@@ -17,6 +17,7 @@ from lropt_jax.sweeps.planning.checks import check_names
 from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.sweeps.planning.jobs import takes
 from lropt_jax.sweeps.planning.space import Range, Spaces, listed
+from lropt_jax.sweeps.results.frames import beside
 from lropt_jax.sweeps.running.costs import state_ratio
 from lropt_jax.tasks.task import Task
 from lropt_jax.tuning.configurations import Row, planned
@@ -84,7 +85,8 @@ class Contender:
         """A configuration for people: with the optimizer's and the schedule's names."""
         found: Configuration = {"optimizer": self.name}
         if self.name != BASELINE:
-            found |= {k: v for k, v in chosen.items() if not self.rows or k != "total_steps"}
+            shown = {k: v for k, v in chosen.items() if not self.rows or k != "total_steps"}
+            found |= beside(shown, found)
         if self.rows:
             found["schedule"] = SCHEDULE_FAMILIES[int(chosen["schedule"])]
         return found

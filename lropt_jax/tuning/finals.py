@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from lropt_jax.comparisons.inference import metric_within
 from lropt_jax.comparisons.match import FRESH_SEEDS
 from lropt_jax.comparisons.proposals import Configuration
 from lropt_jax.sweeps.engine import trained
+from lropt_jax.sweeps.planning.values import same_as
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.results.statistics import mean_interval, paired_tests
 from lropt_jax.tuning.board import Board, Tried
@@ -43,6 +44,11 @@ class Finalist:
     result: SweepResult
     trial: int
     metric: str
+
+    @property
+    def what(self) -> Hashable:
+        """What it shares with where it was tried: see `Tried.what`."""
+        return self.contender.name, same_as(self.configuration)
 
     @property
     def values(self) -> np.ndarray:

@@ -6,14 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lropt_jax.sweeps.planning.space import (
-    Grid,
-    Range,
-    integer,
-    is_lane_number,
-    log_uniform,
-    uniform,
-)
+from lropt_jax.sweeps.planning.space import Grid, Range, integer, log_uniform, uniform
+from lropt_jax.sweeps.planning.values import is_lane_number
 
 RATE = 10**0.5  # a leader's rate is looked for within this factor on either side
 DECAY = 10.0

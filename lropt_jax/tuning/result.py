@@ -16,6 +16,8 @@ from lropt_jax.comparisons.inference import Interval, metric_within
 from lropt_jax.pages.words import Recommendation
 from lropt_jax.progress import several, shown
 from lropt_jax.range_tests import RangeTest
+from lropt_jax.sweeps.planning.values import same_as
+from lropt_jax.sweeps.results import frames
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tasks.metrics import bounds
 from lropt_jax.training.trained import Fit
@@ -181,7 +183,7 @@ class Tuning:
             else (self.board.results[contender.name], -1)
         )  # fmt: skip
         if trial < 0:
-            trial = result.trials.index(configuration)
+            trial = list(map(same_as, result.trials)).index(same_as(configuration))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="the sweep kept no model")
             return result.trained(trial, seed)
@@ -201,14 +203,11 @@ class Tuning:
         sign = 1.0 if self.mode == "min" else -1.0
         rows = []
         for t in self.tried:
-            row = self.board.contenders[t.contender].words(t.configuration)
-            row |= {self.metric: t.value, "status": t.status, "origin": t.origin,
-                    "updates": t.updates}  # fmt: skip
-            matching = [
-                f for f in self.finalists
-                if f.contender.name == t.contender and f.configuration == t.configuration
-            ]  # fmt: skip
-            rows.append({**row, **(_fresh(matching[0], self.metric) if matching else {})})
+            own = {self.metric: t.value, "status": t.status, "origin": t.origin,
+                   "updates": t.updates}  # fmt: skip
+            words = self.board.contenders[t.contender].words(t.configuration)
+            fresh = next((_fresh(f, self.metric) for f in self.finalists if f.what == t.what), {})
+            rows.append({**frames.beside(words, own), **own, **fresh})
         rows += [
             {"optimizer": f.name, "origin": BASELINE, **_fresh(f, self.metric)}
             for f in self.finalists if f.contender.name == BASELINE

@@ -63,7 +63,7 @@ def recommendation(tuning: Any) -> Recommendation:
             said + short(contender.words(configuration)) + ".", contender.name, code
         )
     if tuning.chosen is None:
-        value = next(t for t in tuning.board.ranked() if t.configuration == configuration).value
+        value = tuning.board.ranked()[0].value
         said += f": {metric} {_number(value)} on the one seed that it was tried on"
         said += f" ({tuning.stopped})." if tuning.stopped else "."
         return Recommendation(said, contender.name, code)

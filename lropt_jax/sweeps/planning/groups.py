@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.space import is_lane_number
+from lropt_jax.sweeps.planning.values import identity, is_lane_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,22 +33,13 @@ def groups(trials: Sequence[dict[str, Any]], static: Sequence[str] = ()) -> list
       trials: the configurations.
       static: names that are always compiled in (arguments of the task, batch size).
     """
-    found: dict[Any, Group] = {}
+    found: dict[Any, tuple[dict[str, Any], tuple[str, ...], list[int]]] = {}
     for number, trial in enumerate(trials):
         numbers = tuple(k for k, v in trial.items() if k not in static and is_lane_number(v))
         fixed = {k: v for k, v in trial.items() if k not in numbers}
-        identity = (frozenset(numbers), frozenset((k, _identity(v)) for k, v in fixed.items()))
-        group = found.get(identity, Group(fixed, numbers, ()))
-        found[identity] = dataclasses.replace(group, trials=(*group.trials, number))
-    return list(found.values())
-
-
-def _identity(value: Any) -> Any:
-    try:
-        hash(value)
-    except TypeError:
-        return id(value)
-    return (type(value), value)
+        program = (frozenset(numbers), frozenset((k, identity(v)) for k, v in fixed.items()))
+        found.setdefault(program, (fixed, numbers, []))[2].append(number)
+    return [Group(fixed, numbers, tuple(own)) for fixed, numbers, own in found.values()]
 
 
 def chunks(lanes: Sequence[Any], width: int) -> list[list[Any]]:

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.validation import is_number, whole_number
+from lropt_jax.sweeps.planning.values import is_lane_number, plain
+from lropt_jax.validation import whole_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +92,7 @@ def grid(*values: Any) -> Grid:
       >>> {"learning_rate": log_grid(0.01, 1.0, 3), "momentum": grid(0.0, 0.9)}  # 6 in all
       {'learning_rate': grid(0.01, 0.1, 1), 'momentum': grid(0, 0.9)}
     """
-    return Grid(_values("grid", values))
+    return Grid(_listed("grid", values))
 
 
 def log_grid(low: float, high: float, n: int) -> Grid:
@@ -142,7 +143,7 @@ def uniform(low: float, high: float) -> Range:
       >>> {"learning_rate": log_uniform(1e-3, 1.0), "momentum": uniform(0.5, 0.99)}
       {'learning_rate': log_uniform(0.001, 1), 'momentum': uniform(0.5, 0.99)}
     """
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not _finite("uniform", low, high) or not low < high:
         raise ValueError(f"uniform: low < high must hold, got low={low!r}, high={high!r}")
     return Range(float(low), float(high), "linear")
 
@@ -202,8 +203,7 @@ def integer(low: int, high: int, log: bool = False) -> Range:
     """
     ends = []
     for name, end in (("low", low), ("high", high)):
-        number = is_number(end) and np.ndim(end) == 0 and math.isfinite(end)
-        if not number or end != int(end):
+        if not is_lane_number(end) or not math.isfinite(end) or end != int(end):
             raise ValueError(f"integer: {name} must be a whole number, got {end!r}")
         ends.append(int(end))
     if ends[0] >= ends[1] or (log and ends[0] < 1):
@@ -243,7 +243,7 @@ def choice(*values: Any, static: bool = False) -> Grid:
       >>> choice([1, 2, 4], static=True)  # of structure: each is compiled in
       choice(1, 2, 4, static=True)
     """
-    return Grid(_values("choice", values), static=static)
+    return Grid(_listed("choice", values), static=static)
 
 
 Space = Mapping[str, Any]
@@ -293,38 +293,50 @@ def dimensions(space: Space) -> dict[str, Any]:
     return {name: _dimension(name, value) for name, value in space.items()}
 
 
-def is_lane_number(value: Any) -> bool:
-    """Whether a value can differ between the lanes of one program."""
-    return is_number(value) and np.ndim(value) == 0
-
-
 def _dimension(name: str, value: Any) -> Any:
-    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
-        value = np.asarray(value)
-    if isinstance(value, range):
-        value = list(value)
-    if isinstance(value, (list, np.ndarray)) and np.ndim(value):
+    if isinstance(value, (jax.Array, np.ndarray)) and not isinstance(value, jax.core.Tracer):
+        value = list(np.asarray(value)) if np.ndim(value) else value
+    if isinstance(value, (list, range)):
         if not len(value):
             raise ValueError(f"space: {name} must have at least one value, got {value!r}")
-        return grid(*value)
-    return value.item() if isinstance(value, np.generic) else value
+        return Grid(_values(f"space: {name}", tuple(value)))
+    return plain(value)
 
 
 def _values(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(values) == 1 and isinstance(values[0], (list, tuple, range, np.ndarray, jax.Array)):
-        listed_alone = values[0]
-        values = tuple(
-            np.asarray(listed_alone) if isinstance(listed_alone, jax.Array) else listed_alone
-        )
-    values = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
     if not values:
         raise ValueError(f"{name} needs at least one value")
-    return values
+    for value in values:
+        if isinstance(value, (Grid, Range)):
+            raise ValueError(
+                f"{name}: a value cannot be a space itself, got {value!r}: give a list of spaces"
+            )
+    return tuple(map(plain, values))
+
+
+def _listed(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values of `grid` and `choice`, which may be given as one list."""
+    if len(values) == 1 and isinstance(values[0], (list, tuple, range, np.ndarray, jax.Array)):
+        alone = values[0]
+        values = tuple(np.asarray(alone) if isinstance(alone, jax.Array) else alone)
+    return _values(name, values)
 
 
 def _ordered(name: str, low: float, high: float) -> None:
-    if not (math.isfinite(high) and 0 < low < high):
+    if not _finite(name, low, high) or not 0 < low < high:
         raise ValueError(f"{name}: 0 < low < high must hold, got low={low!r}, high={high!r}")
+
+
+def _finite(name: str, low: Any, high: Any) -> bool:
+    """Whether the ends of a range are finite.
+
+    Raises:
+      ValueError: for one that is no number.
+    """
+    for end, value in (("low", low), ("high", high)):
+        if not is_lane_number(value):
+            raise ValueError(f"{name}: {end} must be a number, got {value!r}")
+    return math.isfinite(low) and math.isfinite(high)
 
 
 def _show(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.space import is_lane_number
+from lropt_jax.sweeps.planning.values import is_lane_number, same_as
 
 FALL = 0.5  # of what lies between the best and the start: a neighbour that loses more is a cliff
 
@@ -92,7 +92,7 @@ def _neighbours(trials: Sequence[Mapping[str, Any]], best: int, name: str) -> li
     line = [
         (float(trial[name]), number)
         for number, trial in enumerate(trials)
-        if is_lane_number(trial.get(name)) and {**trial, name: None} == {**trials[best], name: None}
+        if is_lane_number(trial.get(name)) and same_as(trial, name) == same_as(trials[best], name)
     ]
     value = float(trials[best][name])
     below = max((point for point in line if point[0] < value), default=None)

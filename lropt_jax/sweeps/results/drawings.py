@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.space import is_lane_number
+from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.results.analysis import Sensitivity
 from lropt_jax.sweeps.results.readings import Readings
 from lropt_jax.tasks.metrics import bounds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ import numpy as np
 from lropt_jax.validation import installed, require
 
 SUFFIXES = (".csv", ".parquet")
+TAKEN = ("trial", "seed", "step", "metric", "value", "status", "diverged_at")
+LARGEST = 2**63  # of a column of whole numbers
 
 Trials = Sequence[Mapping[str, Any]]
 
@@ -40,7 +42,7 @@ def tidy(
     columns = {
         "trial": trial,
         "seed": np.asarray(seeds)[seed],
-        **{name: column.to_numpy()[trial] for name, column in _columns(pd, trials).items()},
+        **{name: column.to_numpy()[trial] for name, column in _columns(pd, trials, TAKEN).items()},
         "step": steps[step],
     }
     at = diverged_at[trial, seed]
@@ -67,7 +69,8 @@ def dataset(
     import xarray
 
     lanes = ("trial", "seed")
-    columns = {n: ("trial", c.to_numpy()) for n, c in _columns(pandas(), trials).items()}
+    named = _columns(pandas(), trials, (*TAKEN, *values))
+    columns = {n: ("trial", c.to_numpy()) for n, c in named.items()}
     return xarray.Dataset(
         {
             **{name: ((*lanes, "step"), value) for name, value in values.items()},
@@ -114,7 +117,7 @@ def plain_csv(
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     tail = ["step", "metric", "value", "status", "diverged_at"]
-    writer.writerow(["trial", "seed", *names, *tail])
+    writer.writerow(["trial", "seed", *(free(name, TAKEN) for name in names), *tail])
     for metric, value in values.items():
         for t, s, e in zip(*np.nonzero(evaluated), strict=True):
             number, at = float(value[t, s, e]), int(diverged_at[t, s])
@@ -125,10 +128,37 @@ def plain_csv(
     return text.getvalue().encode()
 
 
-def _columns(pd: Any, trials: Trials) -> dict[str, Any]:
-    """The values of each name, a row a trial."""
+def free(name: str, taken: Container[str]) -> str:
+    """What a column of a hyperparameter is called: its name, if no other column is."""
+    return f"config_{name}" if name in taken else name
+
+
+def beside(configuration: Mapping[str, Any], taken: Container[str]) -> dict[str, Any]:
+    """A configuration as further cells of a row, whose columns these are."""
+    return {free(name, taken): value for name, value in configuration.items()}
+
+
+def of_one_kind(values: Iterable[Any]) -> list[Any]:
+    """Values as a column can hold and a file can take them: all numbers, all bools or all words.
+    What is none of these, and what is beside something else, is a word; None stays."""
+    found = [_plain(v) for v in values]
+    given = [v for v in found if not (v is None or (isinstance(v, float) and np.isnan(v)))]
+    if all(isinstance(v, bool) for v in given) or all(isinstance(v, str) for v in given):
+        return found
+    if any(isinstance(v, (bool, str)) for v in given):
+        return [v if v is None or isinstance(v, str) else repr(v) for v in found]
+    if any(isinstance(v, int) and not -LARGEST <= v < LARGEST for v in given):
+        return [None if v is None else float(v) for v in found]
+    return found
+
+
+def _columns(pd: Any, trials: Trials, taken: Container[str]) -> dict[str, Any]:
+    """The values of each name, a row a trial, under a name that is not taken."""
     names = dict.fromkeys(name for trial in trials for name in trial)
-    return {name: pd.Series([_plain(t.get(name)) for t in trials]) for name in names}
+    return {
+        free(name, taken): pd.Series(of_one_kind(trial.get(name) for trial in trials))
+        for name in names
+    }
 
 
 def shown(value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.space import is_lane_number
+from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.results import frames
 from lropt_jax.sweeps.results.analysis import Sensitivity, sensitivity
 from lropt_jax.sweeps.results.best_of_n import expected_best

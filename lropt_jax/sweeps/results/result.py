@@ -117,7 +117,8 @@ class SweepResult(Drawings):
 
     def to_pandas(self) -> Any:
         """A tidy frame: trial, seed, the configuration's names, step, metric, value, status,
-        diverged_at (missing where the lane did not diverge).
+        diverged_at (missing where the lane did not diverge). A hyperparameter that is called like
+        another column is `config_<name>`.
 
         Raises:
           ImportError: without pandas; it names the extra that installs it.
@@ -266,7 +267,7 @@ class SweepResult(Drawings):
             self.lineage + [_moved(event, len(self.trials)) for event in other.lineage],
             self.trained_now + other.trained_now,
             self.by,
-            self.of_task,
+            tuple(dict.fromkeys((*self.of_task, *other.of_task))),
             _ModelsOfBoth(self, other),
         )
 
@@ -275,7 +276,8 @@ def load_sweep(directory: str | os.PathLike[str]) -> SweepResult:
     """The result of a finished sweep, or of `SweepResult.save`, without its task.
 
     Functions among the values are the same again where they belong to an installed library, and
-    their names elsewhere. Trained models come with the task alone: call `sweep` as it was called.
+    their names elsewhere; our schedules are schedules again. Trained models come with the task
+    alone: call `sweep` as it was called.
 
     When to use:
       To read a sweep's results where its task is not at hand: on a laptop, in a notebook.

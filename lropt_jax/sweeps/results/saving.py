@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
+
+from lropt_jax.schedules import SCHEDULES, Schedule
 
 NAME = "result.npz"
 FORMAT = "lropt_jax result 1"
@@ -38,6 +41,7 @@ class Event:
 _ARRAYS = ("steps", "status", "diverged_at", "reached")
 _TABLES = ("values", "final")
 _WORDS = ("trials", "seeds", "strategy", "width", "model_steps", "lineage", "by", "of_task")
+_MARKS = {"tuple", "mapping", "array", "schedule", "shown"}  # of what JSON has no type for
 _LIBRARIES = ("lropt_jax", "optax", "flax", "jax", "numpy")
 
 
@@ -89,7 +93,9 @@ def unpacked(directory: Path) -> dict[str, Any]:
             held = {name: file[name] for name in file.files}
         words = json.loads(str(held.pop("words")))
     except Exception as error:  # a damaged archive fails in many ways
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        again = "call sweep(...) as it was called, with this directory, which writes it again"
+        hint = f" ({again})" if (directory / "sweep.json").exists() else ""
+        raise ValueError(f"{path} cannot be read: {error}{hint}") from error
     if words.pop("format", None) != FORMAT:
         raise ValueError(f"{path} was written by another version of lropt_jax")
     words = _decoded(words)
@@ -103,13 +109,20 @@ def unpacked(directory: Path) -> dict[str, Any]:
 
 
 def _encoded(value: Any) -> Any:
-    """A value in JSON's types; what is none of them by its name, or as it prints."""
+    """A value in JSON's types: arrays and our schedules whole; what else is none of them by its
+    name, or as it prints."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
+        if _MARKS & set(value):  # a name like one of ours
+            return {"mapping": [[str(k), _encoded(v)] for k, v in value.items()]}
         return {str(k): _encoded(v) for k, v in value.items()}
+    if isinstance(value, Schedule) and repr(_made(value.name, value.arguments)) == repr(value):
+        return {"schedule": value.name, "arguments": _encoded(value.arguments)}
+    if isinstance(value, (np.ndarray, jax.Array)) and value.dtype.kind in "biuf":
+        return {"array": np.asarray(value).tolist(), "dtype": str(value.dtype)}
     if isinstance(value, list):
         return [_encoded(v) for v in value]
     if isinstance(value, tuple):
@@ -122,6 +135,14 @@ def _encoded(value: Any) -> Any:
     return {"shown": value.__name__, "module": value.__module__, "name": name}
 
 
+def _made(name: str, arguments: Mapping[str, Any]) -> Schedule | None:
+    """One of our schedules again; None for anybody else's."""
+    if name == "product":
+        made: Schedule = arguments["first"] * arguments["second"]
+        return made
+    return SCHEDULES[name](**arguments) if name in SCHEDULES else None
+
+
 def _decoded(value: Any) -> Any:
     """A value again; a function that no installed library has is its name."""
     if isinstance(value, list):
@@ -130,6 +151,12 @@ def _decoded(value: Any) -> Any:
         return value
     if set(value) == {"tuple"}:
         return tuple(_decoded(v) for v in value["tuple"])
+    if set(value) == {"mapping"}:
+        return {k: _decoded(v) for k, v in value["mapping"]}
+    if set(value) == {"array", "dtype"}:
+        return np.array(value["array"], value["dtype"])
+    if set(value) == {"schedule", "arguments"}:
+        return _made(value["schedule"], _decoded(value["arguments"]))
     if "shown" not in value:
         return {k: _decoded(v) for k, v in value.items()}
     module = value.get("module") or ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.space import is_lane_number
+from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.validation import require
 
 DECADE = 10.0  # positive numbers that span more are even in their logarithm
