@@ -18,6 +18,7 @@ from lropt_jax.commands.sweep_file import read
 from lropt_jax.sweeps.planning.plan import planned
 from lropt_jax.training.visits import itinerary
 from tests.interrupting import interruptible
+from tests.sweep_problems import stop_after
 
 FILE = """
 [task]
@@ -70,6 +71,31 @@ def test_a_sweep_from_a_file(written, capsys):
     assert main(["sweep", "small.toml", "--top", "4"]) == 0  # read back
     again = capsys.readouterr().out
     assert again.partition("runs/")[0] == printed.partition("runs/")[0]
+
+
+def test_a_plan_counts_what_the_directory_has(written, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        assert main(["sweep", "small.toml"]) == 1
+    there = sorted((p, p.read_bytes()) for p in pathlib.Path("runs").rglob("*") if p.is_file())
+    capsys.readouterr()
+    assert main(["sweep", "small.toml", "--plan"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(
+        r"480 model-steps; .* \d+ of the model-steps lie in runs/small already: ", said
+    )
+    assert "are left." in said
+    assert there == sorted(
+        (p, p.read_bytes()) for p in pathlib.Path("runs").rglob("*") if p.is_file()
+    )
+    assert main(["sweep", "small.toml"]) == 0
+    capsys.readouterr()
+    assert main(["sweep", "small.toml", "--plan"]) == 0
+    said = capsys.readouterr().out
+    assert "480 of the model-steps lie in runs/small already: it is read back." in said
+    written.write_text(FILE.replace("steps = 40", "steps = 44"))
+    assert main(["sweep", "small.toml", "--plan"]) == 2
+    assert "holds another sweep; what differs: steps" in capsys.readouterr().err
 
 
 def test_the_example_is_a_sweep(written, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import pathlib
 import signal
@@ -17,8 +18,12 @@ import pytest
 
 from lropt_jax import adam, grid, load_sweep, log_grid, successive_halving
 from lropt_jax.sweeps.keeping.lock import Lock
+from lropt_jax.sweeps.keeping.progress import trained_before
 from lropt_jax.sweeps.keeping.store import Directory
-from tests.sweep_problems import Stopped, assert_same, run, stop_after
+from lropt_jax.sweeps.planning.plan import planned
+from lropt_jax.sweeps.running.placement import Placement
+from lropt_jax.training.visits import itinerary
+from tests.sweep_problems import QUIET, Stopped, assert_same, run, stop_after, task
 
 SPACE = {"learning_rate": log_grid(0.003, 1.0, 6)}  # two chunks of four lanes
 PRUNE = successive_halving(eta=2, min_steps=5)
@@ -144,6 +149,25 @@ def test_a_flipped_bit_is_noticed(tmp_path, monkeypatch, whole):
     damaged[len(damaged) // 2] ^= 0x10
     newest.write_bytes(damaged)
     assert_same(whole, run(SPACE, directory=tmp_path))
+
+
+@pytest.mark.parametrize("rule", [None, PRUNE])
+@pytest.mark.parametrize("saves", [1, 3, 4])
+def test_what_was_trained_before_is_known_beforehand(tmp_path, monkeypatch, rule, saves):
+    arguments = {"steps": QUIET["steps"], "prune": rule}
+    with monkeypatch.context() as patch:
+        stop_after(patch, saves)
+        with pytest.raises(Stopped):
+            run(SPACE, directory=tmp_path, **arguments)
+    there, when = contents(tmp_path), itinerary(QUIET["steps"], QUIET["eval_every"])
+    plan = planned(task(), adam, SPACE, itinerary=when, rule=rule)
+    where = functools.partial(Placement("vmap", QUIET["width"]).identity, plan)
+    made = trained_before(tmp_path, plan, where)
+    assert contents(tmp_path) == there
+    result = run(SPACE, directory=tmp_path, **arguments)
+    assert made == result.model_steps - result.trained_now > 0
+    assert trained_before(tmp_path, plan, where) == plan.model_steps
+    assert trained_before(tmp_path / "nowhere", plan, where) == 0
 
 
 @pytest.mark.parametrize("kept", [None, 0, 0.5])

@@ -94,6 +94,25 @@ def test_what_is_no_value_is_refused(made, words):
         made()
 
 
+@pytest.mark.parametrize(
+    ("space", "trials", "seeds", "words"),
+    [
+        ({"learning_rate": log_uniform(0.1, 1)}, 10**8, 1, "trials must be at most 100,000, got"),
+        ({"learning_rate": 0.1}, None, 10**9, "1,000,000,000 trainings"),
+        ({"learning_rate": log_uniform(0.1, 1)}, 2000, 1000, "2,000 configurations x 1,000 seeds"),
+        (
+            {name: log_grid(0.1, 0.9, 1000) for name in ("learning_rate", "momentum", "l2")},
+            None,
+            1,
+            "its full grid has 1,000,000,000 configurations",
+        ),
+    ],
+)
+def test_more_than_a_sweep_plans_is_refused_before_it_is_drawn(space, trials, seeds, words):
+    with pytest.raises(ValueError, match=words):
+        run(space, sgd, trials=trials, seeds=seeds)
+
+
 def test_values_are_told_apart_by_what_is_in_them():
     assert identity([1, [2, ARRAYS[0]]]) == identity([1, [2, ARRAYS[0].copy()]])
     assert identity([ARRAYS[0]]) != identity([ARRAYS[1]])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import console, counted, show_table
-from lropt_jax.commands.plans import add_plan, cost_words, said
+from lropt_jax.commands.plans import add_plan, cost_words, said, time_words
 from lropt_jax.progress import several
 from lropt_jax.validation import installed, whole_number
 
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> Answer:
     directory = options.directory or described.directory or Path("runs") / options.file.stem
     # What goes on, or is read back, was foreseen when it was begun.
     foresee = options.plan or not directory.exists()
-    if foresee and (planned := said(options, *_foreseen(described))) is not None:
+    if foresee and (planned := said(options, *_foreseen(described, directory))) is not None:
         return planned
     began = time.monotonic()
     result = sweep(
@@ -105,8 +106,10 @@ def run(options: argparse.Namespace) -> Answer:
     return Answer(document, show, failed)
 
 
-def _foreseen(described: Described) -> tuple[str, dict[str, Any]]:
-    """What is going to be trained, before it is, and what it costs."""
+def _foreseen(described: Described, directory: Path) -> tuple[str, dict[str, Any]]:
+    """What is going to be trained, before it is, and what it costs; what the directory has of it
+    already is not trained again."""
+    from lropt_jax.sweeps.keeping.progress import trained_before
     from lropt_jax.sweeps.planning.plan import planned
     from lropt_jax.sweeps.running.foreseen import foreseen
     from lropt_jax.sweeps.running.placement import Placement
@@ -126,7 +129,14 @@ def _foreseen(described: Described) -> tuple[str, dict[str, Any]]:
     )
     if rule is not None:
         words += " That is the most: who is pruned stops early."
-    return words, dataclasses.asdict(cost)
+    made = trained_before(directory, plan, functools.partial(placement.identity, plan))
+    if made:
+        left = cost.seconds * (1 - made / cost.model_steps)
+        rest = (
+            f"about {time_words(left)} are left" if made < cost.model_steps else "it is read back"
+        )
+        words += f" {made:,} of the model-steps lie in {directory} already: {rest}."
+    return words, {**dataclasses.asdict(cost), "trained_before": made}
 
 
 def _ranked(result: Any, metric: str, mode: str) -> list[dict[str, Any]]:

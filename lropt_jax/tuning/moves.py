@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.sweeps.deciding.rules import Decision, Rule, Standing, successive_halving
-from lropt_jax.sweeps.planning.draws import draw
+from lropt_jax.sweeps.planning.draws import draw, size
 from lropt_jax.sweeps.planning.space import Range, listed
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.tuning.board import Board, Tried
@@ -209,7 +209,7 @@ def _size(board: Board, name: str) -> float:
     assert space is not None
     if any(_free(one) for one in listed(space)):
         return math.inf
-    return len(draw(space, None))
+    return size(space)
 
 
 def _points(board: Board, name: str, count: int) -> list[Configuration]:

@@ -23,6 +23,17 @@ from lropt_jax.training.visits import Itinerary
 from lropt_jax.training.watching.observer import check_watched
 from lropt_jax.validation import check_factory, check_transformation, first_line, unknown
 
+MOST = 1_000_000  # trainings of a sweep, and so the most seeds
+
+
+def check_trainings(configurations: int, seeds: int) -> None:
+    """Raises `ValueError` for more trainings than one sweep plans."""
+    if configurations * seeds > MOST:
+        raise ValueError(
+            f"{configurations:,} configurations x {seeds:,} seeds are {configurations * seeds:,} "
+            f"trainings, a sweep has at most {MOST:,}: give fewer trials, values or seeds"
+        )
+
 
 def check_seeds(seeds: int | Sequence[int]) -> list[int]:
     """The seeds as a list.
@@ -33,7 +44,9 @@ def check_seeds(seeds: int | Sequence[int]) -> list[int]:
     try:
         if isinstance(seeds, bool):
             raise TypeError
-        found = list(range(operator.index(seeds)))  # type: ignore[arg-type]
+        count = operator.index(seeds)  # type: ignore[arg-type]
+        check_trainings(1, count)
+        found = list(range(count))
     except TypeError:
         try:
             found = [operator.index(s) for s in seeds]  # type: ignore[union-attr]

@@ -20,6 +20,16 @@ from lropt_jax.sweeps.planning.space import (
 )
 from lropt_jax.validation import whole_number
 
+MOST = 100_000  # configurations of a sweep: each is checked before any is trained
+
+
+def size(space: Spaces) -> int:
+    """How many points the full grid has."""
+    return sum(
+        math.prod(len(v.values) for v in one.values() if isinstance(v, Grid))
+        for one in listed(space)
+    )
+
 
 def draw(space: Spaces, trials: int | None, seed: int | Sequence[int] = 0) -> list[dict[str, Any]]:
     """The configurations of a sweep, as dicts.
@@ -32,8 +42,19 @@ def draw(space: Spaces, trials: int | None, seed: int | Sequence[int] = 0) -> li
       seed: of the scrambling.
 
     Raises:
-      ValueError: for an empty space, a range in a full grid, or `trials < 1`.
+      ValueError: for an empty space, a range in a full grid, `trials < 1`, or more configurations
+        than one sweep plans.
     """
+    if trials is None and (count := size(space)) > MOST:
+        raise ValueError(
+            f"space: its full grid has {count:,} configurations, a sweep at most {MOST:,}: give "
+            "trials=n to sample it, or fewer values"
+        )
+    if trials is not None and whole_number("trials", trials, allowed=" or None") > MOST:
+        raise ValueError(
+            f"trials must be at most {MOST:,}, got {trials!r}: sweep in parts, of other keys, and "
+            "join them with SweepResult.joined"
+        )
     if isinstance(space, Mapping):
         return _drawn(dimensions(space), trials, seed)
     spaces = listed(space)

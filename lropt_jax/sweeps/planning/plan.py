@@ -173,6 +173,7 @@ def planned(
     root = as_key(key)
     words = np.asarray(jax.random.key_data(root))
     configurations = draw(space, trials, words.ravel().tolist())
+    checks.check_trainings(len(configurations), len(seeds))
     checks.check_names(optimizer, task, configurations)
     static = (*names_of(task), "batch_size", *static_names(space))
     grouped = groups(configurations, static)
