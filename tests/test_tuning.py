@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,14 @@ import optax
 import pytest
 
 import lropt_jax
-from lropt_jax import adam, cosine_decay, fit, log_uniform, sgd, tune
+from lropt_jax import adam, choice, cosine_decay, fit, linear, log_uniform, sgd, tune
 from lropt_jax.comparisons.match import FRESH_SEEDS
+from lropt_jax.comparisons.proposals import place
 from lropt_jax.comparisons.recipes import Scheduled
-from lropt_jax.tuning.words import warnings
+from lropt_jax.sweeps.planning.draws import draw
+from lropt_jax.sweeps.planning.space import listed
+from lropt_jax.tuning.nearby import around_point
+from lropt_jax.tuning.words import short, warnings
 from tests.compilations import counted
 from tests.problems import regression
 
@@ -47,6 +52,8 @@ def test_the_recommendation_is_a_sentence_with_its_evidence(found):
     assert "on 3 fresh seeds" in said
     assert "doubling the budget would be expected to gain" in said
     assert "better than your baseline by" in said
+    assert re.search(r"valid accuracy [\d.]+%( \[[\d.]+, [\d.]+\])? on 3 fresh", said)
+    assert said.count(" points") == 2  # than the baseline, and by a doubled budget
     assert f"\n\n    {found.code}" in said
     assert found.code in repr(found)
     assert {"optimizer", "learning_rate", "schedule", "warmup_steps"} <= set(found.best)
@@ -116,6 +123,8 @@ def test_the_report_says_it_all(found, tmp_path):
     for words in ("On fresh seeds", "baseline", "Is it worth to search on?", "What was not"):
         assert words in page
     assert page.count("<figure>") == 4  # the curve, the basins, two range tests
+    assert page.count("3 fresh seeds. A longer run") + page.count("rest on 3 seeds") == 1
+    assert f"<td>{100 * max(t.value for t in found.tried):.4g}</td>" in page
     assert (tmp_path / "report" / "table.csv").exists()
 
 
@@ -323,3 +332,49 @@ def test_it_says_where_nothing_was_learned(found):
     assert "nothing was learned" in said
     as_before.__dict__["untrained"] = None  # cannot be told
     assert "nothing was learned" not in str(as_before.recommendation)
+
+
+def by_layers(optimizer, learning_rate, layers):
+    return optimizer(learning_rate / len(layers))
+
+
+def test_candidates_of_any_kind(tmp_path):
+    candidates = {
+        "lists": (by_layers, {
+            "optimizer": [sgd], "learning_rate": log_uniform(0.01, 1.0),
+            "layers": choice([8], [8, 4]),
+        }),
+        "schedules": (sgd, {"learning_rate": [cosine_decay(0.3, 20), linear(0.1, 0.0, 20)]}),
+    }  # fmt: skip
+    found = tune(regression(), budget=10, candidates=candidates, memory=0, **QUICK)
+    tried = {name: [t for t in found.tried if t.contender == name] for name in candidates}
+    assert all(tried.values())
+    assert {len(t.configuration["layers"]) for t in tried["lists"]} == {1, 2}
+    frame = found.table()
+    assert set(candidates) < set(frame["optimizer"])
+    assert sgd in set(frame["config_optimizer"])
+    assert found.report(tmp_path).exists()
+    names = {"lropt_jax": lropt_jax, "candidates": candidates}
+    for t in found.tried:
+        code = found.board.contenders[t.contender].code(t.configuration)
+        eval(code, {**names, "tests": __import__(__name__)}).init({"w": jnp.ones(2)})
+        words = short(found.board.contenders[t.contender].words(t.configuration))
+        assert "<function" not in words
+
+
+def test_neighbours_of_a_point_stay_in_its_own_space():
+    spaces = [
+        {"make": adam, "rate": log_uniform(0.001, 0.1)},
+        {"make": sgd, "rate": log_uniform(1, 9)},
+    ]
+    tried = {"make": sgd, "rate": 2.0}
+    own = listed(spaces)[place(spaces, tried)]
+    for point in draw(around_point(own, tried), 8):
+        assert point["make"] is sgd
+        assert 1 <= point["rate"] <= 9
+
+
+def test_without_time_there_is_no_model():
+    found = tune(regression(), budget="1e-6s", steps=20, seeds=2, progress=False)
+    with pytest.raises(ValueError, match="no trained model: Nothing was trained"):
+        found.trained()

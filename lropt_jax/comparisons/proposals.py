@@ -45,9 +45,9 @@ def beyond_the_edge(
 ) -> list[Configuration]:
     """Where the best lies on an edge of a `log_grid`: further values at the grid's own ratio, all
     else as in the best; none where it lies inside."""
-    spaces, own = listed(space), _place(space, best)
+    spaces, own = listed(space), place(space, best)
     for name, ratio in _ratios(spaces[own]).items() if own is not None else ():
-        values = sorted({trial[name] for trial in tried if _place(space, trial) == own})
+        values = sorted({trial[name] for trial in tried if place(space, trial) == own})
         if best[name] == values[0]:
             return _steps(best, name, 1 / ratio, count)
         if best[name] == values[-1]:
@@ -59,9 +59,9 @@ def towards_smaller(
     space: Spaces, tried: Sequence[Configuration], count: int
 ) -> list[Configuration]:
     """Where nothing finished: values below the lowest of the first `log_grid`."""
-    for place, one in enumerate(listed(space)):
+    for number, one in enumerate(listed(space)):
         for name, ratio in _ratios(one).items():
-            inside = [trial for trial in tried if _place(space, trial) == place]
+            inside = [trial for trial in tried if place(space, trial) == number]
             lowest = min(inside, key=lambda trial: float(trial[name]))
             return _steps(lowest, name, 1 / ratio, count)
     return []
@@ -72,7 +72,7 @@ def within(
 ) -> list[Configuration]:
     """Further values of the `log_grid`s between those tried, all else as in the best: in the wider
     of the gaps on either side of it, and in the others once these are narrow."""
-    own = _place(space, best)
+    own = place(space, best)
     lines = {
         name: sorted(
             {trial[name] for trial in tried if same_as(trial, name) == same_as(best, name)}
@@ -134,15 +134,15 @@ def inside(space: Spaces, tried: Sequence[Configuration], tied: Sequence[int]) -
     return tied[0]
 
 
-def _place(space: Spaces, configuration: Configuration) -> int | None:
+def place(space: Spaces, configuration: Configuration) -> int | None:
     """Of several spaces, the place of the one that a configuration is of: it has the same names,
     and its fixed values."""
-    for place, one in enumerate(listed(space)):
+    for number, one in enumerate(listed(space)):
         fixed = set(one) - set(free_names(one))
         if set(one) == set(configuration) and same_as({n: one[n] for n in fixed}) == same_as(
             {n: configuration[n] for n in fixed}
         ):
-            return place
+            return number
     return None
 
 

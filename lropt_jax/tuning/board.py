@@ -13,7 +13,7 @@ import numpy as np
 from lropt_jax.comparisons.proposals import as_spaces
 from lropt_jax.sweeps.deciding.rules import Rule
 from lropt_jax.sweeps.planning.plan import Plan, planned
-from lropt_jax.sweeps.planning.values import same_as
+from lropt_jax.sweeps.planning.values import is_lane_number, same_as
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.metrics import is_share
@@ -50,6 +50,12 @@ class Tried:
     def what(self) -> Hashable:
         """What it shares with those of the same configuration."""
         return self.contender, same_as(self.configuration)
+
+    @property
+    def rate(self) -> float:
+        """Its learning rate; NaN where it has none, or a schedule."""
+        rate: Any = self.configuration.get("learning_rate")
+        return float(rate) if is_lane_number(rate) else math.nan
 
     @property
     def value(self) -> float:

@@ -190,7 +190,7 @@ def basin(finalist: Finalist, board: Board) -> float:
     """How many decades of rates were found as good as the optimizer's best, by one seed."""
     own = [t for t in board.tried if t.contender == finalist.contender.name]
     values = np.array([t.value for t in own])
-    rates = np.array([float(t.configuration.get("learning_rate", np.nan)) for t in own])
+    rates = np.array([t.rate for t in own])
     sign = board.sign
     if not np.isfinite(sign * values).any():
         return 0.0

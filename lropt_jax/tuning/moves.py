@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lropt_jax.comparisons import proposals
 from lropt_jax.sweeps.deciding.rules import Decision, Rule, Standing, successive_halving
 from lropt_jax.sweeps.planning.draws import draw, size
 from lropt_jax.sweeps.planning.space import Range, listed
@@ -190,8 +191,9 @@ def _box(board: Board, leader: Tried, round_: int) -> dict[str, Any]:
     if contender.rows:
         return around_row(leader.configuration, board.steps, reach)
     assert contender.space is not None
-    own = [s for s in listed(contender.space) if set(s) == set(leader.configuration)]
-    return around_point(own[0] if own else {}, leader.configuration, reach)
+    own = proposals.place(contender.space, leader.configuration)
+    space = {} if own is None else listed(contender.space)[own]
+    return around_point(space, leader.configuration, reach)
 
 
 def _free(box: Mapping[str, Any]) -> bool:

@@ -47,7 +47,7 @@ def around_point(
 ) -> dict[str, Any]:
     """The box around a configuration of a person's own space; its choices stay as they are, but for
     grids of numbers, whose neighbours may be drawn."""
-    box: dict[str, Any] = dict(chosen)
+    box = {n: v if is_lane_number(v) else Grid((v,)) for n, v in chosen.items()}
     for name, dimension in space.items():
         value = chosen.get(name)
         if isinstance(dimension, Range):
@@ -65,8 +65,8 @@ def _narrowed(dimension: Range, value: Any, part: float) -> Any:
     log = dimension.scale == "log"
     to, back = (math.log, math.exp) if log else (float, float)
     low, high = to(dimension.low), to(dimension.high)
-    half = part * (high - low) / 2
-    lower, upper = max(low, to(value) - half), min(high, to(value) + half)
+    half, middle = part * (high - low) / 2, to(min(max(value, dimension.low), dimension.high))
+    lower, upper = max(low, middle - half), min(high, middle + half)
     if dimension.whole:
         least, most = math.floor(back(lower)), math.ceil(back(upper))
         least, most = max(least, int(dimension.low)), min(most, int(dimension.high))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 from typing import Any
@@ -13,7 +14,8 @@ from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.pages.rendering import pictures, render
 from lropt_jax.pages.surroundings import versions
 from lropt_jax.pages.tables import Table
-from lropt_jax.pages.words import listed, plain
+from lropt_jax.pages.words import heading, listed, plain
+from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.results.best_of_n import expected_best
 from lropt_jax.tasks.metrics import bounds, is_share
 from lropt_jax.tuning import words
@@ -51,7 +53,7 @@ def write_report(tuning: Any, folder: str | os.PathLike[str], title: str) -> pat
         sentence=sentence,
         code=tuning.code,
         weak=words.weakness(tuning),
-        warnings=tuning.warnings,
+        warnings=words.doubts(tuning),
         finals=_finals_table(tuning),
         why=_why(tuning),
         worth=words.worth(tuning),
@@ -98,13 +100,13 @@ def _figures(tuning: Any) -> dict[str, tuple[Any, str]]:
         )
     panels = []
     for name, result in tuning.board.results.items():
-        if "learning_rate" not in result.trials[0]:
+        if not any(is_lane_number(trial.get("learning_rate")) for trial in result.trials):
             continue
         found = result.sensitivity("learning_rate", metric, tuning.mode)
         if not np.isfinite(found.mean).any():
             continue
         best = next((t for t in tuning.board.ranked() if t.contender == name), None)
-        rate = None if best is None else best.configuration.get("learning_rate")
+        rate = None if best is None or math.isnan(best.rate) else best.rate
         panels.append(
             Panel(
                 name, "learning_rate", found.values, found.mean, found.half_width,
@@ -156,8 +158,12 @@ def _tried_table(tuning: Any) -> Table:
     frame = tuning.table()
     frame = frame[frame["origin"] != BASELINE] if len(frame) else frame
     names = [n for n in frame if not n.startswith(("fresh_", "test_"))]
-    rows = [[_cell(row[n]) for n in names] for _, row in frame.iterrows()]
-    return Table([plain(n) for n in names], rows)
+    metric, share = tuning.metric, is_share(tuning.metric)
+    rows = [
+        [_cell(100 * row[n] if share and n == metric else row[n]) for n in names]
+        for _, row in frame.iterrows()
+    ]
+    return Table([heading(n) if n == metric else plain(n) for n in names], rows)
 
 
 def _cell(value: Any) -> str:

@@ -175,9 +175,11 @@ class Tuning:
           seed: one of the fresh seeds; by default the first.
 
         Raises:
-          ValueError: where nothing finished, and for another seed.
+          ValueError: where nothing was trained or finished, and for another seed.
         """
         contender, configuration = self._leader()
+        if not self.tried:
+            raise ValueError(f"there is no trained model: {self.recommendation}")
         result, trial = (
             (self.chosen.result, self.chosen.trial) if self.chosen is not None
             else (self.board.results[contender.name], -1)

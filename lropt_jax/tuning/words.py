@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.comparisons.inference import Interval, metric_within
-from lropt_jax.pages.words import FEW_SEEDS, Recommendation, first_look, listed
+from lropt_jax.pages.words import FEW_SEEDS, Recommendation, first_look, listed, number, plain
 from lropt_jax.progress import several
 from lropt_jax.sweeps.results.statistics import mean_interval
+from lropt_jax.tasks.metrics import is_share
 from lropt_jax.tuning.board import Board
 from lropt_jax.tuning.budget import Budget
 from lropt_jax.tuning.configurations import seen
@@ -64,7 +65,7 @@ def recommendation(tuning: Any) -> Recommendation:
         )
     if tuning.chosen is None:
         value = tuning.board.ranked()[0].value
-        said += f": {metric} {_number(value)} on the one seed that it was tried on"
+        said += f": {metric} {_number(tuning.metric, value)} on the one seed that it was tried on"
         said += f" ({tuning.stopped})." if tuning.stopped else "."
         return Recommendation(said, contender.name, code)
     values = tuning.chosen.values
@@ -77,7 +78,8 @@ def recommendation(tuning: Any) -> Recommendation:
     if (words := _against_baseline(tuning)) and not keeps:
         said += f"; {words}"
     if math.isfinite(tuning.doubling.value):
-        said += f"; doubling the budget would be expected to gain {_interval(tuning.doubling)}"
+        gain = difference(tuning.metric, tuning.doubling)
+        said += f"; doubling the budget would be expected to gain {gain}"
     return Recommendation(said + ".", contender.name, code)
 
 
@@ -114,9 +116,8 @@ def _within_noise(tuning: Any) -> list[str]:
 def short(words: dict[str, Any]) -> str:
     """A configuration in words."""
     parts = [
-        f"{k.replace('_', ' ')} {v:.3g}" if isinstance(v, float) else f"{k.replace('_', ' ')} {v}"
-        for k, v in words.items() if k not in ("optimizer", "schedule")
-    ]  # fmt: skip
+        f"{plain(k)} {number(v)}" for k, v in words.items() if k not in ("optimizer", "schedule")
+    ]
     said = str(words["optimizer"])
     if "schedule" in words:
         said += f" under a {words['schedule'].replace('_', '-')} schedule"
@@ -146,11 +147,12 @@ def worth(tuning: Any) -> str:
     """What is left to gain, in words."""
     if not math.isfinite(tuning.regret.value):
         return "Too few configurations finished to tell."
+    doubled, left = (difference(tuning.metric, of) for of in (tuning.doubling, tuning.regret))
     return (
-        f"Doubling the budget would be expected to gain {_interval(tuning.doubling)}; a search 32 "
-        f"times as long {_interval(tuning.regret)}: that is the regret left. Both are read off how "
-        "the best of n improved so far, with a bootstrap over the configurations and the fresh "
-        "seeds; they say nothing of what was not tried."
+        f"Doubling the budget would be expected to gain {doubled}; a search 32 times as long "
+        f"{left}: that is the regret left. Both are read off how the best of n improved so far, "
+        "with a bootstrap over the configurations and the fresh seeds; they say nothing of what "
+        "was not tried."
     )
 
 
@@ -168,15 +170,25 @@ def weakness(tuning: Any) -> str:
             f"the choice was judged on only {several(len(tuning.chosen.values), 'fresh seed')}"
         )
     if tuning.stopped:
-        found.append("it ended before its plan")
+        found.append(f"it ended before its plan ({tuning.stopped})")
     return first_look(found)
 
 
 def warnings(tuning: Any) -> list[str]:
     """What to doubt, a line each; none where all is well."""
-    found = []
+    found, chosen = [], tuning.chosen
     if tuning.stopped:
         found.append(f"it ended early: {tuning.stopped}")
+    if chosen is not None and 0 < len(chosen.values) < FEW_SEEDS:
+        found.append(f"intervals rest on {several(len(chosen.values), 'seed')}: they are wide")
+    if len(tuning.tried) < 4:
+        found.append(f"only {len(tuning.tried)} tried: there may be far better ones")
+    return [*found, *doubts(tuning)]
+
+
+def doubts(tuning: Any) -> list[str]:
+    """The warnings beside those of a first look, which `weakness` tells."""
+    found = []
     if tuning.learned_from is None and any(c.rows for c in tuning.board.contenders.values()):
         found.append(HAND_MADE)
     for name, test in tuning.range_tests.items():
@@ -189,13 +201,9 @@ def warnings(tuning: Any) -> list[str]:
     chosen = tuning.chosen
     if chosen is not None and not chosen.finished:
         found.append("the recommended configuration did not finish on every fresh seed")
-    if chosen is not None and 0 < len(chosen.values) < FEW_SEEDS:
-        found.append(f"intervals rest on {several(len(chosen.values), 'seed')}: they are wide")
     lost = sum(t.status == "diverged" for t in tuning.tried)
     if tuning.tried and lost > len(tuning.tried) / 2:
         found.append(f"{lost} of {len(tuning.tried)} configurations diverged")
-    if len(tuning.tried) < 4:
-        found.append(f"only {len(tuning.tried)} tried: there may be far better ones")
     found.extend(_edge(tuning))
     return found
 
@@ -213,17 +221,17 @@ def unlike(name: str, suggested: float) -> list[str]:
 
 def otherwise(board: Board) -> list[str]:
     """Whether the prior's rows did better than those that were learned on other problems."""
-    learned, prior = board.sides()
+    (learned, prior), metric = board.sides(), board.setting.metric
     if not learned.tried or not prior.ahead_of(learned, board.tolerance):
         return []
     came = "none of them finished"
     if learned.best is not None:
-        came = f"they come to {learned.best.value:.3g} at best"
+        came = f"they come to {_number(metric, learned.best.value)} at best"
     assert prior.best is not None
+    value = _number(metric, prior.best.value)
     return [
         "your problem is unlike those that the list was learned on: a row of its prior "
-        f"({prior.best.contender}, {prior.best.value:.3g}) is ahead of those that were learned, "
-        f"{came}"
+        f"({prior.best.contender}, {value}) is ahead of those that were learned, {came}"
     ]
 
 
@@ -234,10 +242,9 @@ def _edge(tuning: Any) -> list[str]:
     contender, configuration = tuning.leader
     rate = configuration.get("learning_rate")
     rates = {
-        t.configuration.get("learning_rate") for t in tuning.tried if t.contender == contender.name
+        t.rate for t in tuning.tried if t.contender == contender.name and math.isfinite(t.rate)
     }
-    numbers = [r for r in rates if isinstance(r, float)]
-    if len(numbers) < 3 or rate not in (min(numbers), max(numbers)):
+    if len(rates) < 3 or rate not in (min(rates), max(rates)):
         return []
     return [
         f"learning rate {rate:.3g} lies on the edge of what was tried of {contender.name}: a "
@@ -262,34 +269,38 @@ def _against_baseline(tuning: Any) -> str:
     base = next((f for f in tuning.finalists if f.contender.name == BASELINE), None)
     if base is None:
         return ""
-    difference = tuning.chosen.values - base.values
-    difference = difference if tuning.mode == "max" else -difference
-    middle, half = mean_interval(difference)
+    sign = 1.0 if tuning.mode == "max" else -1.0
+    middle, half = mean_interval(sign * (tuning.chosen.values - base.values))
     if not math.isfinite(middle):
         return "the baseline finished on no fresh seed"
-    interval = Interval(middle, middle - half, middle + half)
+    by = difference(tuning.metric, Interval(middle, middle - half, middle + half))
     if base in tuning.alike:
-        return f"it cannot be told from your baseline (better by {_interval(interval)})"
-    return (
-        f"it is {'better' if middle > 0 else 'worse'} than your baseline by {_interval(interval)}"
-    )
+        return f"it cannot be told from your baseline (better by {by})"
+    return f"it is {'better' if middle > 0 else 'worse'} than your baseline by {by}"
 
 
 def mean(metric: str, values: np.ndarray) -> str:
-    """A mean over seeds with its 95% interval."""
-    return _interval(metric_within(metric, values))
+    """A mean over seeds with its 95% interval; a share in percent."""
+    return _interval(metric_within(metric, values), *((100, "%") if is_share(metric) else (1, "")))
 
 
-def _interval(found: Interval) -> str:
+def difference(metric: str, found: Interval) -> str:
+    """A difference with its 95% interval; of shares in points."""
+    share = is_share(metric)
+    return _interval(found, 100 if share else 1) + (" points" if share else "")
+
+
+def _interval(found: Interval, scale: float = 1, unit: str = "") -> str:
     """As many digits as the interval bears out."""
+    found = Interval(scale * found.value, scale * found.low, scale * found.high)
     width = found.high - found.low
     if not (math.isfinite(width) and width > 0):
-        return _number(found.value)
+        return f"{found.value:.4g}{unit}"
     digits = max(0, 1 - math.floor(math.log10(width)))
     if digits > 6:
-        return f"{found.value:.3g} [{found.low:.3g}, {found.high:.3g}]"
-    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+        return f"{found.value:.3g}{unit} [{found.low:.3g}, {found.high:.3g}]"
+    return f"{found.value:.{digits}f}{unit} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+def _number(metric: str, value: float) -> str:
+    return f"{100 * value:.4g}%" if is_share(metric) else f"{value:.4g}"
