@@ -57,6 +57,9 @@ def sgd_of(learning_rate, momentum=0.0):
         ({"devices": []}, "devices must be"),
         ({"devices": 99}, "devices=99, but there are"),
         ({"devices": jax.devices, "executor": object()}, "devices must be a count"),
+        ({"devices": ["cpu"]}, "devices must be different devices of this process"),
+        ({"devices": jax.devices()[:1] * 2}, "devices must be different devices"),
+        ({"executor": object()}, "executor must be"),
         ({"prune": "halving"}, "prune must be"),
         ({"prune": successive_halving(min_steps=7)}, "no multiple of eval_every"),
         (

@@ -9,12 +9,16 @@ from lropt_jax import (
     adam,
     choice,
     classification_task,
+    constant,
+    integer,
     load_data,
     log_grid,
+    log_uniform,
     pbt,
     sgd,
     successive_halving,
     sweep,
+    warmup,
 )
 from tests.sweep_problems import DIVERGES, QUIET, assert_same, fragile, run, task
 
@@ -144,3 +148,24 @@ def test_population_based_training_resumes(tmp_path, monkeypatch):
     resumed = run(space, directory=tmp_path, **arguments)
     assert_same(whole, resumed)
     assert whole.lineage == resumed.lineage
+
+
+def warmed(learning_rate, warm):
+    return sgd(warmup(constant(learning_rate), warm))
+
+
+def test_whole_numbers_stay_whole():
+    space = {"learning_rate": log_uniform(0.01, 1.0), "warm": integer(1, 9)}
+    result = run(space, warmed, trials=8, prune=pbt(every=5, factors=(0.77, 1.3)))
+    moved = [event.numbers["warm"] for event in result.lineage]
+    assert len(moved) == 3 * 2
+    assert all(warm == int(warm) and 1 <= warm <= 9 for warm in moved)
+    given = run({**space, "warm": [1.0, 9.0]}, warmed, trials=8, prune=pbt(every=5))
+    assert any(event.numbers["warm"] % 1 for event in given.lineage)  # of a list, any number
+
+
+def test_what_a_rule_changes_is_a_number_of_the_space():
+    with pytest.raises(ValueError, match=r"prune: unknown number 'rate'.*learning_rate"):
+        run(SPACE, prune=pbt(every=5, names=["rate"]))
+    one, several = (run(SPACE, prune=pbt(every=5, names=n)) for n in ("learning_rate", None))
+    assert_same(one, several)

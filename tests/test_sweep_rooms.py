@@ -131,7 +131,11 @@ def test_halving_decides_at_powers_of_eta():
         )
 
 
-@pytest.mark.parametrize("wrong", [{"eta": 1}, {"eta": np.nan}, {"min_steps": 0}, {"mode": "best"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"eta": 1}, {"eta": np.nan}, {"eta": "3"}, {"min_steps": 0}, {"min_steps": None},
+     {"mode": "best"}],
+)  # fmt: skip
 def test_bad_halving_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         successive_halving(**wrong)
@@ -157,7 +161,15 @@ def test_population_based_copies_stay_in_their_group_and_in_the_space():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"every": 0}, {"every": 5, "fraction": 0.6}, {"every": 5, "factors": (0.0,)}]
+    "wrong",
+    [
+        {"every": 0},
+        {"every": 5, "fraction": 0.6},
+        {"every": 5, "fraction": "half"},
+        {"every": 5, "factors": (0.0,)},
+        {"every": 5, "factors": 2.0},
+        {"every": 5, "factors": ["a"]},
+    ],
 )
 def test_bad_population_based_training_is_refused(wrong):
     with pytest.raises(ValueError, match=list(wrong)[-1]):

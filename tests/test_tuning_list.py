@@ -127,7 +127,7 @@ def test_a_problem_on_which_the_prior_leads_is_told(board):
     assert said(0.9, 0.5) == said(0.90, 0.901) == said() == ""
     told = said(0.3, 0.9, 0.4)
     assert "unlike those that the list was learned on" in told
-    assert "0.9) is ahead of those that were learned, they come to 0.4 at best" in told
+    assert "90%) is ahead of those that were learned, they come to 40% at best" in told
     assert "none of them finished" in said(np.nan, 0.9)
 
 

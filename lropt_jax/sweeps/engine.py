@@ -28,6 +28,7 @@ from lropt_jax.tasks.task import Task
 from lropt_jax.training.visits import itinerary
 from lropt_jax.training.watching.names import EXAMPLES
 from lropt_jax.training.watching.names import watched as what_is_watched
+from lropt_jax.validation import names
 
 
 def sweep(
@@ -49,7 +50,7 @@ def sweep(
     *,
     keep: int | None = None,
     keep_by: tuple[str, str] | None = None,
-    final_splits: Sequence[str] = (),
+    final_splits: str | Sequence[str] = (),
     watch: Sequence[str] = (),
     watch_examples: int = EXAMPLES,
 ) -> SweepResult:
@@ -144,7 +145,7 @@ def sweep(
     placement = Placement(strategy, width, devices, executor)
     plan = planned(
         task, optimizer, space, trials, seeds,
-        itinerary=when, key=key, rule=prune, splits=final_splits,
+        itinerary=when, key=key, rule=prune, splits=names(final_splits),
         watched=what_is_watched(watch, watch_examples),
     )  # fmt: skip
     kept = check_keep(keep, keep_by, plan.metrics, len(plan.seeds))

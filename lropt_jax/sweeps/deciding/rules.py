@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from lropt_jax.tasks.metrics import direction
 from lropt_jax.training.visits import Itinerary
+from lropt_jax.validation import is_number, whole_number
+from lropt_jax.validation import names as listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Standing:
       numbers: each trial's hyperparameters as they are now.
       bounds: the lowest and the highest value of each name in the space.
       seed: whatever is random comes from here.
+      whole: the names whose values are whole numbers in the space.
     """
 
     rung: int
@@ -57,6 +59,7 @@ class Standing:
     numbers: Sequence[Mapping[str, float]] = ()
     bounds: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     seed: tuple[int, ...] = (0,)
+    whole: frozenset[str] = frozenset()
 
 
 class Rule(Protocol):
@@ -138,9 +141,9 @@ def successive_halving(
       >>> int((result.status == "pruned").sum())
       8
     """
-    if not (np.isfinite(eta) and eta > 1):
+    if not (_finite(eta) and eta > 1):
         raise ValueError(f"successive_halving: eta must be a finite number > 1, got {eta!r}")
-    _check_steps("successive_halving: min_steps", min_steps)
+    min_steps = whole_number("successive_halving: min_steps", min_steps)
     return SuccessiveHalving(eta, min_steps, metric, direction(metric, mode))
 
 
@@ -181,7 +184,8 @@ class PopulationBased:
             factor = self.factors[int(random.integers(len(self.factors)))]
             if self.names is None or name in self.names:
                 low, high = standing.bounds.get(name, (-np.inf, np.inf))
-                numbers[name] = float(min(max(numbers[name] * factor, low), high))
+                value = float(min(max(numbers[name] * factor, low), high))
+                numbers[name] = float(round(value)) if name in standing.whole else value
         return numbers
 
 
@@ -189,7 +193,7 @@ def pbt(
     every: int,
     fraction: float = 0.25,
     factors: Sequence[float] = (0.8, 1.25),
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     metric: str = "valid_loss",
     mode: str | None = None,
 ) -> PopulationBased:
@@ -197,8 +201,8 @@ def pbt(
 
     Every so many updates each of the worst configurations copies weights and optimizer state,
     seed by seed, of one of the best, and its hyperparameters times a random factor each, kept
-    within the space's lowest and highest value. All trials are trained to the end; the result's
-    `lineage` says who copied whom and when.
+    within the space's lowest and highest value; whole numbers (`integer`) stay whole. All trials
+    are trained to the end; the result's `lineage` says who copied whom and when.
 
     When to use:
       When the best hyperparameters change during a training and a schedule for them is
@@ -230,14 +234,15 @@ def pbt(
       >>> sorted({event.step for event in result.lineage})
       [20, 40, 60, 80]
     """
-    _check_steps("pbt: every", every)
-    if not 0 < fraction <= 0.5:
+    every = whole_number("pbt: every", every)
+    if not (_finite(fraction) and 0 < fraction <= 0.5):
         raise ValueError(f"pbt: fraction must be in (0, 0.5], got {fraction!r}")
-    if not factors or not all(np.isfinite(f) and f > 0 for f in factors):
+    given = list(factors) if isinstance(factors, Collection) else []
+    if not given or not all(_finite(f) and f > 0 for f in given):
         raise ValueError(f"pbt: factors must be finite numbers > 0, got {factors!r}")
-    chosen = None if names is None else tuple(names)
+    chosen = None if names is None else listed(names)
     return PopulationBased(
-        every, fraction, tuple(map(float, factors)), chosen, metric, direction(metric, mode)
+        every, fraction, tuple(map(float, given)), chosen, metric, direction(metric, mode)
     )
 
 
@@ -264,10 +269,5 @@ def _evaluation(what: str, steps: float, plan: Itinerary) -> int:
     return plan.evaluations.index(int(steps)) + 1
 
 
-def _check_steps(what: str, steps: Any) -> None:
-    try:
-        whole = not isinstance(steps, bool) and operator.index(steps) >= 1
-    except TypeError:
-        whole = False
-    if not whole:
-        raise ValueError(f"{what} must be a whole number >= 1, got {steps!r}")
+def _finite(value: Any) -> bool:
+    return is_number(value) and np.ndim(value) == 0 and bool(np.isfinite(value))

@@ -228,17 +228,33 @@ def _parameters(function: Callable[..., Any]) -> tuple[list[str], set[str], bool
 
 
 def check_devices(devices: Any, executor: Any) -> None:
-    """Raises `ValueError` for devices that are neither a count nor a sequence of devices."""
-    if isinstance(executor, (int, float, str)):
-        raise ValueError(f"executor must be a concurrent.futures.Executor, got {executor!r}")
-    if devices is None:
-        return
+    """Raises `ValueError` for devices that are neither a count nor a sequence of devices, and for
+    something that is no executor."""
     if isinstance(devices, (int, np.integer)):
         check_count("devices", devices)
-    elif executor is not None:
+    elif devices is not None and executor is not None:
         raise ValueError(f"devices must be a count with an executor, got {devices!r}")
-    elif not isinstance(devices, Collection) or not len(devices):
-        raise ValueError(f"devices must be a count or a sequence of devices, got {devices!r}")
+    elif devices is not None:
+        if not isinstance(devices, Collection) or not len(devices):
+            raise ValueError(f"devices must be a count or a sequence of devices, got {devices!r}")
+        own = all(
+            isinstance(device, jax.Device) and device.process_index == jax.process_index()
+            for device in devices
+        )
+        if not own or len(set(devices)) < len(devices):
+            raise ValueError(
+                "devices must be different devices of this process (jax.local_devices()), got "
+                f"{devices!r}"
+            )
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise ValueError(f"executor must be a concurrent.futures.Executor, got {executor!r}")
+
+
+def check_changed(rule: Any, numbers: Sequence[str]) -> None:
+    """Raises `ValueError` for a rule that changes a name that is no number of the space."""
+    for name in getattr(rule, "names", None) or ():
+        if name not in numbers:
+            raise ValueError(f"prune: {unknown('number', name, dict.fromkeys(numbers))}")
 
 
 def check_rule(rule: Any, plan: Itinerary) -> None:

@@ -17,7 +17,7 @@ from lropt_jax.sweeps.planning import checks
 from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.sweeps.planning.groups import Group, groups
 from lropt_jax.sweeps.planning.jobs import Job, Optimizer, names_of, optimizer_of, takes, task_of
-from lropt_jax.sweeps.planning.space import Spaces, static_names
+from lropt_jax.sweeps.planning.space import Spaces, static_names, whole_names
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.course import as_key
 from lropt_jax.training.digests import code_of, digest, settings, versions
@@ -44,6 +44,7 @@ class Plan:
       metrics: the names of the metrics at each evaluation.
       final: the names of those over whole splits after the last update.
       watched: what is watched at each evaluation.
+      whole: the names that have whole numbers only.
     """
 
     task: Task | Callable[..., Task]
@@ -60,6 +61,7 @@ class Plan:
     metrics: tuple[str, ...]
     final: tuple[str, ...]
     watched: Watched = NOTHING
+    whole: frozenset[str] = frozenset()
 
     @property
     def model_steps(self) -> int:
@@ -196,6 +198,7 @@ def planned(
         tuple(dict.fromkeys(itertools.chain(*names))) for names in zip(*named, strict=True)
     )
     if rule is not None:
+        checks.check_changed(rule, [name for group in grouped for name in group.numbers])
         metric = checks.check_metric(rule.metric, named[0][0])
         rule = dataclasses.replace(rule, metric=metric) if metric != rule.metric else rule  # type: ignore[type-var]
     return Plan(
@@ -213,4 +216,5 @@ def planned(
         metrics=metrics,
         final=final,
         watched=watched,
+        whole=whole_names(space),
     )

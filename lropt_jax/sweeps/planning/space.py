@@ -274,6 +274,12 @@ def static_names(space: Spaces) -> tuple[str, ...]:
     return tuple(dict.fromkeys(static))
 
 
+def whole_names(space: Spaces) -> frozenset[str]:
+    """The names that an `integer` gives whole numbers."""
+    named = [item for one in listed(space) for item in one.items()]
+    return frozenset(name for name, value in named if isinstance(value, Range) and value.whole)
+
+
 def free_names(space: Space) -> list[str]:
     """The names that have more than a fixed value."""
     return [name for name, value in space.items() if isinstance(value, (Grid, Range))]

@@ -146,6 +146,7 @@ class Conductor:
             columns,
             {name: (min(values), max(values)) for name, values in initial.items()},
             tuple(int(word) for word in self._plan.key.ravel()),
+            self._plan.whole,
         )
         return self._plan.rule.decide(standing)
 
