@@ -105,6 +105,10 @@ def test_a_choice_beside_a_cliff_or_on_an_edge_is_said():
     # Lower is better: the far side has lost most of what was won over the start.
     assert _said(rates, [0.5, 0.2, 0.1, 2.0], mode="min", start=2.3)[0] == [("cliff", 1.0)]
     assert _said(rates, [0.5, 0.2, 0.1, 0.4], mode="min", start=2.3)[0] == []
+    # What comes close to the best is no cliff, however close all of them are.
+    assert _said(rates, [0.7283, 0.7288, 0.7281, 0.7290], mode="min", start=None)[0] == []
+    assert _said(rates, [0.9, 0.901, 0.902, 0.895], start=None)[0] == []
+    assert _said(rates, [0.9, 0.901, 0.902, 0.88], start=None)[0] == [("cliff", 1.0)]
 
 
 def test_neighbours_differ_in_one_number_alone():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+
+import jax
 import numpy as np
 import pytest
 
@@ -110,3 +113,17 @@ def test_a_list_is_a_grid_as_in_a_sweep():
     result = search(task(), lambda learning_rate, n: adam(learning_rate / n), space, 4, **ARGUMENTS)
     assert {t["n"] for t in result.trials} <= {1, 2}
     assert {t["learning_rate"] for t in result.trials} <= {0.01, 0.1}
+
+
+def test_the_best_goes_by_what_was_searched_for():
+    space = {"learning_rate": log_uniform(0.001, 1.0)}
+    study = optuna.create_study(direction="maximize")
+    found = search(
+        task(), adam, space, 6, study, batch=3, metric="valid_accuracy", keep=1,
+        seeds=np.int64(2), key=jax.random.key(3), **ARGUMENTS,
+    )  # fmt: skip
+    assert found.best().metric == "valid_accuracy"
+    assert found.best().value == study.best_value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it was kept, and is not trained again
+        assert found.trained().step == QUIET["steps"]

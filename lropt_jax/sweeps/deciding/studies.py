@@ -6,14 +6,16 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from lropt_jax.sweeps.engine import sweep
-from lropt_jax.sweeps.planning.checks import check_count
+from lropt_jax.sweeps.planning.checks import check_count, check_seeds
 from lropt_jax.sweeps.planning.space import Grid, Range, Space, Spaces, free_names, listed
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.tasks.metrics import direction, known_metric, names_of_metrics, usual_metric
 from lropt_jax.tasks.task import Task, check_task
+from lropt_jax.training.course import as_key
 from lropt_jax.validation import require
 
 DEFAULT_BATCH = 16
@@ -28,7 +30,7 @@ def search(
     batch: int = DEFAULT_BATCH,
     metric: str | None = None,
     mode: str | None = None,
-    key: int = 0,
+    key: Any = 0,
     **arguments: Any,
 ) -> SweepResult:
     """Searches a space with an Optuna study: it proposes a batch, which trains as one program.
@@ -53,11 +55,11 @@ def search(
       metric: to search by; by default as in `SweepResult.best`.
       mode: "min" or "max"; by default what the metric's name says, see `SweepResult.best`. Must be
         the study's direction.
-      key: as in `sweep`, an int.
+      key: as in `sweep`.
       **arguments: further arguments of `sweep`.
 
     Returns:
-      All trainings of this call, as one `SweepResult`.
+      All trainings of this call, as one `SweepResult`, whose `best` goes by `metric` too.
 
     Raises:
       ValueError: for a study of the other direction or of several objectives, or bad arguments.
@@ -109,9 +111,10 @@ def search(
     worst = np.inf if mode == "min" else -np.inf
     results: list[SweepResult] = []
     # One width for all batches, so that the program is compiled once.
-    seeds = arguments.get("seeds", 1)
-    lanes = min(batch, left) * (seeds if isinstance(seeds, int) else len(seeds))
-    arguments = {"width": lanes, **arguments}
+    arguments["seeds"] = check_seeds(arguments.get("seeds", 1))
+    arguments = {"width": min(batch, left) * len(arguments["seeds"]), **arguments}
+    if arguments.get("keep") is not None:
+        arguments = {"keep_by": (metric, mode), **arguments}
     while left:
         asked = [study.ask() for _ in range(min(batch, left))]
         try:
@@ -129,11 +132,14 @@ def search(
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         results.append(result)
         left -= len(asked)
-    return functools.reduce(SweepResult.joined, results)
+    found = functools.reduce(SweepResult.joined, results)
+    found.by = found.by or (metric, mode)
+    return found
 
 
-def _new_study(optuna: Any, mode: str, key: int) -> Any:
-    sampler = optuna.samplers.TPESampler(seed=int(key), constant_liar=True, multivariate=False)
+def _new_study(optuna: Any, mode: str, key: Any) -> Any:
+    seed = int(np.asarray(jax.random.key_data(as_key(key))).ravel()[-1])
+    sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True, multivariate=False)
     way = "minimize" if mode == "min" else "maximize"
     return optuna.create_study(sampler=sampler, direction=way)
 

@@ -104,6 +104,11 @@ def sensitivity(
     )
 
 
+def as_good(metric: str, best: float) -> float:
+    """How far from the best a value may be and still come close to it."""
+    return SHARE_TOLERANCE if bounds(metric) == (0.0, 1.0) else TOLERANCE * abs(best)
+
+
 def _losses(values: np.ndarray, mode: str) -> np.ndarray:
     return values if mode == "min" else -values
 
@@ -117,8 +122,7 @@ def _basin(
     losses = _losses(mean, mode)
     best = int(np.nanargmin(losses))
     if tolerance is None:
-        shared = bounds(metric) == (0.0, 1.0)
-        tolerance = SHARE_TOLERANCE if shared else TOLERANCE * abs(losses[best])
+        tolerance = as_good(metric, float(losses[best]))
     inside = np.isfinite(losses) & (losses <= losses[best] + tolerance)
     low = high = best
     while low > 0 and inside[low - 1]:

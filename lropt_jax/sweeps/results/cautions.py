@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.sweeps.planning.values import is_lane_number, same_as
+from lropt_jax.sweeps.results.analysis import as_good
 
 FALL = 0.5  # of what lies between the best and the start: a neighbour that loses more is a cliff
 
@@ -55,7 +56,8 @@ def cautions(
 
     It lies on an edge where one of its numbers is the lowest or the highest of at least three that
     were tried. It stands beside a cliff where the next value on either side, all else equal,
-    diverged on some seed, or lost more than half of what the best has won over the start.
+    diverged on some seed, or lost more than half of what the best has won over the start, and more
+    than what still comes close to the best (see `Sensitivity.basin`).
 
     Args:
       trials: the configurations.
@@ -69,7 +71,8 @@ def cautions(
     finite = scores[np.isfinite(scores)]
     if start is None:
         start = float(finite.max() if mode == "min" else finite.min())
-    fallen = scores[best] + FALL * (start - scores[best])
+    reach = max(FALL * abs(start - scores[best]), as_good(metric, float(scores[best])))
+    fallen = scores[best] + (reach if mode == "min" else -reach)
     found = []
     for name, value in trials[best].items():
         if not is_lane_number(value):
