@@ -161,20 +161,39 @@ LAX: list[tuple[Any, Any, Any, dict[str, Any]]] = [
         {"lhs_dilation": (2, 2), "padding": ((2, 1), (1, 3)), "feature_group_count": 3},
     ),
     ((6, 9, 8, 4), (3, 3, 4, 6), ("NHWC", "HWIO", "NHWC"), {"batch_group_count": 3}),
+    ((36, 5, 4, 2), (3, 2, 2, 18), ("NHWC", "HWIO", "NHWC"), {"batch_group_count": 18}),
     ((2, 3, 3, 2), (5, 5, 2, 4), ("NHWC", "HWIO", "NHWC"), {"padding": "VALID"}),  # empty
+    ((40, 3), (3, 5), ("NC", "IO", "NC"), {"window_strides": ()}),  # no window
 ]
+
+
+def plain(numbers: Any, options: dict[str, Any]) -> Any:
+    options = {"window_strides": (1, 1), "padding": "SAME", **options}
+    if "lhs_dilation" in options and options["padding"] == "SAME":
+        options["padding"] = ((1, 2), (1, 1))
+    return functools.partial(lax.conv_general_dilated, dimension_numbers=numbers, **options)
 
 
 @pytest.mark.parametrize(("x", "w", "numbers", "options"), LAX)
 def test_a_plain_convolution(x: Any, w: Any, numbers: Any, options: dict[str, Any]) -> None:
-    options = {"window_strides": (1, 1), "padding": "SAME", **options}
-    if "lhs_dilation" in options and options["padding"] == "SAME":
-        options["padding"] = ((1, 2), (1, 1))
+    convolve = plain(numbers, options)
+    agree(lambda args: convolve(*args), (draw(*x), draw(*w, seed=1)))
 
-    def convolve(args: Any) -> Any:
-        return lax.conv_general_dilated(*args, dimension_numbers=numbers, **options)
 
-    agree(convolve, (draw(*x), draw(*w, seed=1)))
+@pytest.mark.parametrize(("x", "w", "numbers", "options"), LAX[-4:])
+def test_lanes_with_one_operand_in_common(x: Any, w: Any, numbers: Any, options: Any) -> None:
+    convolve = plain(numbers, options)
+    ours = fast_forms.without_gradient(lambda x, w: convolve(x, w))
+    args = draw(3, *x), draw(3, *w, seed=1)
+
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def both(x: Any, w: Any) -> Any:
+        return [
+            [jax.vmap(f, (0, None))(x, w[0]), jax.vmap(f, (None, 0))(x[0], w)]
+            for f in (ours, convolve)
+        ]
+
+    close(*both(*args))
 
 
 def test_integers_and_a_wider_result() -> None:

@@ -135,7 +135,9 @@ def _by_library(x: Any, w: Any, how: Convolution) -> Any:
 
 def _by_library_in_turn(x: Any, w: Any, how: Convolution) -> Any:
     """The same, one lane of `vmap` after another. It has no derivative in the reverse mode."""
-    if min(map(min, how.padding)) < 0 and set(how.spread) == {1}:  # which the library does not take
+    if min(map(min, how.padding), default=0) < 0 and set(how.spread) == {
+        1
+    }:  # which the library does not take
         cut = tuple((min(low, 0), min(high, 0)) for low, high in how.padding)
         added = tuple((max(low, 0), max(high, 0)) for low, high in how.padding)
         x, how = how._replace(padding=cut).padded(x), how._replace(padding=added)
@@ -156,10 +158,14 @@ def _in_turn(how: Convolution) -> Any:
 
     @convolve.def_vmap
     def _(size: int, batched: Any, x: Any, w: Any) -> Any:
-        if batched[1]:
-            x = x if batched[0] else jnp.broadcast_to(x, (size, *x.shape))
-            return lax.map(lambda lane: convolve(*lane), (x, w)), True
-        y = convolve(x.reshape(-1, *x.shape[2:]), w)
-        return y.reshape(size, -1, *y.shape[1:]), True
+        if batched[1] or how.batch_groups > 1:  # or the images of lanes would be in one group
+            given = [
+                a if of_lanes else jnp.broadcast_to(a, (size, *a.shape))
+                for a, of_lanes in zip((x, w), batched, strict=True)
+            ]
+            return lax.map(lambda lane: convolve(*lane), given), True
+        images = x.shape[1]
+        y = convolve(x.reshape(size * images, *x.shape[2:]), w)
+        return y.reshape(size, images, *y.shape[1:]), True
 
     return convolve
