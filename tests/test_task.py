@@ -174,6 +174,21 @@ def test_summaries_are_of_the_whole_split_and_hide_their_inputs() -> None:
     assert "valid__x" not in history
 
 
+def test_summaries_are_of_floats_whatever_evaluate_gives() -> None:
+    """Truth values and whole numbers are averaged too; the check sees what the loop gives."""
+
+    def evaluate(w: Any, state: Any, batch: Any) -> Any:
+        loss = _error(w, batch)
+        return {"loss": loss, "hit": loss < 1, "_whole": jnp.ones(loss.shape, jnp.int8)}
+
+    def summarize(means: Any) -> Any:
+        return {"error": 1 + -means["hit"], "half": -means["_whole"].at[()].mul(0.5)}
+
+    task = _task(evaluate=evaluate, summarize=summarize)
+    check_task(task)
+    assert set(task.metric_names) == {"loss", "hit", "error", "half"}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from lropt_jax import constant, fit, hyperparams, linear, reduce_on_plateau, sgd, tunable
+from lropt_jax import Task, constant, fit, hyperparams, linear, reduce_on_plateau, sgd, tunable
 from lropt_jax.training.course import as_key
 from lropt_jax.training.lanes import BatchOrder, Feed
 from lropt_jax.training.segment import evaluation
@@ -66,6 +68,39 @@ def test_accumulated_microbatches_equal_one_large_batch():
     large = fit(regression(batch_size=EXAMPLES), SGD(0.1), 5)
     np.testing.assert_allclose(small.params["w"], large.params["w"], rtol=1e-5)
     assert int(small.opt_state.count) == 5  # schedules count updates, not microbatches
+
+
+def test_metrics_of_microbatches_are_means_whatever_their_type():
+    """Truth values, whole numbers and half precision, whose sums their own type does not hold."""
+    plain_task = regression()
+
+    def loss(params, state, batch, key):
+        value, (state, _) = plain_task.loss(params, state, batch, key)
+        metrics = {
+            "share": batch["x"][0, 0] > 0,
+            "whole": jnp.int8(100),
+            "half": jnp.float16(40000),
+        }
+        return value, (state, metrics)
+
+    task = dataclasses.replace(plain_task, loss=loss)
+    whole, plain = (fit(task, SGD(0.0), n, accumulate=k).metrics for n, k in ((1, 9), (9, None)))
+    assert whole["train_share"] == pytest.approx(plain["train_share"]) != 1
+    assert (whole["train_whole"], whole["train_half"]) == (100, pytest.approx(40000, rel=1e-3))
+
+
+def test_half_precision_gradients_are_summed_in_single():
+    """Of 1 and 15 times 1/512 bfloat16 keeps the 1 alone."""
+    task = Task(
+        init=lambda key: (jnp.zeros((), jnp.bfloat16), ()),
+        loss=lambda w, s, b, key: (jnp.float32(w) * jnp.sum(b["x"]), (s, {})),
+        evaluate=lambda w, s, b: {"loss": b["x"]},
+        train={"x": np.array([1.0] + 15 * [1 / 512], np.float32)},
+        batch_size=1,
+    )
+    result = fit(task, SGD(1.0), 1, accumulate=16)
+    assert result.params.dtype == jnp.bfloat16
+    assert float(result.params) == pytest.approx(-(1 + 15 / 512) / 16, rel=5e-3)
 
 
 def test_a_growing_batch_takes_its_microbatches_in_the_epochs_order():

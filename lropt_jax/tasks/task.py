@@ -176,8 +176,9 @@ class Task:
 
         def metrics(key: Any, batch: Any) -> Any:
             params, model_state = self.init(key)
-            means = self.evaluate(params, model_state, batch)
-            return summarized({k: v.mean(0) for k, v in means.items()}, self.summarize)
+            found = self.evaluate(params, model_state, batch)
+            means = {k: v.astype(float).mean(0) for k, v in found.items()}
+            return summarized(means, self.summarize)
 
         return list(jax.eval_shape(metrics, jax.random.key(0), batch_of(self.train, 1)))
 
@@ -271,7 +272,8 @@ def _check_evaluation(metrics: Any, batch_size: int) -> None:
 
 
 def _check_summary(summarize: Callable[..., Any] | None, metrics: Mapping[str, Any]) -> None:
-    means = {name: shape_of(value.shape[1:], value.dtype) for name, value in metrics.items()}
+    # Means are of the default float type, whatever they are of.
+    means = {name: shape_of(value.shape[1:], float) for name, value in metrics.items()}
     further: Any = {}
     if summarize is not None:
         further = _abstract("summarize", f"means {shapes(means)}", summarize, means)

@@ -51,12 +51,18 @@ def segment(
             metrics, grads, state = gradient(
                 lane, data, feed.order[j], jax.random.fold_in(key, j - first), total[2]
             )
-            return (*jax.tree.map(jnp.add, total[:2], (metrics, grads)), state)
+            return (*jax.tree.map(_added, total[:2], (metrics, grads)), state)
 
-        shapes = jax.eval_shape(gradient, lane, data, feed.order[0], key, lane.model_state)
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[:2])
+        of_metrics, of_grads, _ = jax.eval_shape(
+            gradient, lane, data, feed.order[0], key, lane.model_state
+        )
+        zeros = (
+            jax.tree.map(lambda s: jnp.zeros(s.shape, float_type()), of_metrics),
+            jax.tree.map(lambda s: jnp.zeros(s.shape, _sum_type(s.dtype)), of_grads),
+        )
         *sums, state = jax.lax.fori_loop(first, last, micro, (*zeros, lane.model_state))
         metrics, grads = jax.tree.map(lambda x: x / (last - first).astype(x.dtype), sums)
+        grads = jax.tree.map(lambda g, s: g.astype(s.dtype), grads, of_grads)
         return metrics, grads, state
 
     def update(lane: Lane, feed: Feed, data: Any, i: Any) -> tuple[Lane, Any]:
@@ -83,6 +89,16 @@ def segment(
         return lane, records
 
     return run
+
+
+def _added(total: Any, x: Any) -> Any:
+    return total + x.astype(total.dtype)
+
+
+def _sum_type(dtype: Any) -> Any:
+    """Of a sum of gradients: what half precision rounds away is the small ones."""
+    half = jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4
+    return jnp.float32 if half else dtype
 
 
 def evaluation(
