@@ -120,6 +120,53 @@ def test_a_number_set_in_the_loop_is_used_and_nothing_compiles():
         np.testing.assert_array_equal(a, b)  # a rate of 0 moves nothing
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+def test_parameters_and_state_may_be_assigned_in_the_loop(in_place):
+    """As a training that goes on from there."""
+    moments = list(train(TASK, adam(0.01), 20, eval_every=10))
+    changed = dataclasses.replace(
+        moments[0],
+        params=jax.tree.map(lambda x: x / 2, moments[0].params),
+        model_state=jax.tree.map(jnp.ones_like, moments[0].model_state),
+    )
+    expected = fit(TASK, adam(0.01), 20, eval_every=10, start=changed)
+    for moment in train(TASK, adam(0.01), 20, eval_every=10):
+        if moment.step == 10 and in_place:
+            for name, layer in changed.params.items():
+                moment.params[name] = layer
+            moment.model_state["batch_stats"] = changed.model_state["batch_stats"]
+        elif moment.step == 10:
+            moment.params = jax.tree.map(np.asarray, changed.params)
+            moment.model_state = changed.model_state
+    same(expected, moment)
+
+
+def test_what_is_assigned_must_fit():
+    for name, value in (
+        ("params", {"w": 1.0}),
+        ("params", jax.tree.map(lambda x: x.astype(jnp.bfloat16), TASK.init(jax.random.key(0))[0])),
+        ("model_state", {}),
+    ):
+        with pytest.raises(ValueError, match=f"moment.{name} must keep its structure"):  # noqa: PT012
+            for moment in train(TASK, sgd(0.1), 4, eval_every=2):
+                setattr(moment, name, value)
+
+
+def test_a_loop_may_take_a_diverged_training_back():
+    def run():
+        for moment in train(TASK, sgd(0.1), 15, eval_every=5):
+            if moment.step == 5:
+                good, rate = moment.params, 1e30
+            elif moment.step == 10:
+                assert np.isnan(moment.metrics["train_loss"])
+                moment.params, rate = good, 0.1
+            moment.opt_state = set_hyperparams(moment.opt_state, learning_rate=rate)
+        return moment
+
+    with pytest.warns(RuntimeWarning, match="not finite from update"):
+        assert np.isfinite(run().metrics["train_loss"])
+
+
 def test_epochs_and_evaluations_by_the_epoch():
     per_epoch = TASK.steps_per_epoch
     result = fit(TASK, sgd(0.1), epochs=4, eval_every="epoch")
@@ -127,6 +174,10 @@ def test_epochs_and_evaluations_by_the_epoch():
     assert fit(TASK, sgd(0.1), epochs=4, accumulate=2).step == 4 * per_epoch // 2
     grown = fit(TASK, sgd(0.1), epochs=4, accumulate=lambda t: 1.0 + (t >= 5))
     assert grown.step == 5 + -(-(4 * per_epoch - 5) // 2)
+    plain = fit(TASK, sgd(0.1), epochs=4, accumulate=lambda t: 1 if t < 5 else 2)  # no tracer
+    assert plain.step == grown.step
+    halved = fit(TASK, sgd(0.1), epochs=4, eval_every="epoch", accumulate=np.int64(2))
+    assert len(halved.history["step"]) == 5
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lropt_jax.hyperparameters.groups import factory_of, tunables
 from lropt_jax.training.lanes import Lane
 from lropt_jax.training.moments import Moment
 from lropt_jax.training.population import is_key
 from lropt_jax.validation import require
 
-FORMAT = "lropt_jax training 2"
+FORMAT = "lropt_jax training 3"
+READ = (FORMAT, "lropt_jax training 2")
 
 
 class Checkpoints:
@@ -47,9 +49,12 @@ class Checkpoints:
                 f"{k} ({there.get(k)} there, {v} now)" for k, v in identity.items()
                 if there.get(k) != v
             ]  # fmt: skip
-            if held.get("format") != FORMAT:
+            known = held.get("format") in READ
+            if not known:
                 differing = ["its format"]
-            if differing:
+            if differing and known and not self._holds("last"):  # killed before there was anything
+                _write(about, json.dumps(words, indent=1) + "\n")
+            elif differing:
                 raise ValueError(
                     f"directory {self.path} holds another training; what differs: "
                     f"{', '.join(differing)}. Call it as it was called to go on, "
@@ -72,16 +77,20 @@ class Checkpoints:
 
     def load(self, name: str, like: Lane) -> dict[str, Any] | None:
         """The fields of the newest moment of a name but for its task; None without one."""
-        if not (self.path / name).is_dir():
+        if not self._holds(name):
             return None
-        with self._manager(name) as manager:
-            step = manager.latest_step()
-            if step is None:
-                return None
-            import orbax.checkpoint as ocp
+        import orbax.checkpoint as ocp
 
-            held = manager.restore(step, args=ocp.args.StandardRestore())
+        with self._manager(name) as manager:
+            held = manager.restore(manager.latest_step(), args=ocp.args.StandardRestore())
         return moment_fields(held, like)
+
+    def _holds(self, name: str) -> bool:
+        """Whether there is a moment of this name."""
+        if not (self.path / name).is_dir():
+            return False
+        with self._manager(name) as manager:
+            return manager.latest_step() is not None
 
     def _manager(self, name: str) -> Any:
         import orbax.checkpoint as ocp
@@ -110,50 +119,110 @@ def _save(moment: Moment) -> Any:
 
 
 def plain(moment: Moment) -> dict[str, Any]:
-    """A moment as nested dicts of arrays; random keys as their words."""
-    leaves = jax.tree.leaves(moment.lane)
+    """A moment as nested dicts of arrays: numbered, since names may hold what a path may not.
+
+    What they are called stands beside them, as the bytes of a JSON text.
+    """
+    lane = moment.lane
+    leaves = jax.tree.leaves(lane)
+    about = {
+        "lane": _names(lane),
+        "optimizers": _optimizers(lane),
+        "keys": {str(i): str(jax.random.key_impl(x)) for i, x in enumerate(leaves) if is_key(x)},
+        "history": list(moment.history),
+        "metrics": list(moment.metrics),
+    }
+    words = [np.asarray(jax.random.key_data(x) if is_key(x) else x) for x in leaves]
     return {
-        "lane": {
-            f"{i:05d}": np.asarray(jax.random.key_data(x) if is_key(x) else x)
-            for i, x in enumerate(leaves)
-        },
-        # Numbered, since names may hold what a path may not, and come back sorted.
-        "history": {
-            f"{i:03d} {name.replace('/', '|')}": x
-            for i, (name, x) in enumerate(moment.history.items())
-        },
-        "metrics": {name: np.asarray(value) for name, value in moment.metrics.items()},
+        "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+        "lane": _numbered(words),
+        "history": _numbered(moment.history.values()),
+        "metrics": _numbered(map(np.asarray, moment.metrics.values())),
     }
 
 
 def moment_fields(held: Mapping[str, Any], like: Lane) -> dict[str, Any]:
-    """The way back: a moment's fields but for its task."""
+    """The way back: a moment's fields but for its task.
+
+    Raises:
+      ValueError: where the lane that was kept is of another structure than `like`.
+    """
+    about = _about(held)
     shapes, structure = jax.tree.flatten(like)
-    saved = [np.shape(x) for _, x in sorted(held["lane"].items())]
-    wanted = [x.shape for x in shapes]
-    keys = [is_key(x) for x in shapes]
-    if len(saved) != len(wanted) or any(
-        s != w for s, w, k in zip(saved, wanted, keys, strict=True) if not k
-    ):
-        raise ValueError(
-            "what was kept is of another model or optimizer: "
-            f"{len(saved)} arrays there, {len(wanted)} now, or of other shapes"
-        )
+    saved = [x for _, x in sorted(held["lane"].items())]
+    _check_same(about, [np.shape(x) for x in saved], like)
     arrays = []
-    for shape, (_, x) in zip(shapes, sorted(held["lane"].items()), strict=True):
+    for i, (shape, x) in enumerate(zip(shapes, map(np.asarray, saved), strict=True)):
         if is_key(shape):
-            arrays.append(jax.random.wrap_key_data(jnp.asarray(np.asarray(x))))
+            impl = about["keys"].get(str(i)) if about else None
+            arrays.append(jax.random.wrap_key_data(jnp.asarray(x), impl=impl))
         else:
-            arrays.append(jnp.asarray(np.asarray(x), shape.dtype))
+            arrays.append(jnp.asarray(x, shape.dtype))
     lane: Lane = jax.tree.unflatten(structure, arrays)
+    history, metrics = (_named(about, held, part) for part in ("history", "metrics"))
     return {
         "step": int(lane.step),
-        "metrics": {name: float(value) for name, value in held["metrics"].items()},
+        "metrics": {name: float(value) for name, value in metrics.items()},
         "params": lane.params,
         "model_state": lane.model_state,
         "opt_state": lane.opt_state,
-        "history": {
-            name[4:].replace("|", "/"): np.asarray(x) for name, x in sorted(held["history"].items())
-        },
+        "history": {name: np.asarray(x) for name, x in history.items()},
         "key": lane.key,
     }
+
+
+def _names(lane: Lane) -> list[str]:
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(lane)]
+    return [jax.tree_util.keystr(path, simple=True, separator="/") for path in paths]
+
+
+def _optimizers(lane: Lane) -> list[str]:
+    """What the factories of a lane's tunable optimizers are called."""
+    return [factory_of(state).name for state in tunables(lane.opt_state)]
+
+
+def _numbered(values: Iterable[Any]) -> dict[str, Any]:
+    return {f"{i:06d}": x for i, x in enumerate(values)}
+
+
+def _about(held: Mapping[str, Any]) -> Any:
+    """What stands beside the arrays; None of what was kept before there was any."""
+    return json.loads(np.asarray(held["about"]).tobytes()) if "about" in held else None
+
+
+def _named(about: Any, held: Mapping[str, Any], part: str) -> dict[str, Any]:
+    values = held[part]
+    if about is not None:
+        return dict(zip(about[part], (x for _, x in sorted(values.items())), strict=True))
+    if part == "metrics":
+        return dict(values)
+    return {name[4:].replace("|", "/"): x for name, x in sorted(values.items())}
+
+
+def _check_same(about: Any, saved: Sequence[tuple[int, ...]], like: Lane) -> None:
+    """Raises `ValueError` unless what was kept is what there is now, name by name."""
+    leaves, names, optimizers = jax.tree.leaves(like), _names(like), _optimizers(like)
+    differing = []
+    if about is not None and about["optimizers"] != optimizers:
+        differing.append(_apart(about["optimizers"], optimizers))
+    if about is not None and about["lane"] != names:
+        differing.append(_apart(about["lane"], names))
+    elif len(saved) != len(leaves):
+        differing.append(f"{len(saved)} arrays there, {len(leaves)} now")
+    else:
+        differing += [
+            f"{name} of shape {there} there, {leaf.shape} now"
+            for name, there, leaf in zip(names, saved, leaves, strict=True)
+            if there != leaf.shape and not is_key(leaf)
+        ][:3]
+    if differing:
+        raise ValueError(
+            f"what was kept is of another model or optimizer; what differs: {'; '.join(differing)}"
+        )
+
+
+def _apart(there: Sequence[str], now: Sequence[str]) -> str:
+    """What only one of two lists has, or how their order differs; the first few."""
+    only = [[n for n in a if n not in b][:3] for a, b in ((there, now), (now, there))]
+    gone, new = only if any(only) else (there[:3], now[:3])
+    return f"{', '.join(gone) or 'nothing'} there, {', '.join(new) or 'nothing'} now"

@@ -14,6 +14,7 @@ import numpy as np
 from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.hyperparameters.updating import check_update
 from lropt_jax.progress import several
+from lropt_jax.tasks.arrays import shapes
 from lropt_jax.tasks.metrics import names_of_metrics
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.checkpoints import Checkpoints
@@ -25,12 +26,14 @@ from lropt_jax.training.run import Run
 from lropt_jax.training.visits import Itinerary, itinerary
 from lropt_jax.training.watching.names import Watched, is_detail
 from lropt_jax.training.watching.observer import check_watched
-from lropt_jax.validation import check_transformation, whole_number
+from lropt_jax.validation import check_transformation, is_number, whole_number
 
 NEEDS_EVALUATIONS = (
     "eval_every must be given when a schedule observes: it says after how many updates the "
     "loss is measured and shown to it"
 )
+
+ASSIGNED = ("params", "model_state", "opt_state")  # of a moment, by a loop
 
 
 @dataclasses.dataclass
@@ -46,7 +49,8 @@ class Course:
       rows: the history so far.
       checkpoints: where it is kept, or None.
       restored: the evaluation that it goes on from, or None.
-      best: the best evaluation before, where it was kept.
+      best: the best evaluation before, as far as one was kept.
+      judged_since: the update after which the evaluations in the history are of this task.
     """
 
     task: Task
@@ -58,6 +62,7 @@ class Course:
     checkpoints: Checkpoints | None = None
     restored: Moment | None = None
     best: Moment | None = None
+    judged_since: int = 0
 
     @classmethod
     def begin(
@@ -71,6 +76,8 @@ class Course:
         if not isinstance(start, (Moment, type(None))):
             raise TypeError(f"start must be a Fit or a Moment to go on from, got {start!r}")
         check_transformation("tx", tx)
+        if is_number(accumulate) and not np.ndim(accumulate):
+            accumulate = whole_number("accumulate", accumulate)
         plan = _plan(task, steps, epochs, eval_every, accumulate)
         if start is not None and not 0 < start.step < plan.steps:
             raise ValueError(
@@ -88,6 +95,10 @@ class Course:
         root = as_key(key)
         lanes = population.start(root[None], {})
         training = cls(task, plan, observed, Run.begin(population, lanes), layout, [])
+        if start is not None and start.task is task:  # and so judged on the same data
+            training.best = start
+        elif start is not None:
+            training.judged_since = start.step
         if directory is not None:
             identity = _identity(root, plan, task, tx, accumulate, start)
             training.checkpoints = Checkpoints(directory, identity)
@@ -102,7 +113,8 @@ class Course:
                         "another one"
                     )
                 best = training.checkpoints.load("best", like)
-                training.best = None if best is None else Moment(**best, task=task)
+                if best is not None:
+                    training.best = Moment(**best, task=task)
         if start is not None:
             training._go_on(start)
         return training
@@ -155,12 +167,35 @@ class Course:
             yield from self._shown(moment)
 
     def _shown(self, moment: Moment) -> Iterator[Moment]:
-        """Hands a moment out, and takes over the state that it was given."""
-        handed = moment.opt_state
+        """Hands a moment out, and takes over what was assigned to it."""
+        handed = {name: jax.tree.flatten(getattr(moment, name)) for name in ASSIGNED}
         yield moment
-        if moment.opt_state is not handed:
-            lane = self.run.lanes._replace(opt_state=_widened(moment.opt_state))
-            self.run.lanes = jax.device_put(lane, self.layout.lanes)
+        for name, (leaves, structure) in handed.items():
+            new = getattr(moment, name)
+            now, its = jax.tree.flatten(new)
+            if its == structure and all(x is y for x, y in zip(leaves, now, strict=True)):
+                continue
+            self._check_assigned(name, jax.tree.unflatten(structure, leaves), new)
+            lanes = self.run.lanes._replace(**{name: _widened(new)})
+            self.run.lanes = jax.device_put(lanes, self.layout.lanes)
+            if name == "params":  # which may have diverged before
+                self.run.diverged_at = np.full_like(self.run.diverged_at, -1)
+
+    def _check_assigned(self, name: str, old: Any, new: Any) -> None:
+        """Raises `ValueError` for what the training cannot go on with."""
+        if _form(new) == _form(old):
+            return
+        if name != "opt_state":
+            raise ValueError(
+                f"moment.{name} must keep its structure, shapes and dtypes: it was {shapes(old)}, "
+                f"and is {shapes(new)} now"
+            )
+        if self.checkpoints is not None:
+            raise ValueError(
+                "moment.opt_state must keep its structure where a training is kept (directory=), "
+                "or it could not be read back: begin with a schedule whose numbers are then set, "
+                "not with a number in whose place a schedule is set"
+            )
 
     def _moment(self, step: int, metrics: dict[str, float]) -> Moment:
         lane = _alone(self.run.lanes)
@@ -225,12 +260,22 @@ def _identity(
         "key": str(np.asarray(jax.random.key_data(key)).tolist()),
         "eval_every": str(plan.eval_every),
         "accumulate": str(accumulate or 1) if given else digest(accumulate),
-        "start": "nothing" if start is None else f"{start.step} updates",
+        "start": "nothing" if start is None else _start_in_words(start),
         "data": digest(task.splits),
         "batch_size": str(task.batch_size),
         "task": code_of(task),
         "optimizer": digest(tx),
     }
+
+
+def _start_in_words(start: Moment) -> str:
+    return f"{start.step} updates, {digest(jax.tree.leaves(start.lane))}"
+
+
+def _form(tree: Any) -> Any:
+    """Structure, shapes and dtypes, as JAX takes them."""
+    abstract = jax.eval_shape(lambda tree: tree, tree)
+    return jax.tree.structure(tree), [(x.shape, x.dtype) for x in jax.tree.leaves(abstract)]
 
 
 @jax.jit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def train(
     r"""Trains one model, and hands out a `Moment` at each evaluation.
 
     The body of the loop may log, save, break, or set hyperparameters for the next segment, at no
-    cost of compilation. `fit` is this loop.
+    cost of compilation; parameters may be assigned, too (see `Moment`). `fit` is this loop.
 
     When to use:
       When something is to happen between evaluations: log, save, change a hyperparameter,
@@ -162,8 +162,9 @@ def fit(
       epochs, watch, directory, watch_examples: as in `train`.
       progress: whether to show a live progress line.
       stop: `early_stopping(...)`, or any function of a `Moment` that says whether to end there.
-      keep: "last", or "best": the parameters of the best evaluation, by the metric of `stop`, or
-        by the validation loss (the training loss where there is no validation split).
+      keep: "last", or "best": the parameters of the best evaluation, that of `start` included
+        where it is of this task, by the metric of `stop`, or by the validation loss (the training
+        loss where there is no validation split).
 
     Returns:
       A `Fit`. `train_loss` in its history is the mean batch loss since the last evaluation.
@@ -226,7 +227,7 @@ def fit(
             UserWarning,
             stacklevel=2,
         )
-    last, best = None, training.best if keep == "best" else None
+    last, best = None, _finite(training.best, metric) if keep == "best" else None
     with progress_bar(progress, total=training.plan.steps) as bar:
         for moment in training.moments(bar.advance):
             last = moment
@@ -243,6 +244,8 @@ def fit(
             RuntimeWarning,
             stacklevel=2,
         )
+    elif best is not None:
+        _say_lost(last.history, training.judged_since, best, metric, mode)
     fields = {f.name: getattr(chosen, f.name) for f in dataclasses.fields(Moment)}
     fields["history"] = last.history
     return Fit(**fields, best_step=None if keep == "last" else chosen.step)
@@ -259,9 +262,33 @@ def _judged_by(task: Task, stop: Any, keep: str, watched: Watched) -> tuple[str,
     return metric, direction(metric)
 
 
+def _finite(moment: Moment | None, metric: str) -> Moment | None:
+    """A moment that has a finite value of a metric."""
+    known = moment is not None and np.isfinite(moment.metrics.get(metric, np.nan))
+    return moment if known else None
+
+
 def _better(moment: Moment, best: Moment | None, metric: str, mode: str) -> bool:
     value = moment.metrics[metric]
     if best is None or not np.isfinite(value):
         return bool(np.isfinite(value))
     held = best.metrics[metric]
     return value < held if mode == "min" else value > held
+
+
+def _say_lost(
+    history: Mapping[str, np.ndarray], since: int, best: Moment, metric: str, mode: str
+) -> None:
+    """Warns where an evaluation was better than the best one of those that were kept."""
+    known = (history["step"] > since) & np.isfinite(history[metric])
+    values = np.where(known, history[metric], np.nan)
+    first = int((np.nanargmin if mode == "min" else np.nanargmax)(values))
+    worse = best.metrics[metric] - values[first]
+    if (worse if mode == "min" else -worse) > 0:
+        warnings.warn(
+            f"the best evaluation, {metric} {values[first]:.4g} after {history['step'][first]} "
+            f"updates, was not kept (keep='best' was not asked for then): given is the best since, "
+            f"{best.metrics[metric]:.4g} after {best.step}",
+            RuntimeWarning,
+            stacklevel=3,
+        )

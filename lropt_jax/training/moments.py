@@ -21,7 +21,8 @@ from lropt_jax.training.watching.words import edge_in_words
 class Moment:
     """A training at one of its evaluations.
 
-    It stays as it is when the training goes on: its arrays are its own.
+    It stays as it is when the training goes on: its arrays are its own. What a loop assigns to
+    its `params`, `model_state` or `opt_state` is what the next segment goes on with.
 
     Attributes:
       step: updates taken.

@@ -146,9 +146,13 @@ def _curve(number: Any, steps: int) -> np.ndarray:
     if is_number(number) and not np.ndim(number):
         return np.full(steps, float(number))
     values = jax.vmap(as_schedule(number, "accumulate"))
-    parts = [
-        values(first + jnp.arange(LONGEST_SEGMENT)) for first in range(0, steps, LONGEST_SEGMENT)
-    ]
+    try:
+        parts = [
+            values(first + jnp.arange(LONGEST_SEGMENT))
+            for first in range(0, steps, LONGEST_SEGMENT)
+        ]
+    except jax.errors.ConcretizationTypeError:  # plain Python that asks a count how large it is
+        return np.array([float(number(count)) for count in range(steps)])
     return np.concatenate(parts)[:steps]
 
 
