@@ -161,8 +161,11 @@ def _label(schedule: Any) -> str:
 
 
 def sample(schedule: Any, steps: int, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """Whole counts from 0 to `steps`, at most `points`, and the values there."""
-    counts = np.unique(np.linspace(0, steps, min(points, steps + 1)).round().astype(np.int32))
+    """The counts of so many updates, from 0 on, at most `points` of them, and the values there.
+
+    At the count `steps` no update is taken: a schedule that cycles would begin anew there.
+    """
+    counts = np.unique(np.linspace(0, steps - 1, min(points, steps)).round().astype(np.int32))
     if not callable(schedule):
         return counts, np.full(len(counts), float(schedule))
     try:
