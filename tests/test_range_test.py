@@ -12,7 +12,7 @@ import optax
 import pytest
 
 import lropt_jax
-from lropt_jax import Task, adam, cosine_decay, lr_range_test, sgd
+from lropt_jax import Task, adam, cosine_decay, lr_range_test, reduce_on_plateau, sgd
 from lropt_jax.training.course import as_key
 from lropt_jax.training.lanes import BatchOrder
 from lropt_jax.training.visits import LONGEST_SEGMENT
@@ -205,6 +205,13 @@ REFUSED = [
     ({"start": 1.0, "end": 1.0}, "start < end"),
     ({"start": 0.0}, "start=0.0"),
     ({"end": float("inf")}, "end=inf"),
+    ({"start": "1e-5"}, "start and end must be numbers, got start='1e-5'"),
+    ({"end": None}, "start and end must be numbers"),
+    ({"end": np.array([1.0, 2.0])}, "start and end must be numbers"),
+    ({"end": 1e300}, "start and end must be rates that float32 holds"),
+    ({"start": 1e-50}, "start and end must be rates that float32 holds"),
+    ({"over": {"momentum": [0.5, reduce_on_plateau(0.9)]}}, "must not hold a schedule that obs"),
+    ({"momentum": reduce_on_plateau(0.9), "split": "valid"}, "must not hold a schedule that obs"),
     ({"steps": 1}, "steps must be a whole number >= 2, got 1"),
     ({"steps": 2.5}, "steps"),
     ({"seeds": 0}, "seeds must be at least one, different"),

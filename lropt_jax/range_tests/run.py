@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 
+from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.progress import Progress, progress_bar
 from lropt_jax.range_tests.curve import RangeTest
 from lropt_jax.range_tests.width import lanes_at_once, strategy_of
@@ -21,7 +22,7 @@ from lropt_jax.tasks.task import Task
 from lropt_jax.training.lanes import BatchOrder, Feed
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.visits import itinerary
-from lropt_jax.validation import check_factory, whole_number
+from lropt_jax.validation import check_factory, is_number, whole_number
 
 LEARNING_RATE = "learning_rate"
 
@@ -138,6 +139,7 @@ def lr_range_test(
         {LEARNING_RATE: float(rates[0]), **dict(zip(values, point, strict=True))}
         for point in itertools.product(*values.values())
     ]
+    _check_unobserving(task, optimizer, values, configurations[0] | hyperparams)
     plan = _planned(
         task,
         optimizer,
@@ -263,8 +265,16 @@ def _ladder(start: float, end: float, steps: int, spacing: str) -> np.ndarray[An
     steps = whole_number("steps", steps, least=2)
     if spacing not in ("geometric", "linear"):
         raise ValueError(f"spacing must be 'geometric' or 'linear', got {spacing!r}")
+    both = f"start={start!r}, end={end!r}"
+    if not all(is_number(x) and np.ndim(x) == 0 for x in (start, end)):
+        raise ValueError(f"start and end must be numbers, got {both}")
     if not (np.isfinite(start) and np.isfinite(end) and 0 < start < end):
-        raise ValueError(f"0 < start < end must hold, got start={start!r}, end={end!r}")
+        raise ValueError(f"0 < start < end must hold, got {both}")
+    least, most = (float(getattr(np.finfo(np.float32), name)) for name in ("tiny", "max"))
+    if start < least or end > most:
+        raise ValueError(
+            f"start and end must be rates that float32 holds, {least:.2g} to {most:.2g}, got {both}"
+        )
     space = np.geomspace if spacing == "geometric" else np.linspace
     ladder: np.ndarray[Any, Any] = space(start, end, int(steps))
     return ladder
@@ -306,6 +316,24 @@ def _check_optimizer(
     for name, values in over.items():
         if not values:
             raise ValueError(f"over: {name} must have at least one value, got none")
+
+
+def _check_unobserving(
+    task: Task, optimizer: Factory, over: Mapping[str, Sequence[Any]], some: Mapping[str, Any]
+) -> None:
+    """Refuses schedules that react to the loss, which would never hear of it."""
+    try:
+        made = optimizer(**some)
+        state = jax.eval_shape(lambda key: made.init(task.init(key)[0]), jax.random.key(0))
+        observes = wants_observation(state)
+    except Exception:  # what is wrong is said of all configurations, by name
+        observes = False
+    values = itertools.chain(*over.values())
+    if observes or any(getattr(value, "observes", False) for value in values):
+        raise ValueError(
+            "optimizer must not hold a schedule that observes (reduce_on_plateau): a range test "
+            "sets the learning rate itself, and shows a schedule nothing"
+        )
 
 
 def _whole(width: int | None) -> int | None:
