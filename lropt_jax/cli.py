@@ -11,7 +11,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from lropt_jax.commands.endings import CLOSED, DONE, FAILED, MEANING, MISTAKE, Signals
+from lropt_jax.commands.endings import (
+    CLOSED,
+    DONE,
+    FAILED,
+    MEANING,
+    MISTAKE,
+    Signals,
+    interruption,
+    notes_of,
+    unheard,
+)
 
 # One module a subcommand (or a few), each with `add_parsers(subparsers)`.
 COMMANDS = ("tune", "compare", "find_lr", "catalogue", "sweep", "reproduce", "atlas", "completion")
@@ -28,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             if sys.stdout is not None:  # closed by who called: `lropt list >&-`
                 sys.stdout.flush()
+            if arguments is None:
+                unheard()
     except BrokenPipeError:  # `lropt list | head -1` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED
@@ -35,28 +47,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        options = _parsed(words)
-    except _Misread as mistake:
-        if "--json" in words:
-            _document(mistake.parser.prog.partition(" ")[2] or None, {}, MISTAKE, str(mistake))
-        mistake.tell()
+    # What is known of them before they are read.
+    options = argparse.Namespace(command=None, json="--json" in words, traceback=False)
     signals = Signals()
     try:
         with signals.heard():
+            options = _parsed(words)
             _use_all_cores()
             if not options.no_cache:
                 from lropt_jax.training.remembered import keep_programs
 
                 keep_programs()
             return _answered(options, signals)
+    except _Misread as mistake:
+        options.command = mistake.parser.prog.partition(" ")[2] or None
+        _failed(options, MISTAKE, str(mistake))
+        mistake.tell()
     except KeyboardInterrupt as interrupt:
-        notes = "".join(f". {note}" for note in getattr(interrupt, "__notes__", ()))
-        print(f"\nlropt: interrupted{notes}", file=sys.stderr)
-        return _failed(options, signals.code, f"interrupted{notes}")
+        return _interrupted(options, signals, interrupt)
     except BrokenPipeError:
         raise
     except (Exception, SystemExit) as error:
+        if options.command is None:  # --help has been shown
+            raise
+        if (cause := interruption(error)) is not None:
+            return _interrupted(options, signals, cause)
         from lropt_jax.commands.failures import in_words, told
 
         code = None if options.traceback else told(error)
@@ -64,6 +79,15 @@ def _run(arguments: Sequence[str] | None) -> int:
         if code is None:
             raise
         return code
+
+
+def _interrupted(
+    options: argparse.Namespace, signals: Signals, interrupt: KeyboardInterrupt | None = None
+) -> int:
+    """Says that the command was interrupted, and how to go on."""
+    notes = "".join(f". {note}" for note in notes_of(interrupt))
+    print(f"\nlropt: interrupted{notes}", file=sys.stderr)
+    return _failed(options, signals.code, f"interrupted{notes}")
 
 
 class _Misread(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 from lropt_jax.cli import COMMANDS, main
 from lropt_jax.commands.answers import as_json
 from lropt_jax.commands.documents import ALWAYS, DOCUMENTS, PLAN, PLAN_OF_PARTS
+from lropt_jax.commands.endings import Signals
 from lropt_jax.commands.formatting import counted
 from tests.interrupting import interruptible
 
@@ -395,3 +397,27 @@ def test_a_full_disk_leaves_no_part_of_a_result(here, command, size):
     assert left == []
     if size == "300":
         assert not (here / "runs").exists()
+
+
+def test_an_interruption_that_python_drops_is_raised_again():
+    """An exception in a callback of the garbage collector goes nowhere; JAX has such a callback."""
+
+    def callback(phase, info):
+        gc.callbacks.remove(callback)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)  # so Python takes the signal here
+
+    def working():
+        with signals.heard():
+            gc.callbacks.append(callback)
+            gc.collect()
+            time.sleep(30)
+
+    signals = Signals()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup has it ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            working()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert signals.code == 130
