@@ -153,7 +153,12 @@ def ascending(name: str, boundaries: Any, one_less_than: tuple[str, Any]) -> Non
             raise ValueError(f"{name} must be ascending, got {float(after)} after {float(before)}")
 
 
-def whole_number(name: str, value: Any, least: int = 1, allowed: str = "") -> int:
+MOST = 1_000_000  # of what is kept one by one: seeds, trials, rungs; beyond, memory ends first
+
+
+def whole_number(
+    name: str, value: Any, least: int = 1, allowed: str = "", most: float = math.inf
+) -> int:
     """`value` as an int; a float without a fraction is a whole number too.
 
     Args:
@@ -161,16 +166,24 @@ def whole_number(name: str, value: Any, least: int = 1, allowed: str = "") -> in
       value: anything.
       least: the smallest that is allowed.
       allowed: what else the error says is allowed (" or None").
+      most: the largest that is allowed.
 
     Raises:
-      ValueError: for anything that is not a whole number of at least `least`.
+      ValueError: for anything that is not a whole number from `least` to `most`.
     """
     try:
-        if not isinstance(value, (bool, str)) and int(value) == value and value >= least:
+        if not isinstance(value, (bool, str)) and int(value) == value and least <= value <= most:
             return int(value)
     except (TypeError, ValueError, OverflowError):
         pass
-    raise ValueError(f"{name} must be a whole number >= {least}{allowed}, got {value!r}")
+    end = "" if most == math.inf else f" and <= {most:,}"
+    raise ValueError(f"{name} must be a whole number >= {least}{end}{allowed}, got {value!r}")
+
+
+def check_few(what: str, count: int) -> None:
+    """Raises `ValueError` where there would be more than `MOST` of what is kept one by one."""
+    if count > MOST:
+        raise ValueError(f"{what} must be at most {MOST:,}, got {count:,}")
 
 
 def check_transformation(name: str, value: Any) -> None:

@@ -11,7 +11,7 @@ import re
 
 from lropt_jax.cli import parser
 from lropt_jax.commands.completion import INSTALL
-from lropt_jax.commands.documents import ALWAYS, DOCUMENTS, PLAN, PLAN_OF_PARTS
+from lropt_jax.commands.documents import ALSO_OF_SWEEP, ALWAYS, DOCUMENTS, PLAN, PLAN_OF_PARTS
 from lropt_jax.commands.endings import MEANING
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "command.md"
@@ -32,8 +32,9 @@ returns one; an optimizer is `optax.lion`, `package.module:factory` or `file.py:
 of `learning_rate`. Where your own code raises you see its traceback from your file on.
 
 **Plan.** The long commands say what they are going to train and what that costs before they begin;
-with `--plan` they stop there. The time is an estimate: a few updates are run and thrown away
-(`atlas` and `reproduce`: what it took on two cores).
+with `--plan` they stop there. (`find-lr` says it with `--plan` alone: to foresee it takes as long
+as the test.) The time is an estimate: a few updates are run and thrown away (`atlas` and
+`reproduce`: what it took on two cores).
 
 **JSON.** With `--json` standard output holds one document and nothing else: words, warnings,
 progress and whatever a task prints go to standard error. It is strict JSON: what is not finite is
@@ -74,6 +75,7 @@ def page():
         own = [a for a in sub._actions if a.dest not in EVERYWHERE]
         parts.append(f"## lropt {name}\n\n{sentence(helps[name])}\n\n{options(own)}\n{keys(name)}")
     parts.append("## The JSON of a plan\n\n" + rows("key", PLAN))
+    parts.append("Of `sweep` also:\n\n" + rows("key", ALSO_OF_SWEEP))
     parts.append("Of `reproduce` and `atlas`:\n\n" + rows("key", PLAN_OF_PARTS))
     return "\n".join(parts)
 

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from lropt_jax import adam, choice, grid, reduce_on_plateau, sgd, successive_halving, sweep
+from lropt_jax import adam, choice, grid, reduce_on_plateau, sgd, successive_halving, sweep, uniform
 from tests.sweep_problems import QUIET, run, task
 
 GRID = {"learning_rate": grid(0.1)}
@@ -32,6 +32,23 @@ def sgd_of(learning_rate, momentum=0.0):
     ("arguments", "words"),
     [
         ({"space": {}}, "at least one hyperparameter"),
+        ({"space": GRID, "seeds": 10**9}, "seeds must be at most 1,000,000, got 1,000,000,000"),
+        (
+            {"space": {"learning_rate": grid(range(1, 1001))}, "seeds": 10**4},
+            "1,000 configurations x 10,000 seeds are 10,000,000 trainings, a sweep has at most",
+        ),
+        (
+            {
+                "space": {
+                    name: grid(range(1, 101)) for name in ("learning_rate", "momentum", "x", "y")
+                }
+            },
+            "its full grid has 100,000,000 configurations, a sweep at most 100,000",
+        ),
+        (
+            {"space": {"learning_rate": uniform(0, 1)}, "trials": 10**9},
+            "trials must be at most 100,000, got 1000000000",
+        ),
         (
             {"space": {"learning_rat": grid(0.1)}},
             "unknown hyperparameter 'learning_rat'; did you mean 'learning_rate'",

@@ -16,6 +16,8 @@ PLAN = {
     "memory": "about the bytes that these need",
     "seconds": "about; an estimate",
 }
+# Of `sweep`, whose directory may have a part of it.
+ALSO_OF_SWEEP = {"trained_before": "model-steps of these that lie in the directory already"}
 # Of `reproduce` and `atlas`, whose parts stand each for itself.
 PLAN_OF_PARTS = {
     "plan": "in words",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,9 @@ from lropt_jax.commands.expressions import read_value
 from lropt_jax.commands.formatting import Defaults, counted
 from lropt_jax.commands.output import whole, writable
 from lropt_jax.commands.own_code import optimizer_named
+from lropt_jax.commands.plans import add_plan, cost_words
 from lropt_jax.commands.problem import add_arguments, as_folder, problem, title
+from lropt_jax.progress import several
 from lropt_jax.validation import require
 
 
@@ -25,6 +28,7 @@ def add_parsers(subparsers: Any) -> None:
         formatter_class=Defaults,
     )
     add_arguments(parser)
+    add_plan(parser)
     parser.add_argument(
         "--optimizer",
         default="adam",
@@ -62,6 +66,7 @@ def run(options: argparse.Namespace) -> Answer:
     require("lropt find-lr", "all", "pandas", "matplotlib")
     from lropt_jax.range_tests import lr_range_test
     from lropt_jax.range_tests.curve import RECOMMENDED
+    from lropt_jax.range_tests.run import prepared
 
     found = optimizer_named("--optimizer", options.optimizer)
     over = dict(_named("--over", words) for words in options.over)
@@ -73,22 +78,19 @@ def run(options: argparse.Namespace) -> Answer:
     output = writable(options.output or Path("runs") / where)
 
     given = problem(options)
-    began = time.monotonic()
-    test = lr_range_test(
-        given.task,
-        found.factory,
-        options.start,
-        options.end,
-        options.steps,
-        options.seeds,
-        options.key,
-        over,
-        spacing="linear" if options.linear else "geometric",
-        split="valid" if options.valid else "train",
-        strategy=given.strategy,
-        progress=True,
+    ladder = (options.start, options.end, options.steps, options.seeds, options.key, over)
+    about = {
+        "spacing": "linear" if options.linear else "geometric",
+        "split": "valid" if options.valid else "train",
+        "strategy": given.strategy,
         **fixed,
-    )
+    }
+    if options.plan:  # only then: to foresee it takes as long as the test itself
+        cost = prepared(given.task, found.factory, *ladder, **about).cost()
+        plan = f"{several(options.steps, 'rung')}: {cost_words(cost, 'the first')}"
+        return Answer({"plan": plan, **dataclasses.asdict(cost)}, lambda: print(plan))
+    began = time.monotonic()
+    test = lr_range_test(given.task, found.factory, *ladder, progress=True, **about)
     seconds = time.monotonic() - began
     words = {**given.words, "optimizer": options.optimizer, **{k: str(v) for k, v in fixed.items()}}
     summary = ", ".join(f"{k}: {v}" for k, v in words.items()) + f"\n\n{test.summary()}\n"

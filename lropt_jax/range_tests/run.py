@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,11 +20,13 @@ from lropt_jax.range_tests.curve import RangeTest
 from lropt_jax.range_tests.width import lanes_at_once, strategy_of
 from lropt_jax.sweeps.planning.groups import chunks, padded
 from lropt_jax.sweeps.planning.plan import Plan, planned
+from lropt_jax.sweeps.running.foreseen import Cost, foreseen
+from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.lanes import BatchOrder, Feed
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.visits import itinerary
-from lropt_jax.validation import check_factory, is_number, whole_number
+from lropt_jax.validation import MOST, check_factory, check_few, is_number, whole_number
 
 LEARNING_RATE = "learning_rate"
 
@@ -127,14 +131,102 @@ def lr_range_test(
       >>> bool(test.suggestions["valley"].value[0] > test.suggestions["valley"].value[1])
       True
     """
-    rates = _ladder(start, end, steps, spacing)
     _check_reading(smoothing, divergence)
+    test = prepared(
+        task,
+        optimizer,
+        start,
+        end,
+        steps,
+        seeds,
+        key,
+        over,
+        spacing=spacing,
+        split=split,
+        accumulate=accumulate,
+        width=width,
+        strategy=strategy,
+        devices=devices,
+        **hyperparams,
+    )
+    with progress_bar(progress, test.plan.model_steps, "range test") as bar:
+        losses = test.climbed(bar)
+    return RangeTest(
+        test.rates, losses, test.over, list(test.plan.seeds), split, smoothing, divergence
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A test whose arguments have been checked, of which nothing is compiled yet.
+
+    Attributes:
+      plan: what is trained.
+      layout: how lanes lie on the machine.
+      width: how many train at once.
+      rates: the ladder.
+      over: the values of further hyperparameters.
+      split: whose loss is recorded.
+    """
+
+    plan: Plan
+    layout: Layout
+    width: int
+    rates: np.ndarray[Any, Any]
+    over: dict[str, list[Any]]
+    split: str
+
+    def climbed(self, bar: Progress) -> np.ndarray[Any, Any]:
+        """The losses, (..., seeds, steps)."""
+        plan, width = self.plan, self.width
+        losses = np.full((len(plan.configurations), len(plan.seeds), len(self.rates)), np.nan)
+        for g, group in enumerate(plan.groups):
+            ladder = _Ladder(plan, g, self.layout, self.rates, self.split)
+            cells = [(t, s) for t in group.trials for s in range(len(plan.seeds))]
+            for chunk in chunks(cells, width):
+                place = tuple(np.array(chunk).T)
+                losses[place] = ladder.climb(padded(chunk, width))[: len(chunk)]
+                bar.advance(len(chunk) * len(self.rates))
+        shape = (*(len(v) for v in self.over.values()), *losses.shape[1:])
+        return losses.reshape(shape)
+
+    def cost(self) -> Cost:
+        """What it takes on this machine: a few updates are run, and thrown away."""
+        plan = self.plan
+        if self.split == "train":  # nothing is evaluated
+            tasks = (dataclasses.replace(job.task, valid=None) for job in plan.jobs)
+            jobs = (dataclasses.replace(j, task=t) for j, t in zip(plan.jobs, tasks, strict=True))
+            plan = dataclasses.replace(plan, jobs=tuple(jobs))
+        return foreseen(plan, Placement(self.layout.strategy, self.width, self.layout.devices))
+
+
+def prepared(
+    task: Task,
+    optimizer: Factory,
+    start: float,
+    end: float,
+    steps: int,
+    seeds: int | Sequence[int],
+    key: Any,
+    over: Mapping[str, Sequence[Any]] | None,
+    *,
+    spacing: str = "geometric",
+    split: str = "train",
+    accumulate: Any = None,
+    width: int | None = None,
+    strategy: str = "auto",
+    devices: Sequence[Any] | None = None,
+    **hyperparams: Any,
+) -> Prepared:
+    """A test that has been checked and planned. See `lr_range_test`."""
+    rates = _ladder(start, end, steps, spacing)
     _check_split(task, split)
     for name, given in (over or {}).items():
         if not np.iterable(given) or isinstance(given, str):
             raise ValueError(f"over: {name} must be a list of values, got {given!r}")
     values = {name: list(v) for name, v in (over or {}).items()}
     _check_optimizer(optimizer, values, hyperparams)
+    check_few("over's combinations", math.prod(map(len, values.values())))
     configurations = [
         {LEARNING_RATE: float(rates[0]), **dict(zip(values, point, strict=True))}
         for point in itertools.product(*values.values())
@@ -149,26 +241,13 @@ def lr_range_test(
         itinerary=itinerary(steps, 1 if split == "valid" else None, accumulate),
         key=key,
     )
-    configurations = list(plan.configurations)
     layout = Layout(strategy_of(strategy, len(plan.seeds)), tuple(devices or jax.local_devices()))
-    lanes = len(configurations) * len(plan.seeds)
-    made = plan.jobs[0].optimizer(**{n: configurations[0][n] for n in plan.jobs[0].names})
+    lanes = len(plan.configurations) * len(plan.seeds)
+    first = plan.configurations[0]
+    made = plan.jobs[0].optimizer(**{n: first[n] for n in plan.jobs[0].names})
     width = min(_whole(width) or lanes_at_once(task, made, layout.devices), lanes)
     width = -(-width // len(layout.devices)) * len(layout.devices)
-
-    losses = np.full((len(configurations), len(plan.seeds), steps), np.nan)
-    with progress_bar(progress, plan.model_steps, "range test") as bar:
-        for g, group in enumerate(plan.groups):
-            ladder = _Ladder(plan, g, layout, rates, split)
-            cells = [(t, s) for t in group.trials for s in range(len(plan.seeds))]
-            for chunk in chunks(cells, width):
-                place = tuple(np.array(chunk).T)
-                losses[place] = ladder.climb(padded(chunk, width))[: len(chunk)]
-                bar.advance(len(chunk) * steps)
-    shape = (*(len(v) for v in values.values()), len(plan.seeds), steps)
-    return RangeTest(
-        rates, losses.reshape(shape), values, list(plan.seeds), split, smoothing, divergence
-    )
+    return Prepared(plan, layout, width, rates, values, split)
 
 
 def _planned(
@@ -262,7 +341,7 @@ def _shared(orders: list[BatchOrder], seeds: list[int]) -> list[BatchOrder]:
 
 
 def _ladder(start: float, end: float, steps: int, spacing: str) -> np.ndarray[Any, Any]:
-    steps = whole_number("steps", steps, least=2)
+    steps = whole_number("steps", steps, least=2, most=MOST)
     if spacing not in ("geometric", "linear"):
         raise ValueError(f"spacing must be 'geometric' or 'linear', got {spacing!r}")
     both = f"start={start!r}, end={end!r}"

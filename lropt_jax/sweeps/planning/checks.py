@@ -21,9 +21,14 @@ from lropt_jax.tasks.task import SPLITS, Task, check_task
 from lropt_jax.training.course import NEEDS_EVALUATIONS
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.training.watching.observer import check_watched
-from lropt_jax.validation import check_factory, check_transformation, first_line, unknown
-
-MOST = 1_000_000  # trainings of a sweep, and so the most seeds
+from lropt_jax.validation import (
+    MOST,
+    check_factory,
+    check_few,
+    check_transformation,
+    first_line,
+    unknown,
+)
 
 
 def check_trainings(configurations: int, seeds: int) -> None:
@@ -39,14 +44,13 @@ def check_seeds(seeds: int | Sequence[int]) -> list[int]:
     """The seeds as a list.
 
     Raises:
-      ValueError: for none, a negative one, one that is no whole number, or one given twice.
+      ValueError: for none, a negative one, one that is no whole number, one given twice, or more
+        than can be kept.
     """
     try:
         if isinstance(seeds, bool):
             raise TypeError
         count = operator.index(seeds)  # type: ignore[arg-type]
-        check_trainings(1, count)
-        found = list(range(count))
     except TypeError:
         try:
             found = [operator.index(s) for s in seeds]  # type: ignore[union-attr]
@@ -54,6 +58,9 @@ def check_seeds(seeds: int | Sequence[int]) -> list[int]:
             raise ValueError(
                 f"seeds must be a number of seeds or a sequence of whole numbers, got {seeds!r}"
             ) from None
+    else:
+        check_few("seeds", count)
+        found = list(range(count))
     if not found or len(set(found)) < len(found) or not all(0 <= s < 2**32 for s in found):
         raise ValueError(
             f"seeds must be at least one, different, and each in [0, 2**32), got {seeds!r}"
