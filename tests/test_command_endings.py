@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import os
@@ -206,6 +207,8 @@ MISTAKES = [
     ["compare", "--key", "9" * 20], ["find-lr", "--key", "9" * 20], ["tune", "--key", "9" * 20],
     ["compare", "--seeds", "2.5"], ["tune", "--steps", "nan"], ["find-lr", "--seeds", "1e400"],
     ["compare", "--task", ""], ["tune", "--problem", ""], ["sweep", "x.toml", "--top", "-1"],
+    ["compare", "--seeds", "1e9"], ["find-lr", "--seeds", "1e9"], ["find-lr", "--steps", "1e9"],
+    ["tune", "--seeds", "1e9"], ["compare", "--tune", "all", "--trials", "1e9"],
     ["list", "claims", "--memory"], ["completion", "fsh"], ["list", "nothing"], ["compair"],
 ]  # fmt: skip
 
@@ -226,6 +229,31 @@ def test_a_mistake_ends_with_two_and_leaves_nothing(tmp_path, monkeypatch, capfd
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["file", "file/inner", "file/a/b"])
+@pytest.mark.parametrize("command", ["schedules", "find-lr", "compare", "tune", "sweep"])
+def test_a_file_in_a_folders_place_is_named_before_the_work(here, capfd, command, place):
+    (here / "file").touch()
+    if command == "schedules":
+        line = ["schedules", "constant", "--output", f"{place}/one.png"]
+    else:
+        option = "--directory" if command == "sweep" else "--output"
+        line = [*words(command), option, place]
+    assert main(line) == 2
+    out, told = capfd.readouterr()
+    assert "an estimate" not in out
+    assert told.count("\n") == 1
+    assert "file" in told.partition("error: ")[2]
+    assert "a folder" in told
+    assert (here / "file").is_file()
+
+
+def test_a_picture_without_an_ending_is_a_png(here, capfd):
+    assert main(["schedules", "constant", "--output", "one", "--json"]) == 0
+    found = strict(capfd.readouterr().out)
+    assert found["figure"] == "one.png"
+    assert (here / "one.png").is_file()
+
+
 def ended(line):
     try:
         return main(line)
@@ -238,8 +266,6 @@ def commands():
 
 
 def test_every_command_is_tried_here():
-    import argparse
-
     from lropt_jax.cli import parser
 
     (subparsers,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
@@ -255,7 +281,7 @@ def test_help_says_the_exit_codes(capsys, line):
     assert "Exit codes: 0 done; 1 the work failed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["compare", "tune", "sweep"])
+@pytest.mark.parametrize("command", TRAINS)
 def test_a_plan_trains_nothing_and_leaves_nothing(here, capfd, command):
     before = sorted(here.iterdir())
     assert main([*words(command), "--plan", "--json"]) == 0
@@ -267,11 +293,31 @@ def test_a_plan_trains_nothing_and_leaves_nothing(here, capfd, command):
     assert plan["seconds"] > 0
     assert main([*words(command), "--plan"]) == 0
     (line,) = [x for x in capfd.readouterr().out.splitlines() if "an estimate" in x]
+    if command == "find-lr":  # to foresee it takes as long as the test
+        return
     assert main(words(command)) == 0
     out, told = capfd.readouterr()
     # Said before the work too; the time is measured anew.
     assert line.partition("At most")[0].partition("About")[0].strip() in out + told
     assert "an estimate" in out
+
+
+def test_whatever_trains_has_a_plan():
+    from lropt_jax.cli import parser
+
+    (subparsers,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    planned = {n for n, p in subparsers.choices.items() if "--plan" in p._option_string_actions}
+    assert planned == {*TRAINS, "reproduce", "atlas"}
+
+
+@pytest.mark.parametrize(
+    ("further", "trainings"), [([], 4), (["--over", "momentum=0,0.9"], 8), (["--valid"], 4)]
+)
+def test_a_range_tests_plan_counts_its_lanes(here, capfd, further, trainings):
+    assert main([*words("find-lr"), *further, "--plan", "--json"]) == 0
+    plan = strict(capfd.readouterr().out)
+    assert (plan["trainings"], plan["model_steps"]) == (trainings, 40 * trainings)
+    assert plan["plan"].startswith(f"40 rungs: {trainings} trainings, ")
 
 
 def test_a_plan_counts_what_is_trained(here, capfd):
@@ -298,6 +344,90 @@ def test_a_signal_ends_it_with_words(here, number, code):
     assert (found["command"], found["exit_code"]) == ("sweep", code)
     assert found["error"] == "interrupted. Saved in runs/task. Call it again to go on from there"
     assert told.splitlines()[-1] == f"lropt: {found['error']}"
+
+
+LOADING = """
+import os, signal, time
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("line", [["list"], ["list", "--json"]], ids=" ".join)
+def test_an_interruption_while_it_loads(tmp_path, line):
+    (tmp_path / "jax.py").write_text(LOADING)  # in JAX's place
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    process = interruptible(
+        [sys.executable, "-m", "lropt_jax", *line],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    out, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (130, "\nlropt: interrupted\n")
+    if "--json" in line:
+        found = strict(out)
+        assert (found["exit_code"], found["error"]) == (130, "interrupted")
+    else:
+        assert out == ""
+
+
+def test_an_interruption_that_python_drops_comes_again():
+    """JAX has a callback of the garbage collector; Python drops what is raised in one."""
+    dropped = []
+
+    def callback(phase, info):
+        if not dropped:
+            dropped.append(phase)
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(0)  # where Python hears of it
+
+    def work():
+        with signals.heard():
+            gc.collect()
+            time.sleep(10)
+
+    signals = Signals()
+    gc.callbacks.append(callback)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    finally:
+        gc.callbacks.remove(callback)
+    assert dropped
+    assert signals.code == 143
+
+
+def test_what_an_interruption_becomes_is_one(monkeypatch, capfd):
+    """C++ that is being loaded makes an ImportError of it; a second one ends the first's work."""
+    from lropt_jax.commands import catalogue
+
+    def load(thing):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            raise ImportError(
+                "Encountered an error while initializing the extension"
+            ) from interrupt
+
+    monkeypatch.setattr(catalogue, "first_line", load)
+    assert main(["list", "--json"]) == 130
+    out, told = capfd.readouterr()
+    assert strict(out)["error"] == "interrupted"
+    assert told == "\nlropt: interrupted\n"
+
+    def twice(thing):
+        try:
+            interrupt = KeyboardInterrupt()
+            interrupt.add_note("Saved in runs")
+            raise interrupt
+        finally:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(catalogue, "first_line", twice)
+    assert main(["list"]) == 130
+    assert capfd.readouterr().err == "\nlropt: interrupted. Saved in runs\n"
 
 
 def test_the_versions_that_a_report_of_a_fault_should_tell():

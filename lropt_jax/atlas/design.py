@@ -158,8 +158,8 @@ class Design:
                 *lines,
                 "",
                 f"{costs['model_steps']:,} model-steps. The minutes are an estimate, not measured "
-                f"here: on {cores} processor core(s) like those that the sizes were settled on. It "
-                "may be stopped at any moment, and goes on from there.",
+                f"here: on {several(cores, 'processor core')} like those that the sizes were "
+                "settled on. It may be stopped at any moment, and goes on from there.",
             ]
         )
 

@@ -75,6 +75,7 @@ def draw(options: argparse.Namespace) -> Answer:
         raise ValueError(f"--steps must be at least 1, got {steps}")
     height = 12 if len(named) <= 3 else 4
     output = options.output or Path("runs") / "schedules.png"
+    output = output if output.suffix else output.with_suffix(".png")
     figure = plot_schedules(named, options.steps, log=options.log)
     with whole(output.parent) as beside, naming(output):
         figure.savefig(beside / output.name)

@@ -35,9 +35,7 @@ def writable(folder: Path) -> Path:
     Raises:
       OSError: when they cannot.
     """
-    missing = [f for f in (folder, *folder.parents) if not f.exists()]
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "is a file, and must be a folder", str(folder))
+    missing = _missing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
@@ -48,6 +46,19 @@ def writable(folder: Path) -> Path:
             if made.is_dir():
                 made.rmdir()
     return folder
+
+
+def _missing(folder: Path) -> list[Path]:
+    """What of a folder's path has to be made, the innermost first.
+
+    Raises:
+      NotADirectoryError: where a file is in the way.
+    """
+    missing = [f for f in (folder, *folder.parents) if not f.exists()]
+    lowest = missing[-1].parent if missing else folder
+    if not lowest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file, and must be a folder", str(lowest))
+    return missing
 
 
 def unfinished(folder: Path, words: str) -> Path:
@@ -68,7 +79,7 @@ def whole(folder: Path) -> Iterator[Path]:
     Raises:
       OSError: naming `folder`, should the disk be full.
     """
-    missing = [f for f in (folder, *folder.parents) if not f.exists()]
+    missing = _missing(folder)
     beside = folder / ".writing"
     try:
         with naming(folder):

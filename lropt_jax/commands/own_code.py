@@ -166,7 +166,8 @@ def _file(what: str, name: str, path: str) -> types.ModuleType:
     """A file as a module, with what lies beside it within reach."""
     file = pathlib.Path(path).resolve()
     if not file.is_file():
-        raise ValueError(f"{what} {name}: there is no file {path}")
+        where = "" if os.path.isabs(path) else f" in {os.getcwd()}"
+        raise ValueError(f"{what} {name}: there is no file {path}{where}")
     if found := _of_package(file):
         return found
     _within_reach(str(file.parent))

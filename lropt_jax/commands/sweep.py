@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import console, counted, show_table
+from lropt_jax.commands.output import whole, writable
 from lropt_jax.commands.plans import add_plan, cost_words, said, time_words
 from lropt_jax.progress import several
 from lropt_jax.validation import installed, whole_number
@@ -58,6 +59,8 @@ def run(options: argparse.Namespace) -> Answer:
     directory = options.directory or described.directory or Path("runs") / options.file.stem
     # What goes on, or is read back, was foreseen when it was begun.
     foresee = options.plan or not directory.exists()
+    if not directory.exists():
+        writable(directory)
     if foresee and (planned := said(options, *_foreseen(described, directory))) is not None:
         return planned
     began = time.monotonic()
@@ -190,8 +193,6 @@ def _print(result: Any, metric: str, trials: list[dict[str, Any]]) -> None:
 def _written(result: Any, metric: str, mode: str, directory: Path, title: str) -> list[Path]:
     """The page and the figures beside the table, the page first; none without matplotlib and
     jinja2."""
-    from lropt_jax.commands.output import whole
-
     if not all(map(installed, ("matplotlib", "pandas", "jinja2", "scipy"))):
         return []
     figures = result.figures(metric, mode)
