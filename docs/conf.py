@@ -6,6 +6,8 @@ import re
 import sys
 from pathlib import Path
 
+from docutils import nodes
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 import lropt_jax
@@ -50,7 +52,7 @@ napoleon_custom_sections = ["When to use", "Reference"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "linkify"]
 myst_linkify_fuzzy_links = False  # mine.py is a file, not a host in Paraguay
 myst_heading_anchors = 3
-smartquotes_action = "qe"  # --folder stays an option
+smartquotes_action = "e"  # --folder stays an option, and "vmap" what can be pasted
 nb_execution_mode = "off"  # the notebooks are executed and committed
 # A name that several classes have (`.trained()`) leads to the first of them.
 suppress_warnings = ["myst.strikethrough", "ref.python"]
@@ -79,6 +81,12 @@ def _after_napoleon(app, what, name, obj, options, lines):
     lines[:] = [line.replace(COLON, ":") for line in lines]
 
 
+def _dashes(app, doctree, page):
+    """Between an argument and what it is, Sphinx puts two hyphens, for smart quotes to join."""
+    for text in [t for t in doctree.findall(nodes.Text) if t == " -- "]:
+        text.parent.replace(text, nodes.Text(" – "))
+
+
 def _table(match):
     indent, rows = match[1], [line.strip().strip("|").split("|") for line in match[0].split("\n")]
     rows = [row for row in rows if set("".join(row)) - set("-: ")]
@@ -91,3 +99,4 @@ def _table(match):
 def setup(app):
     app.connect("autodoc-process-docstring", _of_markdown, priority=400)
     app.connect("autodoc-process-docstring", _after_napoleon, priority=600)
+    app.connect("doctree-resolved", _dashes)
