@@ -46,6 +46,7 @@ autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False  # arguments that share a line in a docstring share one here
 napoleon_use_ivar = True
 napoleon_custom_sections = ["When to use", "Reference"]
 
@@ -83,8 +84,8 @@ def _after_napoleon(app, what, name, obj, options, lines):
 
 def _dashes(app, doctree, page):
     """Between an argument and what it is, Sphinx puts two hyphens, for smart quotes to join."""
-    for text in [t for t in doctree.findall(nodes.Text) if t == " -- "]:
-        text.parent.replace(text, nodes.Text(" – "))
+    for text in [t for t in doctree.findall(nodes.Text) if t.startswith(" -- ")]:
+        text.parent.replace(text, nodes.Text(" – " + text[len(" -- ") :]))
 
 
 def _table(match):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import difflib
 import importlib
 import io
@@ -29,15 +30,18 @@ COMMANDS = ("tune", "compare", "find_lr", "catalogue", "sweep", "reproduce", "at
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. A user's mistake is one line on standard error."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        # Closed by who called, `lropt list >&-`: else the next file that is opened takes its place.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):  # "±" where the terminal has no such letter
             stream.reconfigure(errors="replace")
     try:
         try:
             return _run(arguments)
         finally:
-            if sys.stdout is not None:  # closed by who called: `lropt list >&-`
-                sys.stdout.flush()
+            sys.stdout.flush()
             if arguments is None:
                 unheard()
     except BrokenPipeError:  # `lropt list | head -1` has read enough
@@ -50,6 +54,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     # What is known of them before they are read.
     options = argparse.Namespace(command=None, json="--json" in words, traceback=False)
     signals = Signals()
+    if arguments is None:  # this is the program, not a call within one
+        atexit.register(signals.close)  # first of all, so it is called last
     try:
         with signals.heard():
             options = _parsed(words)
@@ -85,6 +91,7 @@ def _interrupted(
     options: argparse.Namespace, signals: Signals, interrupt: KeyboardInterrupt | None = None
 ) -> int:
     """Says that the command was interrupted, and how to go on."""
+    signals.ended = True
     notes = "".join(f". {note}" for note in notes_of(interrupt))
     print(f"\nlropt: interrupted{notes}", file=sys.stderr)
     return _failed(options, signals.code, f"interrupted{notes}")
@@ -136,6 +143,7 @@ def _answered(options: argparse.Namespace, signals: Signals) -> int:
         answer.show()
     code, why = DONE, ""
     if answer.interrupted:
+        signals.ended = True
         code, why = signals.code, f"interrupted. {answer.interrupted}"
         print(f"\nlropt: {why}", file=sys.stderr)
     elif answer.failed:

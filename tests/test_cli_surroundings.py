@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -193,6 +195,16 @@ def test_a_reader_that_has_read_enough(words, unbuffered):
     process.stdout.close()  # before a word is written, as `| true` does
     assert process.stderr.read() == b""
     assert process.wait(timeout=120) != 1
+
+
+def test_without_an_error_stream_the_document_stands_alone(tmp_path):
+    command, environment = lropt("find-lr", "--task", "nowhere.py:task", "--json")
+    line = f"{shlex.join(command)} 2>&-"
+    done = subprocess.run(
+        line, shell=True, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 2
+    assert "there is no file nowhere.py" in json.loads(done.stdout)["error"]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])

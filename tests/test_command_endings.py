@@ -346,31 +346,26 @@ def test_a_signal_ends_it_with_words(here, number, code):
     assert told.splitlines()[-1] == f"lropt: {found['error']}"
 
 
-LOADING = """
-import os, signal, time
-os.kill(os.getpid(), signal.SIGINT)
-time.sleep(60)
+EXECUTED = """
+import sys
+from lropt_jax.cli import main
+from lropt_jax.commands import catalogue
+catalogue.first_line = lambda thing: exec("raise KeyboardInterrupt")
+sys.argv = ["lropt", "list"]
+sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("line", [["list"], ["list", "--json"]], ids=" ".join)
-def test_an_interruption_while_it_loads(tmp_path, line):
-    (tmp_path / "jax.py").write_text(LOADING)  # in JAX's place
+def test_an_interruption_within_code_that_is_a_text_ends_with_its_code_too(tmp_path):
+    (tmp_path / "executed.py").write_text(EXECUTED)
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
-    process = interruptible(
-        [sys.executable, "-m", "lropt_jax", *line],
+    done = subprocess.run(
+        [sys.executable, "-m", "executed"],
         env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
-    out, told = process.communicate(timeout=60)
-    assert (process.returncode, told) == (130, "\nlropt: interrupted\n")
-    if "--json" in line:
-        found = strict(out)
-        assert (found["exit_code"], found["error"]) == (130, "interrupted")
-    else:
-        assert out == ""
+    assert (done.returncode, done.stderr) == (130, "\nlropt: interrupted\n")
 
 
 def test_an_interruption_that_python_drops_comes_again():
@@ -527,27 +522,3 @@ def test_a_full_disk_leaves_no_part_of_a_result(here, command, size):
     assert left == []
     if size == "300":
         assert not (here / "runs").exists()
-
-
-def test_an_interruption_that_python_drops_is_raised_again():
-    """An exception in a callback of the garbage collector goes nowhere; JAX has such a callback."""
-
-    def callback(phase, info):
-        gc.callbacks.remove(callback)
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.01)  # so Python takes the signal here
-
-    def working():
-        with signals.heard():
-            gc.callbacks.append(callback)
-            gc.collect()
-            time.sleep(30)
-
-    signals = Signals()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup has it ignored
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            working()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert signals.code == 130

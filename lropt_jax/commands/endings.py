@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -26,14 +27,24 @@ class Signals:
 
     Attributes:
       code: how the program ends that was interrupted.
+      ended: whether the program ends because of one.
     """
 
     def __init__(self) -> None:
         self.code = int(INTERRUPTED)
+        self.ended = False
 
     def _end(self, number: int, frame: Any) -> None:
         self.code = 128 + number
         raise KeyboardInterrupt
+
+    def close(self) -> None:
+        """Ends an interrupted program with its code, as the last that it does: under `python -m`
+        Python takes an interruption within `exec`, answered long ago, for its own end."""
+        if self.ended:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(self.code)
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[None]:

@@ -32,8 +32,7 @@ def console() -> Any:
     """rich's, for tables and sentences as they are: a name's brackets and colons are no markup."""
     from rich.console import Console
 
-    terminal = sys.stdout is not None and sys.stdout.isatty()
-    return Console(width=None if terminal else PIPE, markup=False, emoji=False)
+    return Console(width=None if sys.stdout.isatty() else PIPE, markup=False, emoji=False)
 
 
 def show_table(
