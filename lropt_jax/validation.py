@@ -157,7 +157,7 @@ MOST = 1_000_000  # of what is kept one by one: seeds, trials, rungs; beyond, me
 
 
 def whole_number(
-    name: str, value: Any, least: int = 1, allowed: str = "", most: float = math.inf
+    name: str, value: Any, least: int = 1, allowed: str = "", few: bool = False
 ) -> int:
     """`value` as an int; a float without a fraction is a whole number too.
 
@@ -166,18 +166,21 @@ def whole_number(
       value: anything.
       least: the smallest that is allowed.
       allowed: what else the error says is allowed (" or None").
-      most: the largest that is allowed.
+      few: whether it counts what is kept one by one. See `check_few`.
 
     Raises:
-      ValueError: for anything that is not a whole number from `least` to `most`.
+      ValueError: for anything that is not a whole number of at least `least`; for too large a one.
     """
     try:
-        if not isinstance(value, (bool, str)) and int(value) == value and least <= value <= most:
-            return int(value)
+        whole = int(value)
+        if isinstance(value, (bool, str)) or whole != value or whole < least:
+            raise TypeError
     except (TypeError, ValueError, OverflowError):
-        pass
-    end = "" if most == math.inf else f" and <= {most:,}"
-    raise ValueError(f"{name} must be a whole number >= {least}{end}{allowed}, got {value!r}")
+        words = f"{name} must be a whole number >= {least}{allowed}, got {value!r}"
+        raise ValueError(words) from None
+    if few:
+        check_few(name, whole)
+    return whole
 
 
 def check_few(what: str, count: int) -> None:

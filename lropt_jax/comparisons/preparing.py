@@ -17,7 +17,7 @@ from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.metrics import direction, usual_metric
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.visits import Itinerary, itinerary
-from lropt_jax.validation import MOST, check_entries, require, whole_number
+from lropt_jax.validation import check_entries, require, whole_number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,10 +92,10 @@ def prepared(
         if isinstance(task, Task) and getattr(task, split) is None:
             raise ValueError(f"compare needs a task with a {split} split, this one has none")
     _check_optimizers(optimizers)
-    if whole_number("seeds", seeds, most=MOST) < 2:
+    if whole_number("seeds", seeds, few=True) < 2:
         raise ValueError(f"seeds must be at least 2 for an interval, got {seeds!r}")
-    tuning_seeds = whole_number("tuning_seeds", tuning_seeds, most=MOST)
-    splits = whole_number("splits", splits, most=MOST)
+    tuning_seeds = whole_number("tuning_seeds", tuning_seeds, few=True)
+    splits = whole_number("splits", splits, few=True)
     if splits > 1 and not isinstance(task, Task):
         raise ValueError(f"splits={splits} needs a Task, not a function of one")
     for name, value in (("smallest_difference", smallest_difference), ("target", target)):

@@ -341,7 +341,7 @@ def _shared(orders: list[BatchOrder], seeds: list[int]) -> list[BatchOrder]:
 
 
 def _ladder(start: float, end: float, steps: int, spacing: str) -> np.ndarray[Any, Any]:
-    steps = whole_number("steps", steps, least=2, most=MOST)
+    steps = whole_number("steps", steps, least=2, few=True)
     if spacing not in ("geometric", "linear"):
         raise ValueError(f"spacing must be 'geometric' or 'linear', got {spacing!r}")
     both = f"start={start!r}, end={end!r}"

@@ -33,7 +33,7 @@ from lropt_jax.tuning.contenders import (
 )
 from lropt_jax.tuning.journal import Journal
 from lropt_jax.tuning.result import Tuning
-from lropt_jax.validation import MOST, require, unknown, whole_number
+from lropt_jax.validation import require, unknown, whole_number
 
 
 def tune(
@@ -168,7 +168,7 @@ def _called(
         )
     check_task(task)
     amount = read_budget(budget)
-    seeds = whole_number("seeds", seeds, most=MOST)
+    seeds = whole_number("seeds", seeds, few=True)
     if seeds < finals.LEAST_SEEDS:
         raise ValueError(f"seeds must be at least 2 for an interval, got {seeds!r}")
     if steps is not None:

@@ -132,7 +132,11 @@ def _figures(tuning: Any) -> dict[str, tuple[Any, str]]:
 def _finals_table(tuning: Any) -> Table:
     rows, steps = [], step_seconds_of(tuning.finalists)
     tested = any(f.test(tuning.metric) is not None for f in tuning.finalists)
-    for f in tuning.finalists:
+    # The recommended one first, then those that cannot be told from it.
+    finalists = sorted(
+        tuning.finalists, key=lambda f: (f is not tuning.chosen, f not in tuning.alike)
+    )
+    for f in finalists:
         test = f.test(tuning.metric)
         shown = [f.values] if test is None else [f.values, test]
         cells = [words.mean(tuning.metric, values) for values in shown]
@@ -141,8 +145,8 @@ def _finals_table(tuning: Any) -> Table:
     name = plain(tuning.metric)
     headings = ["configuration", name, *(["test " + name.removeprefix("valid ")] * tested),
                 "finished", "µs a step", "state / parameters"]  # fmt: skip
-    place = tuning.finalists.index(tuning.chosen) if tuning.chosen is not None else None
-    alike = tuple(i for i, f in enumerate(tuning.finalists) if f in tuning.alike)
+    place = None if tuning.chosen is None else 0
+    alike = tuple(i for i, f in enumerate(finalists) if f in tuning.alike)
     return Table(headings, rows, place, alike, marks=MARKS)
 
 

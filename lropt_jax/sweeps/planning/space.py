@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from lropt_jax.sweeps.planning.values import is_lane_number, plain
-from lropt_jax.validation import MOST, whole_number
+from lropt_jax.validation import whole_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,7 @@ def log_grid(low: float, high: float, n: int) -> Grid:
       {'learning_rate': grid(0.001, 0.00316228, 0.01, 0.0316228, 0.1)}
     """
     _ordered("log_grid", low, high)
-    values = np.geomspace(low, high, whole_number("log_grid: n", n, least=2, most=MOST))
+    values = np.geomspace(low, high, whole_number("log_grid: n", n, least=2, few=True))
     return Grid(tuple(float(f"{v:.12g}") for v in values), "log")
 
 
