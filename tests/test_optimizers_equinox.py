@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from lropt_jax import OPTIMIZERS, adamw, hyperparams, lamb, lars, set_hyperparams, sgd
+from lropt_jax import OPTIMIZERS, adamw, by_layer, hyperparams, lamb, lars, set_hyperparams, sgd
 
 eqx = pytest.importorskip("equinox")
 
@@ -61,6 +61,20 @@ def test_a_module_as_mask_is_a_tree(optimizer):
     updates, _ = tx.update(jax.tree.map(jnp.zeros_like, tree), tx.init(tree), tree)
     assert not np.any(updates.b)
     assert np.all(updates.w != 0)
+
+
+def test_layers_of_a_module():
+    """Which can be called, as Optax calls labels that can; it may be given whole, too."""
+    module = eqx.nn.MLP(2, 2, 2, 1, key=jax.random.key(0))
+    params = eqx.filter(module, eqx.is_inexact_array)
+    tx = by_layer(sgd, 0.5, decay=0.5, order=["layers/0", "layers/1"], weight_decay=1.0)
+    state = tx.init(params)
+    for given in (params, module):
+        updates, after = tx.update(params, state, given)
+        for layer, rate in zip((0, 1), (0.25, 0.5), strict=True):
+            before, step = (x.layers[layer].weight for x in (params, updates))
+            np.testing.assert_allclose(step, -2 * rate * before, rtol=1e-6)
+        assert jax.tree.structure(after) == jax.tree.structure(state)
 
 
 def test_groups_of_a_module():

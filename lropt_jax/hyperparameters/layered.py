@@ -12,6 +12,7 @@ import jax
 import optax
 
 from lropt_jax.hyperparameters.building import tunable
+from lropt_jax.hyperparameters.updating import where_updated
 from lropt_jax.validation import is_number, names, positive
 
 
@@ -97,9 +98,11 @@ def by_layer(
                 of = zip(layers, rates, strict=True)
                 return {layer: optimizer(learning_rate=rate, **others) for layer, rate in of}
 
-            return optax.partition(context.copy().run(made), labels)
+            # A function: labels in an Equinox module are one that Optax would call.
+            return optax.partition(context.copy().run(made), lambda _: labels)
 
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+            params = where_updated(params, updates)
             return parts(updates).update(updates, state, params, **extra)
 
         return optax.GradientTransformationExtraArgs(lambda p: parts(p).init(p), update)

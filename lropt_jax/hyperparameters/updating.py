@@ -30,6 +30,17 @@ def updated(
     return tx.update(grads, state, params)  # type: ignore[no-any-return]
 
 
+def where_updated(params: Any, updates: Any) -> Any:
+    """The parameters that have an update: others may be anything, the functions of a module."""
+    if params is None or not any(x is None for x in jax.tree.leaves(updates, is_leaf=_is_none)):
+        return params
+    return jax.tree.map(lambda u, p: None if u is None else p, updates, params, is_leaf=_is_none)
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
+
+
 def check_update(name: str, tx: optax.GradientTransformation, state: Any, params: Any) -> None:
     """Raises `ValueError` for an optimizer that needs more than `updated` has; by shapes alone.
 

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters.dynamics import at_rate
+from lropt_jax.hyperparameters.updating import where_updated
 from lropt_jax.optimizers.base import Mask, leafwise
 from lropt_jax.optimizers.masks import NAMED
 from lropt_jax.validation import NonNegative, unknown
@@ -58,7 +59,7 @@ def descend(
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         at_rate(learning_rate)
-        params = _where_updated(params, updates)
+        params = where_updated(params, updates)
         if l2 is not None:
             updates = add_decay(updates, params, l2, mask, "l2")
         updates, state = step.update(updates, state, params, **extra)
@@ -94,17 +95,6 @@ def add_decay(updates: Any, params: Any, strength: Any, mask: Mask, name: str) -
 
 def _decayed(u: Any, p: Any, decays: bool, strength: Any) -> tuple[Any]:
     return (u + strength * p if decays else u,)
-
-
-def _where_updated(params: Any, updates: Any) -> Any:
-    """The parameters that have an update: others may be anything, the functions of a module."""
-    if params is None or not any(x is None for x in jax.tree.leaves(updates, is_leaf=_is_none)):
-        return params
-    return jax.tree.map(lambda u, p: None if u is None else p, updates, params, is_leaf=_is_none)
-
-
-def _is_none(x: Any) -> bool:
-    return x is None
 
 
 def require_params(params: Any, name: str) -> None:
