@@ -31,6 +31,22 @@ from lropt_jax import (
 P = jnp.array([1.0, -2.0])
 
 
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (sgd(0.1).init(P), "the numbers b1, b2, eps, learning_rate, got one with dampening, learn"),
+        (adamw(0.1).init(P), "got one with b1, b2, eps, learning_rate, weight_decay"),
+        (optax.adam(0.1).init(P), "gives, got tuple; .* from_optax"),
+        (adam(0.1).init(P).inner_state, "gives, got ScaleByAdamState; .* from_optax"),
+        ({"w": P}, r"gives, got dict; .* takes \(updates, state, params\)"),
+    ],
+)
+def test_a_state_that_is_another_optimizers_is_refused(state, words):
+    """Where some numbers are missing, and where some would be ignored."""
+    with pytest.raises(ValueError, match=f"state must be one that init of this adam .*{words}"):
+        adam(0.1).update(P, state, P)
+
+
 # Donated.
 
 

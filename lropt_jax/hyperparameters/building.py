@@ -240,6 +240,7 @@ def _tunable_transformation(
     def update(
         updates: optax.Updates, state: TunableState, params: Any = None, **extra: Any
     ) -> tuple[optax.Updates, TunableState]:
+        _check_own(state, numbers.data)
         _check_precision(state.hyperparams, "cast the moments alone: optax.tree.map_params")
         _check_whole(state)
         kept, inner = None, state.inner_state
@@ -304,6 +305,23 @@ def _called_by(building: _Building) -> Iterator[None]:
         yield
     finally:
         _outer.reset(token)
+
+
+def _check_own(state: Any, numbers: Numbers) -> None:
+    """Refuses what is no state of an optimizer with these numbers: another's, or of Optax's."""
+    name = numbers.factory.name
+    if not isinstance(state, TunableState):
+        raise ValueError(
+            f"state must be one that init of this {name} gives, got {type(state).__name__}; what "
+            "an optimizer of Optax has left is taken over by from_optax, and update takes "
+            "(updates, state, params)"
+        )
+    if set(state.hyperparams) != set(numbers):
+        raise ValueError(
+            f"state must be one that init of this {name} gives, with the numbers "
+            f"{', '.join(sorted(numbers)) or 'none'}, got one with "
+            f"{', '.join(sorted(state.hyperparams)) or 'none'}"
+        )
 
 
 def _check_precision(numbers: Mapping[str, Any], instead: str) -> None:
