@@ -253,6 +253,26 @@ def test_two_streams_of_one_linen_module_differ() -> None:
     assert jnp.isfinite(task.loss(params, state, _batch(task), jax.random.key(0))[0])
 
 
+def test_what_a_linen_module_sows_does_not_grow() -> None:
+    """In a collection of any name; what is carried from step to step stays."""
+
+    class Sows(nn.Module):
+        @nn.compact
+        def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+            seen = self.variable("counts", "seen", lambda: jnp.zeros((), jnp.int32))
+            if train:
+                seen.value += 1
+            self.sow("losses", "size", jnp.mean(x**2))
+            return nn.Dense(CLASSES)(nn.BatchNorm(use_running_average=not train)(x))
+
+    task = classification_task(Sows(), _data(), BATCH)
+    check_task(task)
+    params, state = task.init(jax.random.key(0))
+    assert set(state) == {"batch_stats", "counts"}
+    _, (state, _) = task.loss(params, state, _batch(task), jax.random.key(0))
+    assert int(state["counts"]["seen"]) == 1
+
+
 def test_nnx_layers_draw_different_masks_and_may_take_rngs_in_the_call() -> None:
     class Two(nnx.Module):
         def __init__(self, *, rngs: nnx.Rngs) -> None:
@@ -302,7 +322,7 @@ X, Y = np.ones((40, WIDTH), np.float32), np.zeros(40, np.int32)
     [
         (Linen(), _with(x=X), ValueError, ["train", '"x" and "y"', "['x']"]),
         (Linen(), _with(x=X, y=Y / 2), ValueError, ["y of train", "whole-number", "float64"]),
-        (Linen(), _with(x=X, y=Y[:, None]), ValueError, ["y of train", "(40, 1)"]),
+        (Linen(), _with(x=X, y=np.stack([Y, Y], 1)), ValueError, ["y of train", "(40, 2)"]),
         (Linen(), _with(x=Y, y=Y), ValueError, ["x of train", "(40,)"]),
         (Linen(), _with(x=X, y=Y + 3), ValueError, ["labels", "[0, 3)", "train", "3 to 3"]),
         (Linen(), _with(x=X, y=Y - 1), ValueError, ["labels", "-1"]),

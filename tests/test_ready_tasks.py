@@ -111,6 +111,23 @@ def test_labels_by_position_equal_optax() -> None:
     np.testing.assert_allclose(found["accuracy"], np.mean(out.argmax(-1) == y), rtol=1e-5)
 
 
+@pytest.mark.parametrize("weights", [None, "balanced"])
+def test_labels_in_a_column_are_labels(weights: Any) -> None:
+    """As a table has them: an axis of 1 more."""
+    y = RNG.integers(0, 3, size=N)
+    row, column = (
+        classification_task(Heads((3,)), (X, labels), batch_size=20, class_weights=weights)
+        for labels in (y, y[:, None])
+    )
+    check_task(column)
+    params, state, _ = _outputs(row, X)
+    np.testing.assert_array_equal(*(_loss(task, params, state) for task in (row, column)))
+    ours, theirs = (_measured(task, task.train, params, state) for task in (row, column))
+    assert ours == theirs
+    drawn = classification_task(Heads((1, 3)), (X, y[:, None]), batch_size=N)  # one position
+    check_task(drawn)
+
+
 @pytest.mark.parametrize("kind", [bool, int, float])
 def test_yes_or_no_labels_equal_scikit_learn(kind: Any) -> None:
     y = (RNG.uniform(size=(N, 4)) < [0.1, 0.3, 0.6, 0.9]).astype(kind)
@@ -326,7 +343,8 @@ def test_tokens_by_split() -> None:
         (np.full(100, -1), 4, ["labels must be in [0, 5)", "-1"]),
         ({"valid": np.ones(100, int)}, 4, ["train split"]),
         ({"train": np.ones(100, int), "vaild": np.ones(100, int)}, 4, ["vaild", "valid"]),
-        ("some text", 4, ["tokens"]),
+        ("some text", 4, ["tokens", "numpy.frombuffer(text.encode(), numpy.uint8)"]),
+        (b"some text", 4, ["tokens", "numpy.frombuffer(text, numpy.uint8)"]),
     ],
 )
 def test_bad_tokens_are_one_clear_error(tokens: Any, length: int, words: list[str]) -> None:
@@ -390,7 +408,17 @@ def test_inputs_may_be_a_mapping_of_arrays() -> None:
         (lambda: regression_task(Heads(()), {"training": (X, X)}), ["'training'", "'train'"]),
         (lambda: regression_task(Heads(()), {"valid": (X, X)}), ["no train split"]),
         (lambda: classification_task(Heads((3,)), (X, X[:, 0])), ["whole-number", "regression"]),
+        (
+            lambda: classification_task(Heads((3,)), (X, np.ones(N))),
+            ["whole-number", "astype(int)"],
+        ),
         (lambda: classification_task(Heads((5,)), (X, X)), ["0 or 1 everywhere"]),
+        (lambda: classification_task(Heads((3,)), (X[:0], X[:0, 0] > 0)), ["train is empty"]),
+        (
+            lambda: regression_task(Heads(()), {"train": (X, X[:, 0]), "valid": (X[:0], X[:0, 0])}),
+            ["valid is empty"],
+        ),
+        (lambda: classification_task(Heads((3,)), (X, X[:9, 0] > 0)), ["same number of examples"]),
         (lambda: classification_task(Heads((2,)), (X, np.eye(60, 3) > 0)), ["(batch, 3)"]),
         (lambda: _weighted([1, 2]), ["class_weights", "3 finite"]),
         (lambda: _weighted([1, 2, -1]), ["class_weights", "-1"]),

@@ -70,6 +70,9 @@ def _hint(value: Any) -> str:
     bad = [k for k, dtype in _columns(value).items() if k and _kind(dtype) not in "biuf"]
     if bad:
         return f": columns {', '.join(bad)} hold none (pandas.get_dummies makes some)"
+    if isinstance(value, (str, bytes)):
+        text = "text.encode()" if isinstance(value, str) else "text"
+        return f": numpy.frombuffer({text}, numpy.uint8) makes its bytes numbers"
     if np.ndim(value) == 1:
         return ": numpy.unique(labels, return_inverse=True) turns names into numbers"
     return ""
@@ -98,14 +101,19 @@ def as_split(name: str, split: Any) -> Any:
     if not all(x.ndim for x in arrays):
         raise ValueError(_no_examples(name, split))
     result = jax.tree.unflatten(structure, arrays)
-    sizes = {len(x) for x in arrays}
+    check_examples(name, result)
+    return result
+
+
+def check_examples(name: str, split: Any) -> None:
+    """Raises `ValueError` unless the arrays of a split have the same number of examples, some."""
+    sizes = {len(x) for x in jax.tree.leaves(split)}
     if len(sizes) > 1:
         raise ValueError(
-            f"the arrays of {name} must have the same number of examples, got {shapes(result)}"
+            f"the arrays of {name} must have the same number of examples, got {shapes(split)}"
         )
     if sizes == {0}:
         raise ValueError(f"{name} is empty: it must hold at least one example")
-    return result
 
 
 def _no_examples(name: str, split: Any) -> str:

@@ -173,7 +173,8 @@ class Course:
         for name, (leaves, structure) in handed.items():
             new = getattr(moment, name)
             now, its = jax.tree.flatten(new)
-            if its == structure and all(x is y for x, y in zip(leaves, now, strict=True)):
+            alike = its == structure  # type: ignore[operator]
+            if alike and all(x is y for x, y in zip(leaves, now, strict=True)):
                 continue
             self._check_assigned(name, jax.tree.unflatten(structure, leaves), new)
             lanes = self.run.lanes._replace(**{name: _widened(new)})

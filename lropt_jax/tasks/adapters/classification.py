@@ -38,6 +38,7 @@ def classification_task(
     | (N, labels) of 0 and 1 | (batch, labels) | each label yes or no: sigmoid | with "f1" |
     | (N,) of 0 and 1 | (batch,) or (batch, 1) | yes or no: sigmoid | with "f1" |
 
+    Labels may stand in a column, (N, 1), as a table has them.
     Losses are means over positions and labels, too; "f1" is over all labels of a split together.
     Dropout draws from the step's key; batch-norm statistics, and whatever else a model carries
     along, live in the task's `model_state`.
@@ -122,7 +123,7 @@ def _objective(
 ) -> tuple[Softmax | Sigmoid, Splits]:
     y = splits["train"]["y"]
     labels = (1, *y.shape[1:])
-    if multilabel is not True and outputs[:-1] == labels and outputs[-1] > 1:
+    if multilabel is not True and outputs[:-1] in _without_column(labels) and outputs[-1] > 1:
         whole = {name: _whole(name, split) for name, split in splits.items()}
         for name, split in whole.items():
             Softmax().check(name, split["y"], outputs)
@@ -153,6 +154,11 @@ def _objective(
     return Sigmoid(), {name: _as_floats(split) for name, split in splits.items()}
 
 
+def _without_column(labels: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """The shape of one example's labels, and that without a last axis of 1, as a table has it."""
+    return (labels, labels[:-1]) if len(labels) > 1 and labels[-1] == 1 else (labels,)
+
+
 def _misfit(outputs: tuple[int, ...], y: Any) -> str:
     shape = ", ".join(["batch", *map(str, y.shape[1:])])
     wanted = f"(batch, classes) for y of shape {y.shape}" if y.ndim == 1 else (
@@ -174,9 +180,10 @@ def _whole(name: str, split: Any) -> Any:
             "leave these examples out"
         )
     if not jnp.issubdtype(y.dtype, jnp.integer):
+        whole = jnp.issubdtype(y.dtype, jnp.floating) and bool((y == np.round(y)).all())
+        hint = "y.astype(int) makes some of these" if whole else "regression_task is for numbers"
         raise ValueError(
-            f"y of {name} must be whole-number labels, got {y.dtype} of shape {y.shape}; "
-            "regression_task is for numbers"
+            f"y of {name} must be whole-number labels, got {y.dtype} of shape {y.shape}; {hint}"
         )
     return split
 

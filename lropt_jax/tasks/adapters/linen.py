@@ -22,7 +22,16 @@ class LinenNetwork:
         mode = mode_arguments(self.module.__call__, train=False)
         variables = dict(self.module.init(key, x, **mode))
         params = variables.pop("params", {})
-        return params, variables
+        return params, self._carried(params, variables, x)
+
+    def _carried(self, params: Any, state: Any, x: jax.Array) -> Any:
+        """The collections that are as large after a step as before; `sow` makes one grow."""
+        if not set(state) - {"batch_stats"}:
+            return state
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        _, new = jax.eval_shape(self.apply, params, state, x, key)
+        old, new = ({name: jax.tree.structure(v) for name, v in s.items()} for s in (state, new))
+        return {name: v for name, v in state.items() if old[name] == new[name]}  # type: ignore[operator]
 
     def apply(
         self, params: Any, model_state: Any, x: jax.Array, key: jax.Array | None

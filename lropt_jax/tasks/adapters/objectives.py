@@ -43,6 +43,7 @@ class Softmax:
 
     def loss(self, outputs: jax.Array, targets: jax.Array) -> jax.Array:
         """The mean over examples and positions."""
+        targets = _as_outputs(targets, outputs)
         losses = cross_entropy(outputs, targets)
         if self.weights is None:
             return losses.mean()
@@ -51,6 +52,7 @@ class Softmax:
 
     def metrics(self, outputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
         """The loss, and how often the likeliest class is the right one."""
+        targets = _as_outputs(targets, outputs)
         losses = cross_entropy(outputs, targets)
         right = (jnp.argmax(outputs, axis=-1) == targets).astype(losses.dtype)
         metrics = {"accuracy": _over_positions(right)}
@@ -221,6 +223,11 @@ def _nonzero(x: jax.Array) -> jax.Array:
 def _hits(labels: jax.Array, logits: jax.Array) -> jax.Array:
     classes = jnp.arange(logits.shape[-1]).reshape((1,) * labels.ndim + (-1,))
     return labels[..., None] == classes
+
+
+def _as_outputs(labels: jax.Array, outputs: jax.Array) -> jax.Array:
+    """Labels in the shape of the outputs' positions: those of one column have an axis more."""
+    return labels if _is_soft(labels, outputs) else labels.reshape(outputs.shape[:-1])
 
 
 def _is_soft(labels: jax.Array, logits: jax.Array) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from lropt_jax.tasks.adapters.base import Network
 from lropt_jax.tasks.adapters.precision import in_precision
 from lropt_jax.tasks.adapters.registry import adapt
-from lropt_jax.tasks.arrays import shapes
+from lropt_jax.tasks.arrays import check_examples, shapes
 from lropt_jax.tasks.data.splits import splits_of
 from lropt_jax.tasks.examples import batch_of, split_of
 from lropt_jax.tasks.sources import Source, is_hosted
@@ -68,6 +68,7 @@ def supervised_task(
     splits = {n: split_of(n, s) if is_hosted(s) else s for n, s in given.items()}
     for name, split in splits.items():
         if not isinstance(split, Source):
+            check_examples(name, split)
             _say_gaps(name, split["x"])
     example = batch_of(splits["train"], 1)["x"]
     looked = {n: s.some() if isinstance(s, Source) else s for n, s in splits.items()}
