@@ -259,10 +259,30 @@ def test_what_one_takes_away():
 def test_the_figure_has_the_losses_the_metrics_and_the_rate():
     pytest.importorskip("matplotlib")
     figure = fit(TASK, adam(cosine_decay(0.01, 20)), 20, eval_every=5, keep="best").plot()
-    legends = [{t.get_text() for t in axes.get_legend().get_texts()} for axes in figure.axes]
-    assert {"train loss", "valid loss"} < legends[0]
+    legend = {text.get_text() for text in figure.axes[0].get_legend().get_texts()}
+    assert legend == {"train loss", "valid loss", "best step"}
     # What is alone on its axes is their label.
     assert [axes.get_ylabel() for axes in figure.axes[1:]] == ["valid accuracy", "learning rate"]
+
+
+def test_legends_leave_the_frames_their_room():
+    """The longest: what is watched with its limit, and the best step, in each panel."""
+    pytest.importorskip("matplotlib")
+    from lropt_jax.plotting.training import WATCHED, history_figure
+
+    names = [
+        "train_loss",
+        "valid_loss",
+        "valid_accuracy",
+        "learning_rate",
+        *sum(WATCHED.values(), ()),
+    ]
+    steps = np.arange(1, 9)
+    figure = history_figure({"step": steps, **dict.fromkeys(names, 1.0 * steps)}, best_step=4)
+    figure.canvas.draw()
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert len(shown) == 7
+    assert min(axes.get_position().width for axes in shown) > 0.2
 
 
 def test_a_divergence_is_said_once_where_it_began():

@@ -146,14 +146,24 @@ def remark(ax: Any, words: str) -> None:
 
 
 def above(ax: Any) -> None:
-    """The legend over the frame, where it hides nothing: in one row, on a phone in rows of two."""
-    handles, _ = ax.get_legend_handles_labels()
+    """The legend over the frame, where it hides nothing: in one row where it fits, on a phone in
+    rows of two."""
+    _, labels = ax.get_legend_handles_labels()
+    letters = [len(label) + HANDLE for label in labels]
+    columns = min(2, len(labels)) if narrow() else len(labels)
+    spec = ax.get_subplotspec()
+    beside = spec.get_gridspec().ncols if spec else 1
+    row = int(AN_INCH * ax.figure.get_figwidth() / beside)
+    if sum(letters) > row:  # else the layout takes the room from the frames
+        columns = min(columns, row // max(letters))
     ax.legend(
         loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize=9, borderaxespad=0.2,
-        ncols=max(1, min(2, len(handles)) if narrow() else len(handles)),
-        handlelength=1.5, columnspacing=1.4,
+        ncols=max(1, columns), handlelength=1.5, columnspacing=1.4,
     )  # fmt: skip
 
+
+AN_INCH = 12  # letters of a legend
+HANDLE = 5  # of them its stroke and what is around it
 
 LABEL = 32  # letters of a legend's line
 HALF = 17  # those of one that stands beside another on a phone

@@ -63,7 +63,7 @@ def _panel(
             marker="o" if len(history["step"]) == 1 else None,
         )
     if best is not None:
-        axes.axvline(best, color=grey(0.4), linestyle=":", label="best step")
+        axes.axvline(best, color=grey(0.4), linestyle=":", label=None if alone else "best step")
     axes.set(xlabel="updates", ylabel=what or (words_of(shown[0]) if alone else ""))
     if axes.get_legend_handles_labels()[0]:
         above(axes)
