@@ -146,6 +146,8 @@ def test_a_diverged_seed_is_left_out_and_said(tmp_path):
         ({"select": "accuracy"}, "select must be one of .*valid_accuracy.*got 'accuracy'"),
         ({"mode": "most"}, "mode must be 'min' or 'max', got 'most'"),
         ({"tuning_seeds": 0}, "tuning_seeds must be"),
+        ({"target": "0.9"}, "target must be a finite number or None, got '0.9'"),
+        ({"smallest_difference": True}, "smallest_difference must be a finite number"),
     ],
 )
 def test_bad_arguments_are_named(change, message):
@@ -263,3 +265,6 @@ def test_devices_may_be_a_number_of_them():
     by_number = compare(regression(), entries, **budget, devices=1)
     listed = compare(regression(), entries, **budget, devices=jax.local_devices()[:1])
     pd.testing.assert_frame_equal(by_number.to_pandas(), listed.to_pandas())
+    numbers = {"steps": 4.0, "seeds": 2.0, "tuning_seeds": 1.0, "devices": np.int64(1)}
+    alike = compare(regression(), entries, **{**budget, **numbers})
+    pd.testing.assert_frame_equal(by_number.to_pandas(), alike.to_pandas())

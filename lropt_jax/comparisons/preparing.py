@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 from lropt_jax.comparisons.match import Optimizers, plan_of
 from lropt_jax.comparisons.outcome import Protocol
 from lropt_jax.sweeps.planning.plan import Plan
+from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.running.foreseen import Cost, foreseen
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.metrics import direction, usual_metric
@@ -92,21 +93,23 @@ def prepared(
         if isinstance(task, Task) and getattr(task, split) is None:
             raise ValueError(f"compare needs a task with a {split} split, this one has none")
     _check_optimizers(optimizers)
-    if whole_number("seeds", seeds, few=True) < 2:
+    seeds = whole_number("seeds", seeds, few=True)
+    if seeds < 2:
         raise ValueError(f"seeds must be at least 2 for an interval, got {seeds!r}")
     tuning_seeds = whole_number("tuning_seeds", tuning_seeds, few=True)
     splits = whole_number("splits", splits, few=True)
     if splits > 1 and not isinstance(task, Task):
         raise ValueError(f"splits={splits} needs a Task, not a function of one")
     for name, value in (("smallest_difference", smallest_difference), ("target", target)):
-        if value is not None and not np.isfinite(value):
+        if value is not None and not (is_lane_number(value) and np.isfinite(value)):
             raise ValueError(f"{name} must be a finite number or None, got {value!r}")
     if smallest_difference is not None and smallest_difference < 0:
         raise ValueError(f"smallest_difference must be at least 0, got {smallest_difference!r}")
     if isinstance(task, Task):
         check_task(task)
     placement = Placement(strategy, width, devices)
-    count = devices if isinstance(devices, int) else len(devices or jax.local_devices())
+    count = devices if devices is not None else jax.local_devices()
+    count = len(count) if isinstance(count, Sized) else int(count)
     placement = dataclasses.replace(placement, usual=-(-seeds // count) * count)
     when = itinerary(steps, eval_every)
     # Every optimizer is checked before the first is trained.

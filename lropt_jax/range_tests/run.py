@@ -26,7 +26,7 @@ from lropt_jax.tasks.task import Task
 from lropt_jax.training.lanes import BatchOrder, Feed
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.visits import itinerary
-from lropt_jax.validation import MOST, check_factory, check_few, is_number, whole_number
+from lropt_jax.validation import check_factory, check_few, is_number, whole_number
 
 LEARNING_RATE = "learning_rate"
 

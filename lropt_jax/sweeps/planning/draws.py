@@ -20,7 +20,7 @@ from lropt_jax.sweeps.planning.space import (
 )
 from lropt_jax.validation import whole_number
 
-MOST_CONFIGURATIONS = 100_000  # configurations of a sweep: each is checked before any is trained
+LARGEST = 100_000  # configurations of a sweep: each is checked before any is trained
 
 
 def size(space: Spaces) -> int:
@@ -45,17 +45,14 @@ def draw(space: Spaces, trials: int | None, seed: int | Sequence[int] = 0) -> li
       ValueError: for an empty space, a range in a full grid, `trials < 1`, or more configurations
         than one sweep plans.
     """
-    if trials is None and (count := size(space)) > MOST_CONFIGURATIONS:
+    if trials is None and (count := size(space)) > LARGEST:
         raise ValueError(
-            f"space: its full grid has {count:,} configurations, a sweep at most {MOST_CONFIGURATIONS:,}: give "
+            f"space: its full grid has {count:,} configurations, a sweep at most {LARGEST:,}: give "
             "trials=n to sample it, or fewer values"
         )
-    if (
-        trials is not None
-        and whole_number("trials", trials, allowed=" or None") > MOST_CONFIGURATIONS
-    ):
+    if trials is not None and whole_number("trials", trials, allowed=" or None") > LARGEST:
         raise ValueError(
-            f"trials must be at most {MOST_CONFIGURATIONS:,}, got {trials!r}: sweep in parts, of other keys, and "
+            f"trials must be at most {LARGEST:,}, got {trials!r}: sweep in parts, of other keys, and "
             "join them with SweepResult.joined"
         )
     if isinstance(space, Mapping):
