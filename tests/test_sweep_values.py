@@ -272,3 +272,16 @@ def test_a_grid_is_widened_only_to_what_the_optimizer_takes():
     assert chosen.chosen["momentum"] == 0.9
     assert chosen.at_edge
     assert chosen.widened == 0
+
+
+def test_a_result_does_not_replace_another_sweeps(tmp_path):
+    space = {"learning_rate": [0.1, 0.2]}
+    of_sgd = run(space, sgd, steps=4, eval_every=2, directory=tmp_path)
+    of_adam = run(space, adam, steps=4, eval_every=2)
+    of_sgd.save(tmp_path)  # its own
+    with pytest.raises(ValueError, match="is that of another sweep"):
+        of_adam.save(tmp_path)
+    assert load_sweep(tmp_path).best().value == of_sgd.best().value
+    for trial in (1.5, "1", True, 2):
+        with pytest.raises(ValueError, match=r"trial must be in \[0, 2\), got"):
+            of_sgd.trained(trial)

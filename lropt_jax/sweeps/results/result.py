@@ -13,6 +13,7 @@ import numpy as np
 
 from lropt_jax.optimizers.code_lines import call
 from lropt_jax.progress import several, shown
+from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.results import frames, saving
 from lropt_jax.sweeps.results.drawings import Drawings
 from lropt_jax.sweeps.results.saving import Event
@@ -161,7 +162,7 @@ class SweepResult(Drawings):
           True
         """
         trial = self.best().trial if trial is None else trial
-        if not 0 <= trial < len(self.trials):
+        if not (is_lane_number(trial) and trial in range(len(self.trials))):
             raise ValueError(f"trial must be in [0, {len(self.trials)}), got {trial!r}")
         seed = self.seeds[0] if seed is None else seed
         if seed not in self.seeds:
@@ -171,7 +172,7 @@ class SweepResult(Drawings):
                 "this result was read back without its task: call sweep(...) as it was called, "
                 "with the same directory, which trains nothing anew, and ask its result"
             )
-        return self.models.trained(self, trial, self.seeds.index(seed))
+        return self.models.trained(self, int(trial), self.seeds.index(seed))
 
     def to_optuna(self, metric: str | None = None, mode: str | None = None) -> Any:
         """An Optuna study in memory that was told of all trials, for its importances, contours and
@@ -210,7 +211,7 @@ class SweepResult(Drawings):
         path = Path(path).expanduser()
         if path.suffix in frames.SUFFIXES or path.suffix in saving.NO_FOLDER:
             return frames.save(self.to_pandas, path)
-        saving.check_free(path, self.trials)
+        saving.check_free(path, self._fields())
         path.mkdir(parents=True, exist_ok=True)
         for name, content in self.files():
             (path / name).write_bytes(content)
@@ -218,9 +219,11 @@ class SweepResult(Drawings):
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """The names and contents of its files: all values, and the table for other programs."""
-        about = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        yield saving.NAME, saving.packed(about)
+        yield saving.NAME, saving.packed(self._fields())
         yield self.table_file()
+
+    def _fields(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     def table_file(self) -> tuple[str, bytes]:
         """The name and the bytes of the table's file: parquet, or CSV without pyarrow."""

@@ -59,19 +59,27 @@ def packed(result: Mapping[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def check_free(directory: Path, trials: Any) -> None:
+def check_free(directory: Path, result: Mapping[str, Any]) -> None:
     """Raises `ValueError` for the directory that another sweep is kept in."""
     if not (directory / "sweep.json").exists():
         return
     try:
-        same = unpacked(directory)["trials"] == _decoded(_encoded(trials))
-    except ValueError:  # not finished
+        there = np.load(directory / NAME, allow_pickle=False)
+        same = _says(there) == _says(np.load(io.BytesIO(packed(result)), allow_pickle=False))
+    except Exception:  # not finished, or damaged
         same = False
     if not same:
         raise ValueError(
             f"directory {directory} is that of another sweep, which goes on from what lies there: "
             "choose another one"
         )
+
+
+def _says(held: Any) -> tuple[Any, dict[str, bytes]]:
+    """The configurations and all values of a result, to be compared."""
+    with held:
+        arrays = {name: held[name].tobytes() for name in held.files if name != "words"}
+        return json.loads(str(held["words"]))["trials"], arrays
 
 
 def unpacked(directory: Path) -> dict[str, Any]:
