@@ -52,8 +52,8 @@ def draw(space: Spaces, trials: int | None, seed: int | Sequence[int] = 0) -> li
         )
     if trials is not None and whole_number("trials", trials, allowed=" or None") > LARGEST:
         raise ValueError(
-            f"trials must be at most {LARGEST:,}, got {trials!r}: sweep in parts, of other keys, and "
-            "join them with SweepResult.joined"
+            f"trials must be at most {LARGEST:,}, got {trials!r}: sweep in parts, of other keys, "
+            "and join them with SweepResult.joined"
         )
     if isinstance(space, Mapping):
         return _drawn(dimensions(space), trials, seed)
