@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 
 import jax
@@ -322,6 +323,53 @@ def test_a_feedback_schedule_returns_the_state_that_it_began_with():
 
         with pytest.raises(ValueError, match="observe must return a state of best"):
             forgetful(1.0).observe(2.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "words"),
+    [
+        ({"value": 1.0}, ValueError, "start must give the state names of its own, got 'value'"),
+        (3.0, TypeError, "start must return a dict of numbers .*, got 3.0"),
+        ({"last": [1.0]}, TypeError, "start must return a dict of numbers"),
+        ({"seen": False}, TypeError, "start must return a dict of numbers .*0.0 and 1.0"),
+    ],
+)
+def test_a_feedback_schedule_begins_with_numbers_that_have_names_of_their_own(state, error, words):
+    """It is saved and mapped beside the arguments: one would take the other's place."""
+
+    @lj.feedback_schedule(start=lambda value: state, observe=lambda state, now, value: state)
+    def watching(count, state, value):
+        return value
+
+    with pytest.raises(error, match=f"watching: {words}"):
+        watching(1.0)
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        (3, "a formula must be a function of count and named numbers, got 3"),
+        (lambda count, *values: values[0], r"a formula's numbers need names, got \*values"),
+        (lambda count, **values: 1.0, r"a formula's numbers need names, got \*\*values"),
+        (lambda count, value, /: value, "a formula's numbers need names, got value"),
+    ],
+)
+def test_what_is_no_formula_is_refused(formula, words):
+    with pytest.raises(TypeError, match=words):
+        lj.schedule(formula)
+
+
+def test_a_partial_is_a_formula():
+    s = lj.schedule(functools.partial(lambda count, rate, factor: rate * factor, factor=3.0))(2.0)
+    assert float(s(0)) == 6.0
+    assert jax.tree.structure(lj.sgd(s).init(W)) == jax.tree.structure(lj.sgd(s).init(W))
+    assert "rate=2, factor=3" in repr(s)
+
+
+def test_a_callable_gives_one_number():
+    tx = lj.sgd(lambda count: jnp.ones(2))
+    with pytest.raises(TypeError, match=r"must give a number for each count, but .*lambda.* gave"):
+        tx.update(W, tx.init(W))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from lropt_jax.schedules.arguments import allowed_arguments, bound_arguments
 from lropt_jax.schedules.base import Recipe, Schedule
-from lropt_jax.validation import requirements
+from lropt_jax.validation import is_number, requirements
 
 P = ParamSpec("P")
 Formula = Callable[Concatenate[Any, P], Any]
@@ -81,11 +81,14 @@ def feedback_schedule(start, observe):
       Its state is numbers of fixed shapes: no lists of past values.
 
     Args:
-      start: the state before any observation, `start(**arguments) -> dict` of numbers.
+      start: the state before any observation, `start(**arguments) -> dict` of numbers, by names
+        that no argument has.
       observe: `observe(state, value, **arguments) -> state`, with the same keys and shapes.
 
     Raises:
-      ValueError: (when it observes) for a state of other keys or shapes than `start` gave.
+      ValueError: (when it observes) for a state of other keys or shapes than `start` gave; (the
+        constructor) for a part of it that has an argument's name.
+      TypeError: (the constructor) for a state that is no dict of numbers.
 
     See also:
       `schedule`, `observe`, `reduce_on_plateau`.
@@ -121,15 +124,41 @@ def feedback_schedule(start, observe):
     return decorate
 
 
+_NAMELESS = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.VAR_POSITIONAL,
+    inspect.Parameter.VAR_KEYWORD,
+)
+
+
+def _begun(name: str, state: Any, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state before any observation, checked: it is saved beside the arguments."""
+    if not isinstance(state, Mapping) or not all(map(is_number, state.values())):
+        raise TypeError(
+            f"{name}: start must return a dict of numbers (0.0 and 1.0 for no and yes), got "
+            f"{state!r}"
+        )
+    for twice in set(state) & set(arguments):
+        raise ValueError(
+            f"{name}: start must give the state names of its own, got {twice!r}, an argument's"
+        )
+    return state
+
+
 def _constructor(
     formula: Callable[..., Any],
     start: Callable[..., Mapping[str, Any]] | None = None,
     observe: Callable[..., Mapping[str, Any]] | None = None,
 ) -> Any:
-    name = formula.__name__
+    if not callable(formula):
+        raise TypeError(f"a formula must be a function of count and named numbers, got {formula!r}")
+    name = getattr(formula, "__name__", type(formula).__name__)  # a partial has none
     hidden = 1 if observe is None else 2  # count, and the state of one that observes
     signature = inspect.signature(formula)
     parameters = list(signature.parameters.values())[hidden:]
+    for parameter in parameters:
+        if parameter.kind in _NAMELESS:
+            raise TypeError(f"{name}: a formula's numbers need names, got {parameter}")
     signature = signature.replace(parameters=parameters, return_annotation=Schedule)
     allowed = allowed_arguments(formula, parameters)
 
@@ -141,8 +170,10 @@ def _constructor(
             check(**arguments)
         static = tuple((k, v) for k, v in arguments.items() if isinstance(v, (bool, str)))
         data = {k: v for k, v in arguments.items() if not isinstance(v, (bool, str))}
-        return Schedule(construct, data, static, {} if start is None else start(**arguments))
+        state = {} if start is None else _begun(name, start(**arguments), arguments)
+        return Schedule(construct, data, static, state)
 
+    construct.__name__ = name
     construct.__signature__ = signature  # type: ignore[attr-defined]
     counting = frozenset(k for k, kind in allowed.items() if kind.constraint.counts)
     first = allowed_arguments(formula, list(inspect.signature(formula).parameters.values())[:1])
