@@ -23,6 +23,7 @@ from lropt_jax import (
     grid,
     mlp,
     no_bias_norm,
+    scale_by_lamb,
     sweep,
 )
 from tests import guides
@@ -138,7 +139,9 @@ def test_it_equals_optax_with_the_same_mask() -> None:
 @pytest.mark.parametrize("name", ["no_bias", "", "w"])
 def test_another_name_is_refused(of: str, name: str) -> None:
     with pytest.raises(ValueError, match=rf"mask must be .* unknown mask '{name}'.*no_bias_norm"):
-        adam(0.1, mask=name, **{of: 0.1}).init({"w": jnp.ones((2, 2))})
+        adam(0.1, mask=name, **{of: 0.1})
+    with pytest.raises(ValueError, match=rf"mask must be .* unknown mask '{name}'.*no_bias_norm"):
+        scale_by_lamb(mask=name)
 
 
 def test_a_sweep_has_masks_among_its_choices() -> None:

@@ -13,8 +13,9 @@ import optax
 
 from lropt_jax.hyperparameters.building import owned_outside, tunable
 from lropt_jax.optimizers.descent import Decays
+from lropt_jax.optimizers.masks import check_mask
 from lropt_jax.schedules.arguments import allowed_arguments, bound_arguments
-from lropt_jax.validation import requirements
+from lropt_jax.validation import requirements, requires
 
 P = ParamSpec("P")
 
@@ -53,7 +54,7 @@ def optimizer(
     ) -> Callable[P, optax.GradientTransformationExtraArgs]:
         factory.__signature__ = _signature(factory, defaults)  # type: ignore[attr-defined]
         factory.__doc__ = _documented(factory.__doc__)
-        return tunable(factory)
+        return tunable(requires(check_mask)(factory))
 
     return decorate
 
@@ -75,7 +76,7 @@ def direction(
             for name, value in arguments.items():
                 if allowed[name].kind != "any":
                     allowed[name].accept(name, value)
-            for check in requirements(factory):
+            for check in (check_mask, *requirements(factory)):
                 check(**arguments)
         return factory(*args, **kwargs)
 

@@ -12,8 +12,8 @@ import optax
 from lropt_jax.hyperparameters.dynamics import at_rate
 from lropt_jax.hyperparameters.updating import where_updated
 from lropt_jax.optimizers.base import Mask, leafwise
-from lropt_jax.optimizers.masks import NAMED
-from lropt_jax.validation import NonNegative, unknown
+from lropt_jax.optimizers.masks import NAMED, check_mask
+from lropt_jax.validation import NonNegative
 
 
 class Decays(TypedDict, total=False):
@@ -110,12 +110,8 @@ def decay_mask(mask: Mask, params: Any) -> Any:
     """The mask as a pytree of bools with the structure of `params`."""
     if mask is None:
         return jax.tree.map(lambda _: True, params)
-    if isinstance(mask, str):
-        if mask not in NAMED:
-            raise ValueError(
-                f"mask must be a pytree of bools or a name: {unknown('mask', mask, NAMED)}"
-            )
-        mask = NAMED[mask]
+    check_mask(mask)
+    mask = NAMED[mask] if isinstance(mask, str) else mask
     leaves = jax.tree.leaves(params)
     # A tree of bools is a mask whatever its root is: every module of Equinox can be called.
     is_tree = all(isinstance(m, (bool, np.bool_)) for m in jax.tree.leaves(mask))

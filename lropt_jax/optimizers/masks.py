@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from lropt_jax.optimizers.paths import names_of
+from lropt_jax.validation import unknown
 
 # The names that libraries give to shifts and scales, and for short to what normalises.
 SHIFTS_AND_SCALES = {"bias", "scale", "offset", "beta", "gamma"}
@@ -82,3 +83,11 @@ def _words(name: str) -> set[str]:
 
 
 NAMED = {"no_bias_norm": no_bias_norm}
+
+
+def check_mask(mask: Any = None, **_: Any) -> None:
+    """Raises `ValueError` for a name that no mask has; the others are seen with the parameters."""
+    if isinstance(mask, str) and mask not in NAMED:
+        raise ValueError(
+            f"mask must be a pytree of bools or a name: {unknown('mask', mask, NAMED)}"
+        )
