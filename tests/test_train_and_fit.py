@@ -22,6 +22,7 @@ from lropt_jax import (
     adam,
     classification_task,
     cosine_decay,
+    cyclic,
     early_stopping,
     fit,
     hyperparams,
@@ -237,6 +238,44 @@ def test_stopping_early_and_keeping_the_best():
     assert last.best_step is None
     assert last.step == result.history["step"][-1]
     assert fit(TASK, sgd(5.0), 50, eval_every=5, stop=lambda moment: moment.step == 15).step == 15
+
+
+@pytest.mark.parametrize(
+    "tx", [optax.lbfgs(), optax.chain(optax.scale_by_backtracking_linesearch(3), sgd(1.0))]
+)
+def test_an_optimizer_that_evaluates_the_loss_is_refused_at_once(tx):
+    with pytest.raises(ValueError, match=r"tx must make an update of .*value_fn"):
+        train(TASK, tx, 3)
+
+
+def test_an_optimizer_that_takes_no_further_arguments_is_not_given_any():
+    """Though its type says that it takes some."""
+    assert fit(TASK, optax.contrib.sam(sgd(0.1), sgd(0.01)), 4).step == 4
+
+
+RISES = reduce_on_plateau(0.1, mode="max")
+
+
+@pytest.mark.parametrize(
+    ("tx", "observe", "metric"),
+    [
+        (sgd(RISES), None, "valid_loss is better when it falls"),
+        (sgd(2.0 * RISES), "train_loss", "train_loss is better when it falls"),
+        (sgd(PLATEAU), "valid_accuracy", "valid_accuracy is better when it rises"),
+        (sgd(RISES), "valid_accuracy", None),
+        (sgd(PLATEAU), None, None),
+        (sgd(cyclic(0.1, 0.2, 3) * PLATEAU), None, None),  # which has a mode of another kind
+    ],
+)
+def test_a_schedule_that_waits_for_a_metric_to_become_worse_is_said(tx, observe, metric):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(TASK, tx, 9, eval_every=3, observe=observe)
+    said = [w for w in caught if "mode=" in str(w.message)]
+    assert len(said) == (metric is not None)
+    for warning in said:
+        assert str(warning.message).startswith(metric)
+        assert warning.filename == __file__
 
 
 def test_what_one_takes_away():

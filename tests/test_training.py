@@ -150,10 +150,12 @@ def test_a_divergence_is_nan_from_there_on():
 
 
 def test_a_plateau_observes_the_validation_loss():
-    still = sgd(reduce_on_plateau(1e-9, factor=0.5, patience=1, threshold=0.1, eps=0.0))
+    numbers = {"factor": 0.5, "patience": 1, "threshold": 0.1, "eps": 0.0}
+    still = sgd(reduce_on_plateau(1e-9, **numbers))
     result = fit(regression(), still, 5, eval_every=1)  # best, then twice (bad, bad): two cuts
     rate = float(hyperparams(result.opt_state)["learning_rate"])
     assert rate == pytest.approx(0.25e-9)
+    still = sgd(reduce_on_plateau(1e-9, mode="max", **numbers))
     better = fit(regression(), still, 5, eval_every=1, observe="valid_accuracy")
     assert float(hyperparams(better.opt_state)["learning_rate"]) == pytest.approx(0.25e-9)
 

@@ -11,14 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.hyperparameters.updating import check_update
 from lropt_jax.progress import several
 from lropt_jax.tasks.arrays import shapes
-from lropt_jax.tasks.metrics import names_of_metrics
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.checkpoints import Checkpoints
 from lropt_jax.training.digests import code_of, digest
+from lropt_jax.training.feedback import check_observed
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.moments import Moment, numbers_of
 from lropt_jax.training.population import Population
@@ -27,11 +26,6 @@ from lropt_jax.training.visits import Itinerary, itinerary
 from lropt_jax.training.watching.names import Watched, is_detail
 from lropt_jax.training.watching.observer import check_watched
 from lropt_jax.validation import check_transformation, is_number, whole_number
-
-NEEDS_EVALUATIONS = (
-    "eval_every must be given when a schedule observes: it says after how many updates the "
-    "loss is measured and shown to it"
-)
 
 ASSIGNED = ("params", "model_state", "opt_state")  # of a moment, by a loop
 
@@ -89,7 +83,7 @@ class Course:
         state = jax.eval_shape(tx.init, params)
         check_update("tx", tx, state, params)
         check_watched(task, lambda: tx, {}, watched)
-        _check_observed(task, wants_observation(state), observed, eval_every, watched)
+        check_observed(task, state, observed, eval_every, watched)
         layout = Layout("vmap", tuple(jax.local_devices()[:1]))
         population = Population(task, lambda: tx, {}, layout, watched)
         root = as_key(key)
@@ -214,24 +208,6 @@ class Course:
         """Keeps the best evaluation on the disk, where the training is kept."""
         if self.checkpoints is not None:
             self.checkpoints.save("best", moment)
-
-
-def _check_observed(
-    task: Task, observes: bool, observed: str | None, eval_every: Any, watched: Watched
-) -> None:
-    """Whether schedules observe what there is to observe, and when; on shapes."""
-    if observes and eval_every is None:
-        raise ValueError(NEEDS_EVALUATIONS)
-    if observed is None:
-        return
-    if not observes:
-        raise ValueError(
-            f"observe={observed!r} needs an optimizer with a schedule that observes "
-            "(reduce_on_plateau is one)"
-        )
-    known = [*names_of_metrics(task)[0], *watched.names]
-    if observed not in known:
-        raise ValueError(f"observe must be one of {', '.join(known)}, got {observed!r}")
 
 
 def _plan(task: Task, steps: Any, epochs: Any, eval_every: Any, accumulate: Any) -> Itinerary:

@@ -18,7 +18,7 @@ from lropt_jax.schedules.counts import float_type
 from lropt_jax.sweeps.planning.jobs import Job, Optimizer, compiled_in
 from lropt_jax.tasks.metrics import known_metric, names_of_metrics
 from lropt_jax.tasks.task import SPLITS, Task, check_task
-from lropt_jax.training.course import NEEDS_EVALUATIONS
+from lropt_jax.training.feedback import NEEDS_EVALUATIONS
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.training.watching.observer import check_watched
 from lropt_jax.validation import (
