@@ -34,7 +34,7 @@ html_title = "lropt_jax"
 html_static_path = ["_static"]
 html_extra_path = ["atlas/atlas.html"]  # a page that needs nothing else
 html_css_files = ["site.css"]
-html_js_files = ["tables.js"]
+html_js_files = ["tables.js", "figures.js"]
 
 # What is in backticks in a docstring is a name here where there is one, else plain code.
 default_role = "py:obj"

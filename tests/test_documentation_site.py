@@ -47,3 +47,27 @@ def test_a_table_is_searched(tmp_path: pathlib.Path) -> None:
     assert both[0] == ["Adafactor", "optax.adafactor"]
     assert nothing == [[], "No row has these words."]
     assert of_optax == [["optax.adafactor"], "1 of 5 rows"]
+
+
+def test_a_figure_that_is_shown_small_leads_to_itself(tmp_path: pathlib.Path) -> None:
+    page = (
+        "<!doctype html><html><body><article><img><img><img></article>"
+        f"<script>{(STATIC / 'figures.js').read_text()}</script></body></html>"
+    )
+    script = """
+        const images = [...document.querySelectorAll("img")];
+        const drawn = [[900, true], [200, true], [900, false]];
+        images.forEach((image, i) => {
+            const has = { naturalWidth: drawn[i][0], clientWidth: 300, complete: drawn[i][1] };
+            for (const [name, value] of Object.entries(has))
+                Object.defineProperty(image, name, { value });
+        });
+        document.dispatchEvent(new Event("DOMContentLoaded"));
+        const led = () => images.map((image) => image.closest("a") !== null);
+        const before = led();
+        images[2].dispatchEvent(new Event("load"));
+        return [before, led()];
+    """
+    before, after = answers(page, script, tmp_path)
+    assert before == [True, False, False]
+    assert after == [True, False, True]
