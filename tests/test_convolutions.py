@@ -627,6 +627,8 @@ def test_the_environment_is_checked_and_so_is_the_name() -> None:
     assert "LROPT_REWRITE_CONVOLUTIONS must be 0 or 1, got 'never'" in done.stderr
     with pytest.raises(AttributeError):
         lropt_jax.config.rewrite_convolution = False
+    with pytest.raises(ValueError, match=r"must be True or False, got 'no'"):
+        lropt_jax.config.rewrite_convolutions = "no"
 
 
 def _in_an_environment(value: str | None) -> Any:

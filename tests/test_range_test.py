@@ -221,7 +221,7 @@ REFUSED = [
     ({"smoothing": -0.1}, "smoothing"),
     ({"divergence": 1.0}, "divergence must be a finite number > 1, got 1.0"),
     ({"width": 0}, "width"),
-    ({"momentun": 0.9}, "unknown hyperparameter 'momentun'; this optimizer has learning_rate"),
+    ({"momentun": 0.9}, "unknown hyperparameter 'momentun'; did you mean 'momentum'"),
     ({"over": {"b3": [1]}}, "unknown hyperparameter 'b3'"),
     ({"over": {"momentum": []}}, "momentum must have at least one value"),
     ({"over": {"momentum": [0.5, 1.5]}}, "momentum must be in"),

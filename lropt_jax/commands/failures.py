@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 
 from lropt_jax.commands.endings import FAILED, MISTAKE
-from lropt_jax.training.digests import library_roots
+from lropt_jax.training.libraries import library_roots
 
 OURS = Path(__file__).resolve().parents[1]
 # What a user can cause, and what says so in words; anything else is a fault of ours.

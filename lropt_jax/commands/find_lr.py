@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> Answer:
     require("lropt find-lr", "all", "pandas", "matplotlib")
     from lropt_jax.range_tests import lr_range_test
     from lropt_jax.range_tests.curve import RECOMMENDED
-    from lropt_jax.range_tests.run import prepared
+    from lropt_jax.range_tests.preparing import prepared
 
     found = optimizer_named("--optimizer", options.optimizer)
     over = dict(_named("--over", words) for words in options.over)

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.plotting.style import narrow
-from lropt_jax.validation import is_number
+from lropt_jax.validation import is_number, unknown
 
 
 def values_of(trials: Sequence[Mapping[str, Any]], name: str) -> list[str]:
     """A name's values as words: numbers ascending, others in the order of the trials."""
     if not any(name in trial for trial in trials):
-        known = ", ".join(dict.fromkeys(k for t in trials for k in t))
-        raise KeyError(f"unknown hyperparameter {name!r}; this sweep has {known}")
+        raise KeyError(unknown("hyperparameter", name, dict.fromkeys(k for t in trials for k in t)))
     given = [trial.get(name) for trial in trials]
     if all(map(is_plain_number, given)):
         given = sorted(given, key=float)  # type: ignore[arg-type]

@@ -13,9 +13,7 @@ import hashlib
 import importlib.metadata
 import pickle
 import platform
-import site
 import sys
-import sysconfig
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,9 +26,9 @@ from lropt_jax.schedules.base import Schedule
 from lropt_jax.tasks.sources import Source
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.config import config
+from lropt_jax.training.libraries import is_library
 from lropt_jax.training.population import is_key
 
-LIBRARIES = ("lropt_jax", "jax", "jaxlib", "optax", "flax", "chex", "numpy", "scipy")
 PLAIN = (int, float, complex, str, bytes, type(None), type(Ellipsis))
 SETTINGS = (  # of JAX
     "jax_enable_x64",
@@ -64,7 +62,7 @@ def versions() -> str:
 
 def settings() -> dict[str, Any]:
     """The settings that results depend on: JAX's, and this package's."""
-    return {name: getattr(jax.config, name) for name in SETTINGS} | dataclasses.asdict(config)
+    return {name: getattr(jax.config, name) for name in SETTINGS} | config.values()
 
 
 def set_settings(wanted: Mapping[str, Any]) -> None:
@@ -185,33 +183,14 @@ def _names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*(_names(c) for c in nested))
 
 
-@functools.cache
-def library_roots() -> tuple[Path, ...]:
-    """Where Python and installed packages lie."""
-    paths = {sysconfig.get_paths()[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return tuple(Path(p).resolve() for p in {*paths, *site.getsitepackages()})
-
-
 def _library_name(value: Any) -> str | None:
     """The name that a library defines a thing by; None for the user's own and for the rest."""
     if isinstance(value, types.ModuleType):
-        return value.__name__ if _is_library(value.__name__) else None
+        return value.__name__ if is_library(value.__name__) else None
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not (isinstance(module, str) and isinstance(name, str) and _is_library(module)):
+    if not (isinstance(module, str) and isinstance(name, str) and is_library(module)):
         return None
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
     return f"{module}.{name}" if found is value else None
-
-
-@functools.cache
-def _is_library(module_name: str) -> bool:
-    top = module_name.partition(".")[0]
-    if top in LIBRARIES or top in sys.builtin_module_names or top in sys.stdlib_module_names:
-        return top != "__main__"
-    file = getattr(sys.modules.get(module_name), "__file__", None)
-    if file is None:
-        return False
-    path = Path(file).resolve()
-    return any(root in path.parents for root in library_roots())
