@@ -413,6 +413,8 @@ def test_a_comparison_is_short_to_look_at_saved_and_pickled(tmp_path):
     pd.testing.assert_frame_equal(again.table(), result.table())
     assert again.recommendation == result.recommendation
     assert again.recommendation.code == result.recommendation.code
+    with pytest.raises(ValueError, match="this comparison was pickled"):
+        again.trained(next(iter(again.contestants)))
 
 
 def test_every_figure_is_drawn(tmp_path):

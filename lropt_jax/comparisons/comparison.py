@@ -101,6 +101,11 @@ class Comparison(Outcome):
         contestant = self.contestants[name]
         if contestant.failure:
             raise ValueError(f"{name} has no retrained model: {contestant.failure}")
+        if contestant.retraining.models is None:
+            raise ValueError(
+                "this comparison was pickled, and its models were not: call compare(...) as it was "
+                "called, which reads back what its directory= has, and ask its result"
+            )
         with warnings.catch_warnings():  # that it trains again is what this one says
             warnings.filterwarnings("ignore", "the sweep kept no model")
             fit = contestant.retraining.trained(0, seed)
