@@ -139,6 +139,7 @@ def test_what_is_never_finite_is_never_the_best(value):
         (lambda: fit(TASK, adam(0.1), 9, start={"w": 1}), TypeError, "start must be a Fit"),
         (lambda: fit(TASK, adam(0.1), 2, key="a"), ValueError, "key must be a whole number"),
         (lambda: fit(TASK, adam(0.1), 2, key=1.5), ValueError, "key must be a whole number"),
+        (lambda: fit(TASK, adam(0.1), 2, key=2**40), ValueError, "key must be a whole number in"),
         (lambda: fit(TASK, adam(0.1), 2, stop=True), TypeError, "stop must be early_stopping"),
         (
             lambda: fit(TASK, adam(0.1), 2, eval_every=1, stop=early_stopping),

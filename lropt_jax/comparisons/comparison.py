@@ -27,7 +27,7 @@ from lropt_jax.training.trained import Fit
 from lropt_jax.validation import unknown
 
 
-@dataclasses.dataclass(repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Comparison(Outcome):
     """The result of `compare`.
 

@@ -24,6 +24,12 @@ from lropt_jax.hyperparameters.arguments import (
     is_data,
     kinds_of,
 )
+from lropt_jax.hyperparameters.checks import (
+    check_own,
+    check_precision,
+    check_scalars,
+    check_whole,
+)
 from lropt_jax.hyperparameters.numbers import (
     Factory,
     Numbers,
@@ -33,7 +39,6 @@ from lropt_jax.hyperparameters.numbers import (
 from lropt_jax.hyperparameters.printing import Called
 from lropt_jax.hyperparameters.state import FeedbackState, TunableState, observed, observes, resumed
 from lropt_jax.hyperparameters.trials import NotData, attempt, explained, try_building
-from lropt_jax.progress import several
 from lropt_jax.schedules.arguments import Allowed, bound_arguments
 from lropt_jax.schedules.base import Schedule, injected, value_at
 from lropt_jax.schedules.fingerprint import Aside, Carried
@@ -162,7 +167,7 @@ def tunable(
             None if declared else plain,
         )
         if injected():
-            _check_precision(data, "pass hyperparam_dtype=jnp.float32")
+            check_precision(data, "pass hyperparam_dtype=jnp.float32")
         for k, v in data.items():
             about.check(k, v)
         about.check_together({**arguments, **data})
@@ -229,7 +234,7 @@ def _tunable_transformation(
         with explained(
             lambda values, count: _built(plain, values, count)[0].init(params), given.value
         ):
-            _check_scalars(numbers.data)
+            check_scalars(numbers.data)
             count, kept = jnp.zeros((), jnp.int32), stored(numbers.data)
             tx, used = _built(plain, kept, count)
             inner = _owned(tx.init(params), (params, kept))
@@ -240,9 +245,9 @@ def _tunable_transformation(
     def update(
         updates: optax.Updates, state: TunableState, params: Any = None, **extra: Any
     ) -> tuple[optax.Updates, TunableState]:
-        _check_own(state, numbers.data)
-        _check_precision(state.hyperparams, "cast the moments alone: optax.tree.map_params")
-        _check_whole(state)
+        check_own(state, numbers.data)
+        check_precision(state.hyperparams, "cast the moments alone: optax.tree.map_params")
+        check_whole(state)
         kept, inner = None, state.inner_state
         if isinstance(inner, FeedbackState):
             kept, inner = inner
@@ -264,16 +269,6 @@ def _tunable_transformation(
         return _cast_like(new_updates, like), TunableState(count, values, new_inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _check_scalars(numbers: Mapping[str, Any]) -> None:
-    for name, value in numbers.items():
-        for number in jax.tree.leaves(value):
-            if np.ndim(number):
-                raise ValueError(
-                    f"{name} must be a schedule of scalars, got one with a number of shape "
-                    f"{np.shape(number)}: {value!r}; vmap over it"
-                )
 
 
 def _owned_by_optax(
@@ -305,51 +300,6 @@ def _called_by(building: _Building) -> Iterator[None]:
         yield
     finally:
         _outer.reset(token)
-
-
-def _check_own(state: Any, numbers: Numbers) -> None:
-    """Refuses what is no state of an optimizer with these numbers: another's, or of Optax's."""
-    name = numbers.factory.name
-    if not isinstance(state, TunableState):
-        raise ValueError(
-            f"state must be one that init of this {name} gives, got {type(state).__name__}; what "
-            "an optimizer of Optax has left is taken over by from_optax, and update takes "
-            "(updates, state, params)"
-        )
-    if set(state.hyperparams) != set(numbers):
-        raise ValueError(
-            f"state must be one that init of this {name} gives, with the numbers "
-            f"{', '.join(sorted(numbers)) or 'none'}, got one with "
-            f"{', '.join(sorted(state.hyperparams)) or 'none'}"
-        )
-
-
-def _check_precision(numbers: Mapping[str, Any], instead: str) -> None:
-    for name, number in numbers.items():
-        for leaf in jax.tree.leaves(number):
-            dtype = jnp.result_type(leaf)
-            if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4:
-                raise ValueError(
-                    f"{name} is kept in {dtype.name}, which rounds 0.999 to 1: numbers need "
-                    f"float32 or more; {instead}"
-                )
-
-
-def _check_whole(state: TunableState) -> None:
-    """Refuses moments from elsewhere without their bias corrections, where values are known."""
-    for path, product in jax.tree_util.tree_leaves_with_path(state.inner_state):
-        name = getattr(path[-1], "name", "") if path else ""
-        known = not isinstance(product, jax.core.Tracer) and product.ndim == 0
-        if not (str(name).endswith("_product") and known) or float(product) != 1.0:
-            continue
-        moments = [x for x in jax.tree.leaves(state.inner_state) if x.ndim]
-        traced = any(isinstance(x, jax.core.Tracer) for x in (state.count, *moments))
-        if not traced and int(state.count) > 0 and any(bool((x != 0).any()) for x in moments):
-            raise ValueError(
-                f"this state was taken over by half: {several(int(state.count), 'update')} and "
-                f"moments, but {name} is 1, as before the first; set it to its beta to the power "
-                "of the count"
-            )
 
 
 def _owned(state: Any, others: Any) -> Any:

@@ -269,10 +269,12 @@ def _widened(lane: Any) -> Any:
 def as_key(key: Any) -> jax.Array:
     """An int seed, a typed key or a raw one as a typed key."""
     if isinstance(key, (int, np.integer)):
-        try:
-            return jax.random.key(int(key))
-        except OverflowError:
-            raise ValueError(f"key must be a whole number of 64 bits, got {key!r}") from None
+        # What JAX takes; of a longer one it would drop the upper bits.
+        x64 = jax.config.jax_enable_x64  # type: ignore[attr-defined]
+        low, high = (-(2**63), 2**63) if x64 else (-(2**31), 2**32)
+        if not low <= key < high:
+            raise ValueError(f"key must be a whole number in [{low}, {high}), got {key!r}")
+        return jax.random.key(int(key))
     try:
         array: jax.Array = jnp.asarray(key)
         typed = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)

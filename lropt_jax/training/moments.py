@@ -17,7 +17,7 @@ from lropt_jax.training.watching.words import edge_in_words
 
 
 @shown
-@dataclasses.dataclass(repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Moment:
     """A training at one of its evaluations.
 

@@ -30,7 +30,7 @@ from lropt_jax.validation import require, unknown
 SAVED = {"what": "a trained model"}
 
 
-@dataclasses.dataclass(repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Fit(Moment):
     """What `fit` returns: the last `Moment`, or the best one, and what one does with it.
 

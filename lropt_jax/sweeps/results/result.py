@@ -37,7 +37,7 @@ class Models(Protocol):
 
 
 @shown
-@dataclasses.dataclass(repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class SweepResult(Drawings):
     """The result of `sweep`.
 
