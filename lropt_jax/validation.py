@@ -13,7 +13,7 @@ import importlib.util
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import jax
@@ -252,6 +252,12 @@ def unknown(what: str, name: Any, known: Iterable[str]) -> str:
       known: the names there are.
     """
     return f"unknown {what} {name!r}{instead(name, list(known))}"
+
+
+def check_name(what: str, name: Any, known: Collection[str]) -> None:
+    """Raises `ValueError` for anything that is none of the known names. See `unknown`."""
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(unknown(what, name, known))
 
 
 def instead(name: Any, known: Sequence[str], meant: Iterable[str] = ()) -> str:

@@ -334,3 +334,23 @@ def test_what_is_in_a_file_and_is_no_function_is_said(tmp_path, capsys):
     ):
         assert main(["compare", *words]) == 2
         assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [["wilson"], {"wilson"}, None, 3, "wilsom"], ids=repr)
+def test_a_name_that_is_none_is_said_whatever_it_is(name):
+    for call, what in (
+        (lj.reproduce, "claim"),
+        (lj.problem, "problem"),
+        (lj.load_data, "data set"),
+        (fit(TASK, sgd(0.1), 1).evaluate, "split"),
+    ):
+        with pytest.raises(ValueError, match=f"^unknown {what} "):
+            call(name)
+    with pytest.raises(KeyError, match="no citation for"):
+        lj.citation(name)
+
+
+def test_results_are_compared_without_an_error():
+    one, other = fit(TASK, sgd(0.1), 1), fit(TASK, sgd(0.1), 1)
+    assert one == one
+    assert one != other

@@ -19,7 +19,7 @@ from optax import contrib
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES, Planned
 from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.sweeps.planning.space import Grid, Range, grid, log_uniform, uniform
-from lropt_jax.validation import unknown
+from lropt_jax.validation import check_name
 
 Dimension = Grid | Range
 Configuration = dict[str, Any]
@@ -195,8 +195,7 @@ def entry(name: str) -> Entry:
     Raises:
       ValueError: for an unknown name; it lists the known ones and the nearest.
     """
-    if name not in ENTRIES:
-        raise ValueError(unknown("optimizer of the Atlas", name, ENTRIES))
+    check_name("optimizer of the Atlas", name, ENTRIES)
     return ENTRIES[name]
 
 

@@ -24,7 +24,7 @@ from lropt_jax.sweeps.running.costs import Ran, step_seconds
 from lropt_jax.tasks.metrics import bounds, is_share
 from lropt_jax.training.event_files import write_events
 from lropt_jax.training.trained import Fit
-from lropt_jax.validation import unknown
+from lropt_jax.validation import check_name
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -96,8 +96,7 @@ class Comparison(Outcome):
           ValueError: for an unknown name or seed, an optimizer that never finished, and a
             comparison that has been pickled.
         """
-        if name not in self.contestants:
-            raise ValueError(unknown("optimizer", name, self.contestants))
+        check_name("optimizer", name, self.contestants)
         contestant = self.contestants[name]
         if contestant.failure:
             raise ValueError(f"{name} has no retrained model: {contestant.failure}")

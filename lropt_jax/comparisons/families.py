@@ -12,7 +12,7 @@ from lropt_jax import schedules
 from lropt_jax.comparisons.recipes import Scheduled
 from lropt_jax.schedules import Schedule, schedule
 from lropt_jax.schedules.shapes import progress, remaining, since
-from lropt_jax.validation import Finite, NonNegativeSteps, PositiveSteps, unknown
+from lropt_jax.validation import Finite, NonNegativeSteps, PositiveSteps, check_name
 
 # A schedule's family, and by its place here its number in a configuration.
 SCHEDULE_FAMILIES = ("constant", "linear", "cosine", "one_cycle")
@@ -32,8 +32,7 @@ def of_family(family: str, peak: Any, steps: Any, warmup_steps: Any) -> Schedule
     Raises:
       ValueError: for an unknown family; it lists the known ones.
     """
-    if family not in SCHEDULE_FAMILIES:
-        raise ValueError(unknown("schedule family", family, SCHEDULE_FAMILIES))
+    check_name("schedule family", family, SCHEDULE_FAMILIES)
     if family == "one_cycle":
         return schedules.one_cycle(peak, steps, warmup_fraction=warmup_steps / steps)
     rest = steps - warmup_steps

@@ -13,7 +13,7 @@ from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.optimizers.code_lines import name_of, schedule_code, value_code
 from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.sweeps.planning.space import Grid, Range, choice, log_grid, log_uniform, uniform
-from lropt_jax.validation import unknown
+from lropt_jax.validation import check_name, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,6 +212,5 @@ def shape(name: str) -> Callable[[Any, int], Any]:
     Raises:
       ValueError: for an unknown name; it lists the known ones and the nearest.
     """
-    if name not in SHAPES:
-        raise ValueError(unknown("schedule", name, SHAPES))
+    check_name("schedule", name, SHAPES)
     return SHAPES[name]

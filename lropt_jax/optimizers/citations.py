@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import importlib.resources
 
+from lropt_jax.validation import instead
+
 
 def citation(name: str) -> str:
     """BibTeX of the work behind an optimizer or a schedule, or of the Atlas.
@@ -33,8 +35,8 @@ def citation(name: str) -> str:
       }
     """
     entries = _entries()
-    if name not in entries:
-        raise KeyError(f"no citation for {name!r}; there is one for {', '.join(sorted(entries))}")
+    if not isinstance(name, str) or name not in entries:
+        raise KeyError(f"no citation for {name!r}{instead(name, sorted(entries))}")
     return "\n\n".join(entries[name])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lropt_jax.problems import generated, images, signals, tables, texts
 from lropt_jax.tasks.task import Task
-from lropt_jax.validation import unknown
+from lropt_jax.validation import check_name
 
 PROBLEMS: dict[str, Callable[..., Task]] = {
     "noisy_quadratic": generated.noisy_quadratic,
@@ -85,8 +85,7 @@ def problem(name: str, seed: int = 0) -> Task:
       >>> sorted(lropt_jax.PROBLEMS)[:3]
       ['digits_linear', 'docs_ngram', 'docs_transformer']
     """
-    if name not in PROBLEMS:
-        raise ValueError(unknown("problem", name, PROBLEMS))
+    check_name("problem", name, PROBLEMS)
     return PROBLEMS[name](_seed(seed))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 from lropt_jax.reproductions.claim import Claim
-from lropt_jax.validation import unknown
+from lropt_jax.validation import check_name
 
 # One module a claim, each with its `CLAIM`; what is of most use to whoever trains comes first.
 WINGS = {
@@ -53,7 +53,6 @@ def claim_named(name: str) -> Claim:
     Raises:
       ValueError: for an unknown name; it lists the known ones and the nearest.
     """
-    if name not in CLAIMS:
-        raise ValueError(unknown("claim", name, CLAIMS))
+    check_name("claim", name, CLAIMS)
     found: Claim = importlib.import_module(CLAIMS[name]).CLAIM
     return found

@@ -25,7 +25,7 @@ from lropt_jax.training.moments import Moment, numbers_of
 from lropt_jax.training.population import Population
 from lropt_jax.training.segment import EVALUATION_CHUNK
 from lropt_jax.training.watching.names import OBSERVABLES
-from lropt_jax.validation import require, unknown
+from lropt_jax.validation import check_name, require
 
 SAVED = {"what": "a trained model"}
 
@@ -81,8 +81,7 @@ class Fit(Moment):
         Raises:
           ValueError: for a split that the task does not have.
         """
-        if split not in self.task.splits:
-            raise ValueError(unknown("split", split, self.task.splits))
+        check_name("split", split, self.task.splits)
         layout = Layout("vmap", tuple(jax.local_devices()[:1]))
         lanes = jax.tree.map(lambda x: jnp.asarray(x)[None], self.lane)
         lanes = jax.device_put(lanes, layout.lanes)

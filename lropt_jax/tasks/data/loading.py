@@ -13,7 +13,7 @@ import numpy as np
 
 from lropt_jax.tasks.data import published
 from lropt_jax.tasks.data.splitting import Dataset, Split, stratified_parts
-from lropt_jax.validation import require, unknown
+from lropt_jax.validation import check_name, require
 
 
 def load_data(
@@ -71,15 +71,14 @@ def load_data(
       >>> data.train["x"].shape, data.test["y"].shape
       ((3500, 40), (1000,))
     """
+    check_name("data set", name, (*_PACKAGED, *published.PUBLISHED))
     if name in _PACKAGED:
         if folder is not None or hub:
             raise ValueError(f"{name!r} comes from a package, it takes neither folder nor hub")
         data = _PACKAGED[name]()
         flatten = True if flatten is None else flatten
-    elif name in published.PUBLISHED:
-        data = _published(name, folder, hub)
     else:
-        raise ValueError(unknown("data set", name, (*_PACKAGED, *published.PUBLISHED)))
+        data = _published(name, folder, hub)
     return Dataset(*map(_flattened, data)) if flatten else data
 
 
