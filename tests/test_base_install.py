@@ -14,7 +14,7 @@ from lropt_jax.validation import installed, require
 
 # Everything that the extras bring: an import of one of these fails as where it is not installed.
 BARE = """
-import importlib.abc, json, sys, tempfile
+import concurrent.futures, importlib.abc, json, sys, tempfile
 FOLDER = tempfile.mkdtemp()
 EXTRAS = {
     "cloudpickle", "dask", "datasets", "distributed", "equinox", "flax", "jinja2", "matplotlib",
@@ -70,7 +70,7 @@ REFUSED = {
     "lr.search(task, lr.sgd, {'learning_rate': lr.uniform(0.1, 1)}, 4, **quiet)": (
         "search needs optuna: pip install 'lropt-jax[search]'"
     ),
-    "lr.sweep(task, lr.sgd, rates, executor=object(), **quiet)": (
+    "lr.sweep(task, lr.sgd, rates, executor=concurrent.futures.ThreadPoolExecutor(), **quiet)": (
         "executor= needs cloudpickle: pip install 'lropt-jax[sweeps]'"
     ),
     "lr.plot_schedules(lr.constant(1.0))": (

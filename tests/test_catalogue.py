@@ -219,10 +219,10 @@ def test_anything_that_gives_a_number_for_a_count_is_drawn():
     (axes,) = lj.plot_schedules(several, steps=10).axes
     curves = [line.get_ydata() for line in axes.lines]
     expected = [
-        np.full(11, 0.1),
-        np.where(np.arange(11) < 5, 0.1, 0.01),
-        0.05 * (1 + np.cos(np.pi * np.arange(11) / 10)),
-        np.full(11, 0.05),
+        np.full(10, 0.1),
+        np.where(np.arange(10) < 5, 0.1, 0.01),
+        0.05 * (1 + np.cos(np.pi * np.arange(10) / 10)),
+        np.full(10, 0.05),
     ]
     np.testing.assert_allclose(curves, expected, atol=1e-7)
     labels = [text.get_text() for text in axes.get_legend().get_texts()]

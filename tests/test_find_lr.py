@@ -41,7 +41,7 @@ def test_a_terminal_without_our_letters_loses_nothing(tmp_path, monkeypatch):
 
 def test_what_is_missing_is_said_before_the_training(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("lropt_jax.validation.installed", lambda package: package != "pandas")
-    monkeypatch.setattr("lropt_jax.range_tests.run.Layout", None)
+    monkeypatch.setattr("lropt_jax.range_tests.preparing.Layout", None)
     assert main(["find-lr", *SMALL, "--output", str(tmp_path)]) == 2
     assert "pip install 'lropt-jax[all]'" in capsys.readouterr().err
 

@@ -125,7 +125,7 @@ def test_halving_decides_at_powers_of_eta():
     assert successive_halving(3, 10).rungs(plan) == [1, 3, 9]
     assert successive_halving(2.5, 20).rungs(plan) == [2, 5]
     assert successive_halving(2, 100).rungs(plan) == []
-    with pytest.raises(ValueError, match=r"after 25 updates, .*multiple of eval_every=10"):
+    with pytest.raises(ValueError, match=r"at update 25, .*multiple of eval_every=10"):
         successive_halving(5, 5).rungs(itinerary(100, 5)) and successive_halving(2.5, 10).rungs(
             plan
         )

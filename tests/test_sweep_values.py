@@ -98,7 +98,7 @@ def test_what_is_no_value_is_refused(made, words):
     ("space", "trials", "seeds", "words"),
     [
         ({"learning_rate": log_uniform(0.1, 1)}, 10**8, 1, "trials must be at most 100,000, got"),
-        ({"learning_rate": 0.1}, None, 10**9, "1,000,000,000 trainings"),
+        ({"learning_rate": 0.1}, None, 10**9, "seeds must be at most 1,000,000, got"),
         ({"learning_rate": log_uniform(0.1, 1)}, 2000, 1000, "2,000 configurations x 1,000 seeds"),
         (
             {name: log_grid(0.1, 0.9, 1000) for name in ("learning_rate", "momentum", "l2")},
