@@ -50,11 +50,13 @@ def draw(space: Spaces, trials: int | None, seed: int | Sequence[int] = 0) -> li
             f"space: its full grid has {count:,} configurations, a sweep at most {LARGEST:,}: give "
             "trials=n to sample it, or fewer values"
         )
-    if trials is not None and whole_number("trials", trials, allowed=" or None") > LARGEST:
-        raise ValueError(
-            f"trials must be at most {LARGEST:,}, got {trials!r}: sweep in parts, of other keys, "
-            "and join them with SweepResult.joined"
-        )
+    if trials is not None:
+        given, trials = trials, whole_number("trials", trials, allowed=" or None")
+        if trials > LARGEST:
+            raise ValueError(
+                f"trials must be at most {LARGEST:,}, got {given!r}: sweep in parts, of other "
+                "keys, and join them with SweepResult.joined"
+            )
     if isinstance(space, Mapping):
         return _drawn(dimensions(space), trials, seed)
     spaces = listed(space)
@@ -62,7 +64,6 @@ def draw(space: Spaces, trials: int | None, seed: int | Sequence[int] = 0) -> li
         return [drawn for one in spaces for drawn in _drawn(one, None, seed)]
     if not any(free_names(one) for one in spaces):
         raise ValueError(f"trials must be None where the configurations are listed, got {trials}")
-    trials = whole_number("trials", trials, allowed=" or None")
     # In turn, so that more trials go on where fewer ended. A configuration has one turn only.
     words = list(seed) if isinstance(seed, Sequence) else [seed]
     each = [
@@ -84,7 +85,6 @@ def _drawn(space: Space, trials: int | None, seed: int | Sequence[int]) -> list[
             )
         axes = [v.values if isinstance(v, Grid) else (v,) for v in space.values()]
         return [dict(zip(space, point, strict=True)) for point in itertools.product(*axes)]
-    trials = whole_number("trials", trials, allowed=" or None")
     if not free:
         raise ValueError(
             f"trials={trials} samples, but every value of the space is fixed: give a range or a "
