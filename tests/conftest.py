@@ -43,6 +43,15 @@ def _room_for_programs() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _same_import_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test makes importable is out of reach of the next one."""
+def _own_imports(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """What a test makes importable is out of reach of the next one, which may write another file
+    of the same name."""
     monkeypatch.setattr(sys, "path", [*sys.path])
+    before = set(sys.modules)
+    yield
+    written = str(tmp_path_factory.getbasetemp())
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(written):
+            del sys.modules[name]
