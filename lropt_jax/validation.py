@@ -138,6 +138,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float))
 
 
+def is_scalar(value: Any) -> bool:
+    """Whether `value` is one number: it can differ between lanes, and has a place on an axis."""
+    return is_number(value) and np.ndim(value) == 0
+
+
 def ascending(name: str, boundaries: Any, one_less_than: tuple[str, Any]) -> None:
     """Raises `ValueError` unless concrete `boundaries` ascend and are one fewer than the others."""
     what, items = one_less_than

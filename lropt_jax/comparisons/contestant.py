@@ -13,9 +13,9 @@ import numpy as np
 from lropt_jax.comparisons.proposals import distinct
 from lropt_jax.comparisons.splits import DEVIATION, without_deviations
 from lropt_jax.progress import several
-from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.results.cautions import Caution, cautions
 from lropt_jax.sweeps.results.result import SweepResult
+from lropt_jax.validation import is_scalar
 
 GAP = "generalization_gap"
 
@@ -82,7 +82,7 @@ class Contestant:
         trials = self.tuning.trials
         for name in sorted(trials[0], key=lambda name: name != "learning_rate"):
             given = [trial.get(name) for trial in trials]
-            numbers = {float(v) for v in given if is_lane_number(v)}  # type: ignore[arg-type]
+            numbers = {float(v) for v in given if is_scalar(v)}  # type: ignore[arg-type]
             if len(numbers) > 2 and min(numbers) > 0:
                 return name
         return None

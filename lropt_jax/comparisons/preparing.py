@@ -12,13 +12,12 @@ import numpy as np
 from lropt_jax.comparisons.match import Optimizers, plan_of
 from lropt_jax.comparisons.outcome import Protocol
 from lropt_jax.sweeps.planning.plan import Plan
-from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.running.foreseen import Cost, foreseen
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.metrics import direction, usual_metric
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.visits import Itinerary, itinerary
-from lropt_jax.validation import check_entries, require, whole_number
+from lropt_jax.validation import check_entries, is_scalar, require, whole_number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,7 +100,7 @@ def prepared(
     if splits > 1 and not isinstance(task, Task):
         raise ValueError(f"splits={splits} needs a Task, not a function of one")
     for name, value in (("smallest_difference", smallest_difference), ("target", target)):
-        if value is not None and not (is_lane_number(value) and np.isfinite(value)):
+        if value is not None and not (is_scalar(value) and np.isfinite(value)):
             raise ValueError(f"{name} must be a finite number or None, got {value!r}")
     if smallest_difference is not None and smallest_difference < 0:
         raise ValueError(f"smallest_difference must be at least 0, got {smallest_difference!r}")

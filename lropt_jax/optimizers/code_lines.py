@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from lropt_jax.schedules import SCHEDULES, Schedule
-from lropt_jax.validation import is_number
+from lropt_jax.validation import is_scalar
 
 
 def code_of(name: str, factory: Callable[..., Any], chosen: Mapping[str, Any]) -> str:
@@ -86,7 +86,7 @@ def value_code(value: Any, name: str = "...") -> str:
     """
     if isinstance(value, Schedule):
         return schedule_code(value)
-    if is_number(value) and np.ndim(value) == 0:
+    if is_scalar(value):
         return _number(value) if math.isfinite(value) else f'float("{float(value)}")'
     if isinstance(value, (np.ndarray, jax.Array)):
         return f"numpy.array({np.asarray(value).tolist()!r}, {str(value.dtype)!r})"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.plotting.style import narrow
-from lropt_jax.validation import is_number, unknown
+from lropt_jax.validation import is_scalar, unknown
 
 
 def values_of(trials: Sequence[Mapping[str, Any]], name: str) -> list[str]:
@@ -17,19 +17,14 @@ def values_of(trials: Sequence[Mapping[str, Any]], name: str) -> list[str]:
     if not any(name in trial for trial in trials):
         raise KeyError(unknown("hyperparameter", name, dict.fromkeys(k for t in trials for k in t)))
     given = [trial.get(name) for trial in trials]
-    if all(map(is_plain_number, given)):
+    if all(map(is_scalar, given)):
         given = sorted(given, key=float)  # type: ignore[arg-type]
     return list(dict.fromkeys(map(shown, given)))
 
 
-def is_plain_number(value: Any) -> bool:
-    """Whether a value has a place on an axis."""
-    return is_number(value) and np.ndim(value) == 0
-
-
 def shown(value: Any) -> str:
     """A value in a few digits, or its name."""
-    if is_plain_number(value):
+    if is_scalar(value):
         return f"{value:.3g}"
     return "" if value is None else str(getattr(value, "__name__", value))
 
@@ -199,7 +194,7 @@ class Axis:
 
     def __init__(self, name: str, given: Any, few: bool = True):
         self.name = name
-        numbers = all(is_plain_number(v) for v in given)
+        numbers = all(is_scalar(v) for v in given)
         known = list(dict.fromkeys(sorted(given) if few else given)) if numbers else given
         if not numbers or (few and len(known) <= FEW and len(known) < len(given)):
             words = [shown(v) for v in known]

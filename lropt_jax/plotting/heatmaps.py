@@ -9,7 +9,6 @@ import numpy as np
 
 from lropt_jax.plotting.axes import (
     even_in_logarithm,
-    is_plain_number,
     logarithmic,
     plain_ticks,
     remark,
@@ -31,6 +30,7 @@ from lropt_jax.plotting.style import (
     size,
     style,
 )
+from lropt_jax.validation import is_scalar
 
 WRITTEN = 80  # cells at most that have their value written in them
 WRITTEN_NARROW = 7  # columns at most that have room for it on a phone
@@ -67,7 +67,7 @@ def heatmap_figure(
     # The best last, so that it stays on top; of equal ones the first is the best, as elsewhere.
     worth = np.where(np.isfinite(scores), scores if mode == "max" else -scores, -np.inf)
     order = [usable[i] for i in np.lexsort((-np.arange(len(usable)), worth[usable]))]
-    numbers = all(is_plain_number(trials[t][name]) for t in usable for name in (x, y))
+    numbers = all(is_scalar(trials[t][name]) for t in usable for name in (x, y))
     if numbers and len(columns) * len(rows) > 2 * len(usable):
         return _scattered(trials, scores, order, x, y, metric, mode)
     cells = np.full((len(rows), len(columns)), np.nan)

@@ -25,7 +25,7 @@ from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.visits import itinerary
-from lropt_jax.validation import check_factory, check_few, is_number, unknown, whole_number
+from lropt_jax.validation import check_factory, check_few, is_scalar, unknown, whole_number
 
 Factory = Callable[..., optax.GradientTransformation]
 
@@ -165,7 +165,7 @@ def _ladder(start: float, end: float, steps: int, spacing: str) -> np.ndarray[An
     if spacing not in ("geometric", "linear"):
         raise ValueError(f"spacing must be 'geometric' or 'linear', got {spacing!r}")
     both = f"start={start!r}, end={end!r}"
-    if not all(is_number(x) and np.ndim(x) == 0 for x in (start, end)):
+    if not all(map(is_scalar, (start, end))):
         raise ValueError(f"start and end must be numbers, got {both}")
     if not (np.isfinite(start) and np.isfinite(end) and 0 < start < end):
         raise ValueError(f"0 < start < end must hold, got {both}")

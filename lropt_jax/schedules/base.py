@@ -16,7 +16,7 @@ import optax
 
 from lropt_jax.schedules.counts import as_count, fits, float_type
 from lropt_jax.schedules.fingerprint import Fingerprint
-from lropt_jax.validation import is_number
+from lropt_jax.validation import is_number, is_scalar
 
 
 class Recipe(typing.NamedTuple):
@@ -248,7 +248,7 @@ class _Call:
         # Optax's schedules index and compare with an integer count.
         whole = jnp.issubdtype(count.dtype, jnp.integer)
         value = self.function(count if whole else count.astype(jnp.result_type(int)))
-        if not is_number(value) or np.ndim(value):
+        if not is_scalar(value):
             raise TypeError(
                 f"a schedule must give a number for each count, but {self.__name__} gave {value!r}"
             )

@@ -25,7 +25,7 @@ from lropt_jax.training.run import Run
 from lropt_jax.training.visits import Itinerary, itinerary
 from lropt_jax.training.watching.names import Watched, is_detail
 from lropt_jax.training.watching.observer import check_watched
-from lropt_jax.validation import check_transformation, is_number, whole_number
+from lropt_jax.validation import check_transformation, is_scalar, whole_number
 
 ASSIGNED = ("params", "model_state", "opt_state")  # of a moment, by a loop
 
@@ -70,7 +70,7 @@ class Course:
         if not isinstance(start, (Moment, type(None))):
             raise TypeError(f"start must be a Fit or a Moment to go on from, got {start!r}")
         check_transformation("tx", tx)
-        if is_number(accumulate) and not np.ndim(accumulate):
+        if is_scalar(accumulate):
             accumulate = whole_number("accumulate", accumulate)
         plan = _plan(task, steps, epochs, eval_every, accumulate)
         if start is not None and not 0 < start.step < plan.steps:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lropt_jax.schedules import as_schedule
 from lropt_jax.training.lanes import BatchOrder, Feed
-from lropt_jax.validation import is_number, whole_number
+from lropt_jax.validation import is_scalar, whole_number
 
 LONGEST_SEGMENT = 1024  # updates: bounds how long a visit waits
 SHORTEST_ROOM = 128  # updates: the host's part of a segment is small beside so many
@@ -143,7 +143,7 @@ def itinerary(steps: int, eval_every: int | None, accumulate: Any = None) -> Iti
 
 def _curve(number: Any, steps: int) -> np.ndarray:
     """A number or a schedule over the updates, in parts of one shape."""
-    if is_number(number) and not np.ndim(number):
+    if is_scalar(number):
         return np.full(steps, float(number))
     values = jax.vmap(as_schedule(number, "accumulate"))
     try:

@@ -13,7 +13,7 @@ import numpy as np
 from lropt_jax.comparisons.proposals import as_spaces
 from lropt_jax.sweeps.deciding.rules import Rule
 from lropt_jax.sweeps.planning.plan import Plan, planned
-from lropt_jax.sweeps.planning.values import is_lane_number, same_as
+from lropt_jax.sweeps.planning.values import same_as
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.metrics import is_share
@@ -21,6 +21,7 @@ from lropt_jax.tasks.task import Task
 from lropt_jax.training.course import as_key
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.tuning.contenders import Configuration, Contender
+from lropt_jax.validation import is_scalar
 
 CLOSE = 0.1  # of what lies between the best and the median: as good as the best, by one seed
 
@@ -55,7 +56,7 @@ class Tried:
     def rate(self) -> float:
         """Its learning rate; NaN where it has none, or a schedule."""
         rate: Any = self.configuration.get("learning_rate")
-        return float(rate) if is_lane_number(rate) else math.nan
+        return float(rate) if is_scalar(rate) else math.nan
 
     @property
     def value(self) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lropt_jax.comparisons.families import SCHEDULE_FAMILIES, Planned
 from lropt_jax.comparisons.recipes import foreign, recipe
-from lropt_jax.sweeps.planning.values import is_lane_number
+from lropt_jax.validation import is_scalar
 
 FILE = "ordered.json"
 OWN = ("optimizer", "relative", "absolute", "schedule", "warmup")
@@ -138,7 +138,7 @@ def _found(optimizer: str) -> tuple[Any, dict[str, float], dict[str, Any]]:
         found = foreign("list", optimizer, getattr(importlib.import_module(module), name))
     else:
         found = recipe(optimizer)
-    numbers = {k: float(v) for k, v in found.fixed.items() if is_lane_number(v)}
+    numbers = {k: float(v) for k, v in found.fixed.items() if is_scalar(v)}
     return found.factory, numbers, {k: v for k, v in found.fixed.items() if k not in numbers}
 
 

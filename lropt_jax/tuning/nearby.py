@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lropt_jax.sweeps.planning.space import Grid, Range, integer, log_uniform, uniform
-from lropt_jax.sweeps.planning.values import is_lane_number
+from lropt_jax.validation import is_scalar
 
 RATE = 10**0.5  # a leader's rate is looked for within this factor on either side
 DECAY = 10.0
@@ -47,13 +47,13 @@ def around_point(
 ) -> dict[str, Any]:
     """The box around a configuration of a person's own space; its choices stay as they are, but for
     grids of numbers, whose neighbours may be drawn."""
-    box = {n: v if is_lane_number(v) else Grid((v,)) for n, v in chosen.items()}
+    box = {n: v if is_scalar(v) else Grid((v,)) for n, v in chosen.items()}
     for name, dimension in space.items():
         value = chosen.get(name)
         if isinstance(dimension, Range):
             box[name] = _narrowed(dimension, value, SHRINK * reach)
         elif isinstance(dimension, Grid):
-            if dimension.scale == "log" and is_lane_number(value):
+            if dimension.scale == "log" and is_scalar(value):
                 low, high = min(dimension.values), max(dimension.values)
                 box[name] = _narrowed(log_uniform(low, high), value, SHRINK * reach)
             else:

@@ -15,11 +15,11 @@ from lropt_jax.pages.rendering import pictures, render
 from lropt_jax.pages.surroundings import versions
 from lropt_jax.pages.tables import Table
 from lropt_jax.pages.words import heading, listed, plain
-from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.results.best_of_n import expected_best
 from lropt_jax.tasks.metrics import bounds, is_share
 from lropt_jax.tuning import words
 from lropt_jax.tuning.contenders import BASELINE
+from lropt_jax.validation import is_scalar
 
 MARKS = ("recommended", "recommended", "within noise")
 SHOWN = 12  # rows of the table; the others are folded away
@@ -100,7 +100,7 @@ def _figures(tuning: Any) -> dict[str, tuple[Any, str]]:
         )
     panels = []
     for name, result in tuning.board.results.items():
-        if not any(is_lane_number(trial.get("learning_rate")) for trial in result.trials):
+        if not any(is_scalar(trial.get("learning_rate")) for trial in result.trials):
             continue
         found = result.sensitivity("learning_rate", metric, tuning.mode)
         if not np.isfinite(found.mean).any():

@@ -8,11 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.tasks.metrics import direction
 from lropt_jax.training.visits import Itinerary
+from lropt_jax.validation import is_scalar, whole_number
 from lropt_jax.validation import names as listed
-from lropt_jax.validation import whole_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,4 +270,4 @@ def _evaluation(what: str, steps: float, plan: Itinerary) -> int:
 
 
 def _finite(value: Any) -> bool:
-    return is_lane_number(value) and bool(np.isfinite(value))
+    return is_scalar(value) and bool(np.isfinite(value))

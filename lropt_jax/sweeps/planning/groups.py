@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.values import identity, is_lane_number
+from lropt_jax.sweeps.planning.values import identity
+from lropt_jax.validation import is_scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ def groups(trials: Sequence[dict[str, Any]], static: Sequence[str] = ()) -> list
     """
     found: dict[Any, tuple[dict[str, Any], tuple[str, ...], list[int]]] = {}
     for number, trial in enumerate(trials):
-        numbers = tuple(k for k, v in trial.items() if k not in static and is_lane_number(v))
+        numbers = tuple(k for k, v in trial.items() if k not in static and is_scalar(v))
         fixed = {k: v for k, v in trial.items() if k not in numbers}
         program = (frozenset(numbers), frozenset((k, identity(v)) for k, v in fixed.items()))
         found.setdefault(program, (fixed, numbers, []))[2].append(number)

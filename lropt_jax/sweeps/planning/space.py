@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.sweeps.planning.values import is_lane_number, plain
-from lropt_jax.validation import whole_number
+from lropt_jax.sweeps.planning.values import plain
+from lropt_jax.validation import is_scalar, whole_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +203,7 @@ def integer(low: int, high: int, log: bool = False) -> Range:
     """
     ends = []
     for name, end in (("low", low), ("high", high)):
-        if not is_lane_number(end) or not math.isfinite(end) or end != int(end):
+        if not is_scalar(end) or not math.isfinite(end) or end != int(end):
             raise ValueError(f"integer: {name} must be a whole number, got {end!r}")
         ends.append(int(end))
     if ends[0] >= ends[1] or (log and ends[0] < 1):
@@ -340,7 +340,7 @@ def _finite(name: str, low: Any, high: Any) -> bool:
       ValueError: for one that is no number.
     """
     for end, value in (("low", low), ("high", high)):
-        if not is_lane_number(value):
+        if not is_scalar(value):
             raise ValueError(f"{name}: {end} must be a number, got {value!r}")
     return math.isfinite(low) and math.isfinite(high)
 

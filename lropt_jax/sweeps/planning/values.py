@@ -9,12 +9,7 @@ import jax
 import numpy as np
 
 from lropt_jax.training.population import is_key
-from lropt_jax.validation import is_number
-
-
-def is_lane_number(value: Any) -> bool:
-    """Whether a value can differ between the lanes of one program."""
-    return is_number(value) and np.ndim(value) == 0
+from lropt_jax.validation import is_scalar
 
 
 def plain(value: Any) -> Any:
@@ -53,7 +48,7 @@ def same_as(names: Mapping[str, Any], without: str | None = None) -> Hashable:
       without: a name whose value does not count.
     """
     return frozenset(
-        (name, ("number", value) if is_lane_number(value) else identity(value))
+        (name, ("number", value) if is_scalar(value) else identity(value))
         for name, value in names.items()
         if name != without
     )

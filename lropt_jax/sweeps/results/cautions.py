@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.values import is_lane_number, same_as
+from lropt_jax.sweeps.planning.values import same_as
 from lropt_jax.sweeps.results.analysis import as_good
+from lropt_jax.validation import is_scalar
 
 FALL = 0.5  # of what lies between the best and the start: a neighbour that loses more is a cliff
 
@@ -75,9 +76,9 @@ def cautions(
     fallen = scores[best] + (reach if mode == "min" else -reach)
     found = []
     for name, value in trials[best].items():
-        if not is_lane_number(value):
+        if not is_scalar(value):
             continue
-        tried = sorted({t[name] for t in trials if is_lane_number(t.get(name))})
+        tried = sorted({t[name] for t in trials if is_scalar(t.get(name))})
         if len(tried) > 2 and value in (tried[0], tried[-1]):
             found.append(Caution("edge", name, float(value)))
         for neighbour in _neighbours(trials, best, name):
@@ -95,7 +96,7 @@ def _neighbours(trials: Sequence[Mapping[str, Any]], best: int, name: str) -> li
     line = [
         (float(trial[name]), number)
         for number, trial in enumerate(trials)
-        if is_lane_number(trial.get(name)) and same_as(trial, name) == same_as(trials[best], name)
+        if is_scalar(trial.get(name)) and same_as(trial, name) == same_as(trials[best], name)
     ]
     value = float(trials[best][name])
     below = max((point for point in line if point[0] < value), default=None)

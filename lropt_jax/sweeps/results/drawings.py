@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.results.analysis import Sensitivity
 from lropt_jax.sweeps.results.readings import Readings
 from lropt_jax.tasks.metrics import bounds
 from lropt_jax.training.event_files import Logged, write_events
+from lropt_jax.validation import is_scalar
 
 SENSITIVITIES = 6  # hyperparameters at most that get a figure of their own
 
@@ -51,7 +51,7 @@ class Drawings(Readings):
             return {}
         names = dict.fromkeys(name for trial in self.trials for name in trial)
         varied = [n for n in names if len({repr(t.get(n)) for t in self.trials}) > 1]
-        numbers = [n for n in varied if all(is_lane_number(t.get(n)) for t in self.trials)]
+        numbers = [n for n in varied if all(is_scalar(t.get(n)) for t in self.trials)]
         drawn = {
             f"sensitivity-{n}": self.plot_sensitivity(n, metric, mode)
             for n in numbers[:SENSITIVITIES]

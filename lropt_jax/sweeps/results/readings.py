@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.results import frames
 from lropt_jax.sweeps.results.analysis import Sensitivity, sensitivity
 from lropt_jax.sweeps.results.best_of_n import expected_best
 from lropt_jax.sweeps.results.cautions import Caution, cautions
 from lropt_jax.sweeps.results.study import importances
 from lropt_jax.tasks.metrics import bounds, direction, usual_metric
+from lropt_jax.validation import is_scalar
 
 
 class Best(dict[str, Any]):
@@ -174,10 +174,10 @@ class Readings:
         """
         metric, mode = self.metric_and_mode(metric, mode)
         given = [trial.get(name) for trial in self.trials]
-        if not any(map(is_lane_number, given)):
-            numbers = sorted({k for t in self.trials for k, v in t.items() if is_lane_number(v)})
+        if not any(map(is_scalar, given)):
+            numbers = sorted({k for t in self.trials for k, v in t.items() if is_scalar(v)})
             raise KeyError(f"{name!r} is no number of this sweep; it has {', '.join(numbers)}")
-        x = np.array([v if is_lane_number(v) else np.nan for v in given], float)
+        x = np.array([v if is_scalar(v) else np.nan for v in given], float)
         diverged = (self.status == "diverged").mean(axis=1)
         return sensitivity(
             name, metric, mode, x, self.means(metric), self.last(metric), diverged, tolerance

@@ -13,13 +13,12 @@ import numpy as np
 
 from lropt_jax.optimizers.code_lines import call
 from lropt_jax.progress import several, shown
-from lropt_jax.sweeps.planning.values import is_lane_number
 from lropt_jax.sweeps.results import frames, saving
 from lropt_jax.sweeps.results.drawings import Drawings
 from lropt_jax.sweeps.results.saving import Event
 from lropt_jax.sweeps.results.study import told
 from lropt_jax.training.trained import Fit
-from lropt_jax.validation import installed
+from lropt_jax.validation import installed, is_scalar
 
 
 class Models(Protocol):
@@ -162,7 +161,7 @@ class SweepResult(Drawings):
           True
         """
         trial = self.best().trial if trial is None else trial
-        if not (is_lane_number(trial) and trial in range(len(self.trials))):
+        if not (is_scalar(trial) and trial in range(len(self.trials))):
             raise ValueError(f"trial must be in [0, {len(self.trials)}), got {trial!r}")
         seed = self.seeds[0] if seed is None else seed
         if seed not in self.seeds:

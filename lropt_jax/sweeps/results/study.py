@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lropt_jax.sweeps.planning.values import is_lane_number
-from lropt_jax.validation import require
+from lropt_jax.validation import is_scalar, require
 
 DECADE = 10.0  # positive numbers that span more are even in their logarithm
 
@@ -88,7 +87,7 @@ def importances(
 
 def _distribution(optuna: Any, values: Sequence[Any]) -> Any:
     kinds = optuna.distributions
-    if not all(map(is_lane_number, values)):
+    if not all(map(is_scalar, values)):
         return kinds.CategoricalDistribution(list(dict.fromkeys(map(_told, values))))
     low, high = min(values), max(values)
     log = low > 0 and high / low > DECADE
