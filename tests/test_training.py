@@ -205,6 +205,19 @@ def test_evaluation_averages_every_example_once(examples):
     np.testing.assert_allclose(mean["loss"], values.mean(dtype=float), atol=1e-6)
 
 
+@pytest.mark.parametrize("every", [1, 3, 4, 10, 12])
+def test_an_itinerary_says_where_its_evaluations_are(every):
+    plan, step = itinerary(10, every), np.arange(11)
+    stops = np.array([0, *plan.evaluations])
+    assert [plan.updates_at(n) for n in range(len(stops))] == stops.tolist()
+    made = [(stops[1:] <= s).sum() for s in step]
+    assert plan.evaluations_made(step).tolist() == made
+    assert plan.last_evaluation(step).tolist() == stops[made].tolist()
+    assert plan.next_evaluation(step).tolist() == [
+        min((s for s in stops if s > now), default=10) for now in step
+    ]
+
+
 def test_settings_are_set_before_their_update():
     from lropt_jax.training.lanes import Lane
     from lropt_jax.training.segment import segment

@@ -82,17 +82,22 @@ class Itinerary:
             yield start, last
             start = last
 
+    def updates_at(self, evaluation: int) -> int:
+        """After how many updates an evaluation is, the first being 1; 0 before it."""
+        return min(evaluation * self.eval_every, self.steps)
+
     def evaluations_made(self, step: np.ndarray) -> np.ndarray:
         """How many evaluations lie behind lanes that have taken `step` updates."""
-        return np.searchsorted(self.evaluations, step, side="right")
+        whole = -(-self.steps // self.eval_every)
+        return np.where(step < self.steps, step // self.eval_every, whole)
 
     def next_evaluation(self, step: np.ndarray) -> np.ndarray:
         """After how many updates the next evaluation is, for lanes that have taken `step`."""
-        return np.take([*self.evaluations, self.steps], self.evaluations_made(step))
+        return ((self.evaluations_made(step) + 1) * self.eval_every).clip(max=self.steps)
 
     def last_evaluation(self, step: np.ndarray) -> np.ndarray:
         """After how many updates the last evaluation was, 0 before the first."""
-        return np.take([0, *self.evaluations], self.evaluations_made(step))
+        return (self.evaluations_made(step) * self.eval_every).clip(max=self.steps)
 
     def feed(
         self, orders: list[BatchOrder], first: int | np.ndarray, last: int | np.ndarray

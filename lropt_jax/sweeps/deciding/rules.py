@@ -261,12 +261,12 @@ def ranked(values: np.ndarray, trials: Sequence[int], mode: str) -> list[int]:
 
 
 def _evaluation(what: str, steps: float, plan: Itinerary) -> int:
-    if steps not in plan.evaluations:
+    if steps % plan.eval_every:
         raise ValueError(
             f"prune: it decides at {what}, here at update {steps:g}, which is no multiple of "
             f"eval_every={plan.eval_every}"
         )
-    return plan.evaluations.index(int(steps)) + 1
+    return int(steps) // plan.eval_every
 
 
 def _finite(value: Any) -> bool:

@@ -45,9 +45,8 @@ def trained_before(
             pieces.setdefault(found["piece"], []).append(
                 (int(found["number"]), int(found["rung"]), file)
             )
-    evaluations = plan.itinerary.evaluations
     rungs = [] if plan.rule is None else plan.rule.rungs(plan.itinerary)
-    stops = [0, *(evaluations[n - 1] for n in rungs), evaluations[-1]]
+    stops = [*map(plan.itinerary.updates_at, (0, *rungs)), plan.itinerary.steps]
     made = 0
     for saves in pieces.values():
         for _, rung, file in sorted(saves, reverse=True):

@@ -115,10 +115,10 @@ class TrainedModels:
         trial, seed = lane
         group = self._group_of[trial]
         population, width = self._population(trial), self._resolved[group].width
-        evaluations = self._plan.itinerary.evaluations
-        last = int(result.reached[trial, seed])
-        stretches = [s for s in self._stretches(result, trial) if s[0] < evaluations[last - 1]]
-        starts = [0 if not step else evaluations.index(step) + 1 for step, _ in stretches]
+        itinerary, last = self._plan.itinerary, int(result.reached[trial, seed])
+        end = itinerary.updates_at(last)
+        stretches = [s for s in self._stretches(result, trial) if s[0] < end]
+        starts = itinerary.evaluations_made(np.array([step for step, _ in stretches])).tolist()
         state = None
         for (step, numbers), first, stop in zip(
             stretches, starts, [*starts[1:], last], strict=True

@@ -70,8 +70,7 @@ class Piece:
 
     def updates(self, itinerary: Itinerary) -> int:
         """The updates of each lane."""
-        stops = [0, *itinerary.evaluations]
-        return stops[self.last] - stops[self.first]
+        return itinerary.updates_at(self.last) - itinerary.updates_at(self.first)
 
 
 @dataclasses.dataclass

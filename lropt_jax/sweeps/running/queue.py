@@ -86,8 +86,7 @@ class Queue:
     ):
         self._job, self._piece, self._population = job, piece, population
         self._skip, self._watch = skip, watch
-        stops = [0, *job.itinerary.evaluations]
-        self._start, self._end = stops[piece.first], stops[piece.last]
+        self._start, self._end = map(job.itinerary.updates_at, (piece.first, piece.last))
         self._run: Run | None = None
         self._lane_in = np.full(piece.width, EMPTY)  # the lane in each place
         self.now = _untouched(piece, self._start) if begun is None else begun

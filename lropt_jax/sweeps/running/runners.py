@@ -60,13 +60,14 @@ class InProcess:
     def __call__(
         self, pieces: Iterable[Piece], watch: Watch = NOBODY
     ) -> Iterator[tuple[Piece, Snapshot]]:
-        stops = [0, *self._plan.itinerary.evaluations]
+        updates_at = self._plan.itinerary.updates_at
         for piece in pieces:
             begun = self._store.load(piece.name)
             if begun is not None:
-                step = np.where(begun.ended, stops[piece.last], begun.step)
-                self.read_back += int((step - stops[piece.first]).sum())
-                self._bar.skip(int((step - stops[piece.first]).sum()))
+                step = np.where(begun.ended, updates_at(piece.last), begun.step)
+                made = int((step - updates_at(piece.first)).sum())
+                self.read_back += made
+                self._bar.skip(made)
             if begun is not None and begun.done:
                 yield piece, begun
                 continue
