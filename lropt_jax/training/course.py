@@ -40,7 +40,7 @@ class Course:
       observed: the metric that schedules are shown, or None for the usual one.
       run: the lane on its way.
       layout: where it lies.
-      rows: the history so far.
+      history: each name's values at the evaluations so far.
       checkpoints: where it is kept, or None.
       restored: the evaluation that it goes on from, or None.
       best: the best evaluation before, as far as one was kept.
@@ -52,7 +52,7 @@ class Course:
     observed: str | None
     run: Run
     layout: Layout
-    rows: list[dict[str, float]]
+    history: dict[str, np.ndarray]
     checkpoints: Checkpoints | None = None
     restored: Moment | None = None
     best: Moment | None = None
@@ -88,7 +88,8 @@ class Course:
         population = Population(task, lambda: tx, {}, layout, watched)
         root = as_key(key)
         lanes = population.start(root[None], {})
-        training = cls(task, plan, observed, Run.begin(population, lanes), layout, [])
+        run, nothing = Run.begin(population, lanes), {"step": np.zeros(0, int)}
+        training = cls(task, plan, observed, run, layout, nothing)
         if start is not None and start.task is task:  # and so judged on the same data
             training.best = start
         elif start is not None:
@@ -127,9 +128,8 @@ class Course:
                 "other sizes"
             )
         self.run = Run.begin(self.run.population, lanes, start.step)
-        names = list(start.history)
         count = int((start.history["step"] <= start.step).sum())
-        self.rows = [{n: start.history[n][i] for n in names} for i in range(count)]
+        self.history = {name: values[:count] for name, values in start.history.items()}
 
     def moments(self, advance: Callable[[int], None] = lambda updates: None) -> Iterator[Moment]:
         """Trains on, an evaluation at a time.
@@ -194,15 +194,18 @@ class Course:
 
     def _moment(self, step: int, metrics: dict[str, float]) -> Moment:
         lane = _alone(self.run.lanes)
-        self.rows.append({"step": step, **metrics, **numbers_of(lane.opt_state)})
+        now = {"step": step, **metrics, **numbers_of(lane.opt_state)}
         # What was not watched before, or is not any more, is NaN there.
-        names = dict.fromkeys(name for row in self.rows for name in row)
-        history = {name: np.array([row.get(name, np.nan) for row in self.rows]) for name in names}
+        unseen = np.full(len(self.history["step"]), np.nan)
+        self.history = {
+            name: np.append(self.history.get(name, unseen), now.get(name, np.nan))
+            for name in {**self.history, **now}
+        }
         shown = {name: value for name, value in metrics.items() if not is_detail(name)}
+        own = {name: values.copy() for name, values in self.history.items()}
         return Moment(
-            step, shown, lane.params, lane.model_state, lane.opt_state, history, lane.key,
-            self.task,
-        )  # fmt: skip
+            step, shown, lane.params, lane.model_state, lane.opt_state, own, lane.key, self.task
+        )
 
     def keep_best(self, moment: Moment) -> None:
         """Keeps the best evaluation on the disk, where the training is kept."""
