@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -59,7 +58,8 @@ class Conductor:
             keep = last < stops[-1]
             pieces = self._pieces(rung, alive, copied, first, last, keep)
             arrived: dict[Lane, tuple[State, int]] = {}
-            watch = _Watching(self._table, functools.partial(self._note, alive), self._best)
+            note = functools.partial(self._note, np.array(alive))
+            watch = _Watching(self._table, note, self._best)
             for piece, outcome in self._run(pieces, watch):
                 self._table.record(piece, outcome)
                 if self._best is not None and last == stops[-1]:
@@ -68,7 +68,7 @@ class Conductor:
                 if keep:
                     state = outcome.state
                     arrived |= {lane: (state, i) for i, lane in enumerate(piece.lanes)}
-                self._note(alive)
+                note()
             if not keep:
                 break
             decision = self._decide(rung, alive, last)
@@ -94,13 +94,10 @@ class Conductor:
         keep: bool,
     ) -> Iterator[Piece]:
         """The pieces of a rung, each made when it is asked for."""
-        seeds, going = self._plan.seeds, set(alive)
-        for (lot, together), (g, group) in itertools.product(
-            enumerate(self._lots), enumerate(self._plan.groups)
-        ):
+        seeds = self._plan.seeds
+        for lot, g, lanes in self._going(alive):
             resolved, name = self._run.resolved[g], self._plan.group_names[g]
             pack = chunks_by_seed if resolved.strategy == "shared" else chunks
-            lanes = [(t, s) for t, s in together if t in going and self._group_of[t] == g]
             for i, chunk in enumerate(pack(lanes, resolved.width * self._run.chunks)):
                 yield Piece(
                     name=f"lot{lot}-rung{rung}-{name}-piece{i}",
@@ -109,7 +106,7 @@ class Conductor:
                     seeds=np.array([seeds[s] for _, s in chunk], np.uint32),
                     numbers={
                         name: np.array([self._numbers[t][name] for t, _ in chunk], float)
-                        for name in group.numbers
+                        for name in self._plan.groups[g].numbers
                     },
                     first=first,
                     last=last,
@@ -119,6 +116,17 @@ class Conductor:
                     keep=keep,
                     best=None if keep or self._best is None else self._best.keep,
                 )
+
+    def _going(self, alive: Sequence[int]) -> Iterator[tuple[int, int, list[Lane]]]:
+        """The lanes that go on: those of each lot in each group, after the numbers of both."""
+        going = set(alive)
+        for lot, lanes in enumerate(self._lots):
+            of_group: dict[int, list[Lane]] = {}
+            for lane in lanes:
+                if lane[0] in going:
+                    of_group.setdefault(self._group_of[lane[0]], []).append(lane)
+            for group, own in sorted(of_group.items()):
+                yield lot, group, own
 
     def _gathered(self, lanes: Sequence[Lane]) -> State:
         rows = [self._bank[lane] for lane in lanes]
@@ -155,7 +163,7 @@ class Conductor:
         pruned = sorted(set(alive) - set(decision.alive))
         self._table.pruned[pruned] = True
         itinerary, seeds = self._plan.itinerary, len(self._plan.seeds)
-        step = itinerary.evaluations[last - 1]
+        step = itinerary.updates_at(last)
         self._bar.skip(len(pruned) * seeds * (itinerary.steps - step))
         for copy in decision.copies:
             self._numbers[copy.trial] = {**self._numbers[copy.trial], **copy.numbers}
@@ -173,9 +181,9 @@ class Conductor:
                 bank[trial, s] = (state.rows([row]), 0)
         return bank
 
-    def _note(self, alive: Sequence[int]) -> None:
+    def _note(self, alive: np.ndarray) -> None:
         diverged = self._table.diverged_at >= 0
-        lanes = len(alive) * len(self._plan.seeds) - int(diverged[list(alive)].sum())
+        lanes = len(alive) * len(self._plan.seeds) - int(diverged[alive].sum())
         words = [f"{several(lanes, 'lane')} alive"]
         if diverged.any():
             words.append(f"{diverged.sum()} diverged")
