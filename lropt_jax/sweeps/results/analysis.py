@@ -85,8 +85,9 @@ def sensitivity(
       diverged: the share of each trial's seeds that diverged, (trials,).
       tolerance: of the basin, see `SweepResult.sensitivity`.
     """
-    values = np.unique(x[np.isfinite(x)])
-    here = [np.flatnonzero(x == value) for value in values]
+    known = np.flatnonzero(np.isfinite(x))
+    values, counts = np.unique(x[known], return_counts=True)
+    here = np.split(known[np.argsort(x[known], kind="stable")], np.cumsum(counts)[:-1])
     losses = np.where(np.isfinite(means), _losses(means, mode), np.inf)
     best = np.array([trials[np.argmin(losses[trials])] for trials in here])
     finished = np.isfinite(means[best])

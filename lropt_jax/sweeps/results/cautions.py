@@ -93,10 +93,11 @@ def cautions(
 
 def _neighbours(trials: Sequence[Mapping[str, Any]], best: int, name: str) -> list[int]:
     """The trials with the next lower and the next higher value of one number, all else equal."""
+    others = same_as(trials[best], name)
     line = [
         (float(trial[name]), number)
         for number, trial in enumerate(trials)
-        if is_scalar(trial.get(name)) and same_as(trial, name) == same_as(trials[best], name)
+        if is_scalar(trial.get(name)) and same_as(trial, name) == others
     ]
     value = float(trials[best][name])
     below = max((point for point in line if point[0] < value), default=None)
