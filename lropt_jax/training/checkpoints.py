@@ -15,7 +15,7 @@ import numpy as np
 from lropt_jax.hyperparameters.groups import factory_of, tunables
 from lropt_jax.training.lanes import Lane
 from lropt_jax.training.moments import Moment
-from lropt_jax.training.population import is_key
+from lropt_jax.training.population import is_key, on_host
 from lropt_jax.validation import require
 
 FORMAT = "lropt_jax training 3"
@@ -52,7 +52,8 @@ class Checkpoints:
             known = held.get("format") in READ
             if not known:
                 differing = ["its format"]
-            if differing and known and not self._holds("last"):  # killed before there was anything
+            # One that was killed before anything was kept may become another.
+            if differing and known and self._held("last") is None:
                 _write(about, json.dumps(words, indent=1) + "\n")
             elif differing:
                 raise ValueError(
@@ -77,20 +78,20 @@ class Checkpoints:
 
     def load(self, name: str, like: Lane) -> dict[str, Any] | None:
         """The fields of the newest moment of a name but for its task; None without one."""
-        if not self._holds(name):
+        held = self._held(name)
+        return None if held is None else moment_fields(held, like)
+
+    def _held(self, name: str) -> Any:
+        """What is kept under a name, as `plain` made it; None where there is nothing."""
+        if not (self.path / name).is_dir():
             return None
         import orbax.checkpoint as ocp
 
         with self._manager(name) as manager:
-            held = manager.restore(manager.latest_step(), args=ocp.args.StandardRestore())
-        return moment_fields(held, like)
-
-    def _holds(self, name: str) -> bool:
-        """Whether there is a moment of this name."""
-        if not (self.path / name).is_dir():
-            return False
-        with self._manager(name) as manager:
-            return manager.latest_step() is not None
+            newest = manager.latest_step()
+            if newest is None:
+                return None
+            return manager.restore(newest, args=ocp.args.StandardRestore())
 
     def _manager(self, name: str) -> Any:
         import orbax.checkpoint as ocp
@@ -132,10 +133,9 @@ def plain(moment: Moment) -> dict[str, Any]:
         "history": list(moment.history),
         "metrics": list(moment.metrics),
     }
-    words = [np.asarray(jax.random.key_data(x) if is_key(x) else x) for x in leaves]
     return {
         "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
-        "lane": _numbered(words),
+        "lane": _numbered(on_host(lane)),
         "history": _numbered(moment.history.values()),
         "metrics": _numbered(map(np.asarray, moment.metrics.values())),
     }
