@@ -173,6 +173,20 @@ def test_only_what_belongs_together_is_joined():
         first.joined(dataclasses.replace(first, values={"valid_loss": first.values["valid_loss"]}))
 
 
+def test_a_thousand_batches_of_a_search_are_joined_at_once():
+    parts = [made([[i]], trials=[{"learning_rate": float(i)}]) for i in range(1500)]
+    both = parts[0].joined(*parts[1:])
+    assert [t["learning_rate"] for t in both.trials] == list(range(1500))
+    assert both.models.line(1499, both.trials[1499]) == "optimizer(learning_rate=1499)"
+
+
+def test_sensitivity_takes_the_best_trial_of_each_value():
+    trials = [{"learning_rate": r} for r in (0.3, 0.1, 0.3, 0.1, 0.2)] + [{"other": 1.0}]
+    found = made([[3], [2], [1], [2], [NAN], [0]], trials=trials).sensitivity("learning_rate")
+    assert found.values.tolist() == [0.1, 0.2, 0.3]
+    assert found.trials.tolist() == [1, -1, 2]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_the_table_is_saved(tmp_path, suffix):
     result = made([[1, 2], [3, 4]])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,13 +9,13 @@ import jax
 import numpy as np
 
 from lropt_jax.sweeps.engine import sweep
-from lropt_jax.sweeps.planning.checks import check_count, check_seeds
+from lropt_jax.sweeps.planning.checks import check_seeds
 from lropt_jax.sweeps.planning.space import Grid, Range, Space, Spaces, free_names, listed
 from lropt_jax.sweeps.results.result import SweepResult
 from lropt_jax.tasks.metrics import direction, known_metric, names_of_metrics, usual_metric
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.course import as_key
-from lropt_jax.validation import require
+from lropt_jax.validation import require, whole_number
 
 DEFAULT_BATCH = 16
 
@@ -85,9 +84,7 @@ def search(
     require("search", "search", "optuna")
     import optuna
 
-    left, batch = check_count("trials", trials) or 0, check_count("batch", batch) or 0
-    if not left or not batch:
-        raise ValueError(f"trials and batch must be given, got {trials!r} and {batch!r}")
+    left, batch = whole_number("trials", trials), whole_number("batch", batch)
     if "directory" in arguments:
         raise ValueError(
             "search keeps its progress in the study, and a search cannot grow in a directory: what "
@@ -132,7 +129,7 @@ def search(
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         results.append(result)
         left -= len(asked)
-    found = functools.reduce(SweepResult.joined, results)
+    found = results[0].joined(*results[1:])
     found.by = found.by or (metric, mode)
     return found
 

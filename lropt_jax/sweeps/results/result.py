@@ -233,44 +233,45 @@ class SweepResult(Drawings):
             self.evaluated,
         )  # fmt: skip
 
-    def joined(self, other: SweepResult) -> SweepResult:
-        """The trials of this result, then those of the `other`, which must have its seeds,
+    def joined(self, *others: SweepResult) -> SweepResult:
+        """The trials of this result, then those of the `others`, which must have its seeds,
         evaluations and metrics.
 
         Raises:
           ValueError: for results that do not belong together; it names what differs.
         """
-        for name, ours, theirs in (
-            ("seeds", list(self.seeds), list(other.seeds)),
-            ("steps", list(map(int, self.steps)), list(map(int, other.steps))),
-            ("metrics", sorted(self.values), sorted(other.values)),
-            ("final metrics", sorted(self.final), sorted(other.final)),
-        ):
-            if ours != theirs:
-                raise ValueError(
-                    f"only sweeps with the same {name} can be joined, got {ours} and {theirs}"
-                )
+        parts = (self, *others)
+        lineage: list[Event] = []
+        first = 0
+        for part in parts:
+            _check_alike(self, part)
+            lineage += [_moved(event, first) for event in part.lineage]
+            first += len(part.trials)
 
-        def both(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return {name: np.concatenate([a[name], b[name]]) for name in a}
+        def all_of(name: str) -> list[Any]:
+            return [value for part in parts for value in getattr(part, name)]
+
+        def table(kind: str) -> dict[str, np.ndarray]:
+            tables = [getattr(part, kind) for part in parts]
+            return {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
 
         return SweepResult(
-            self.trials + other.trials,
+            all_of("trials"),
             self.seeds,
             self.steps,
-            both(self.values, other.values),
-            both(self.final, other.final),
-            np.concatenate([self.status, other.status]),
-            np.concatenate([self.diverged_at, other.diverged_at]),
-            np.concatenate([self.reached, other.reached]),
-            self.strategy + other.strategy,
-            self.width + other.width,
-            self.model_steps + other.model_steps,
-            self.lineage + [_moved(event, len(self.trials)) for event in other.lineage],
-            self.trained_now + other.trained_now,
+            table("values"),
+            table("final"),
+            np.concatenate([part.status for part in parts]),
+            np.concatenate([part.diverged_at for part in parts]),
+            np.concatenate([part.reached for part in parts]),
+            all_of("strategy"),
+            all_of("width"),
+            sum(part.model_steps for part in parts),
+            lineage,
+            sum(part.trained_now for part in parts),
             self.by,
-            tuple(dict.fromkeys((*self.of_task, *other.of_task))),
-            _ModelsOfBoth(self, other),
+            tuple(dict.fromkeys(all_of("of_task"))),
+            _ModelsOfAll(parts),
         )
 
 
@@ -308,11 +309,11 @@ def load_sweep(directory: str | os.PathLike[str]) -> SweepResult:
     return SweepResult(**saving.unpacked(Path(directory).expanduser()))
 
 
-class _ModelsOfBoth:
-    """The models of two results that were joined."""
+class _ModelsOfAll:
+    """The models of results that were joined."""
 
-    def __init__(self, first: SweepResult, second: SweepResult):
-        self._first, self._second = first, second
+    def __init__(self, parts: Sequence[SweepResult]):
+        self._parts = parts
 
     def trained(self, result: SweepResult, trial: int, seed: int) -> Fit:
         one, own = self._of(trial)
@@ -332,8 +333,26 @@ class _ModelsOfBoth:
         return found
 
     def _of(self, trial: int) -> tuple[SweepResult, int]:
-        count = len(self._first.trials)
-        return (self._first, trial) if trial < count else (self._second, trial - count)
+        """Whose a trial is, and its number there."""
+        for part in self._parts[:-1]:
+            if trial < len(part.trials):
+                return part, trial
+            trial -= len(part.trials)
+        return self._parts[-1], trial
+
+
+def _check_alike(one: SweepResult, other: SweepResult) -> None:
+    """Raises `ValueError` for results that cannot be joined; it names what differs."""
+    for name, ours, theirs in (
+        ("seeds", list(one.seeds), list(other.seeds)),
+        ("steps", list(map(int, one.steps)), list(map(int, other.steps))),
+        ("metrics", sorted(one.values), sorted(other.values)),
+        ("final metrics", sorted(one.final), sorted(other.final)),
+    ):
+        if ours != theirs:
+            raise ValueError(
+                f"only sweeps with the same {name} can be joined, got {ours} and {theirs}"
+            )
 
 
 def _moved(event: Event, places: int) -> Event:
