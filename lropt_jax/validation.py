@@ -10,6 +10,7 @@ import difflib
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import itertools
 import math
 import warnings
@@ -311,6 +312,14 @@ def importable(what: str, package: str, remedy: str) -> None:
             f"{what} needs {package}, which is installed but cannot be imported: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def caution(words: str) -> None:
+    """Warns; the line that is shown is the one that called the package, however deep this is."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and f"{frame.f_globals.get('__name__')}.".startswith("lropt_jax."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(words, UserWarning, stacklevel=level)
 
 
 def installed(package: str) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 import lropt_jax
 from lropt_jax import Task, adam, cosine_decay, lr_range_test, reduce_on_plateau, sgd
+from lropt_jax.range_tests.preparing import prepared
 from lropt_jax.training.course import as_key
 from lropt_jax.training.lanes import BatchOrder
 from lropt_jax.training.visits import LONGEST_SEGMENT
@@ -77,7 +78,8 @@ def test_a_factory_around_a_schedule_or_a_chain():
     def clipped(learning_rate, clip):
         return optax.chain(optax.clip(clip), adam(cosine_decay(learning_rate, 10)))
 
-    test = lr_range_test(TASK, clipped, 1e-3, 1.0, steps=10, seeds=1, clip=0.5)
+    with pytest.warns(UserWarning, match="cosine_decay: 1 times the rung at first, 0.0245 times"):
+        test = lr_range_test(TASK, clipped, 1e-3, 1.0, steps=10, seeds=1, clip=0.5)
     rates = test.learning_rates * np.array([cosine_decay(1.0, 10)(i) for i in range(10)])
 
     def tx(rate):
@@ -246,6 +248,36 @@ def test_optimizers_that_cannot_be_tested_are_refused():
         lr_range_test(TASK, adam(1e-3))
     with pytest.raises(ValueError, match="valid split"):
         lr_range_test(least_squares(valid=False), sgd, split="valid")
+
+
+@pytest.mark.parametrize("rprop", [lropt_jax.rprop, optax.rprop])
+def test_what_reads_its_rate_once_cannot_be_tested(rprop):
+    def clipped(learning_rate):
+        return optax.chain(optax.clip(1.0), rprop(learning_rate))
+
+    for factory in (rprop, clipped):
+        with pytest.raises(ValueError, match="Rprop reads its own at the first update alone"):
+            lr_range_test(TASK, factory)
+
+
+OPTAXS = optax.cosine_decay_schedule
+MADE = {
+    "optax": (lambda rate: optax.adam(OPTAXS(rate, 10)), True),
+    "injected": (lambda rate: optax.inject_hyperparams(optax.adam)(OPTAXS(rate, 10)), True),
+    "layers": (lambda rate: lropt_jax.by_layer(adam, cosine_decay(rate, 10)), True),
+    "plain": (lambda rate: adam(lambda count: rate * 0.9**count), True),
+    "a half": (lambda rate: adam(0.5 * rate), False),
+    "constant": (lambda rate: adam(lropt_jax.constant(rate)), False),
+    "momentum": (lambda rate: adam(rate, b1=cosine_decay(0.9, 10)), False),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_it_says_where_the_rungs_are_not_the_rates_of_the_updates(name, recwarn):
+    make, says = MADE[name]
+    prepared(TASK, lambda learning_rate: make(learning_rate), 1e-3, 1.0, 10, 1, 0, None)
+    said = ["makes a schedule of its learning_rate" in str(w.message) for w in recwarn]
+    assert said == [True] * says
 
 
 def test_the_frame_the_figure_and_the_summary():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 import jax
 import numpy as np
@@ -10,6 +11,8 @@ import optax
 import pytest
 
 from lropt_jax import adam, choice, grid, reduce_on_plateau, sgd, successive_halving, sweep, uniform
+from lropt_jax.sweeps.planning.plan import planned
+from lropt_jax.training.visits import itinerary
 from tests.sweep_problems import QUIET, run, task
 
 GRID = {"learning_rate": grid(0.1)}
@@ -123,3 +126,14 @@ def test_an_optimizer_that_cannot_take_its_number_as_data():
 def test_a_schedule_that_observes_needs_evaluations():
     with pytest.raises(ValueError, match="eval_every must be given"):
         run({"peak": [0.1]}, lambda peak: sgd(reduce_on_plateau(peak)), eval_every=None)
+
+
+@pytest.mark.parametrize("optimizer", [
+    lambda peak: sgd(reduce_on_plateau(peak, mode="max")),
+    lambda peak: optax.chain(optax.clip(1.0), adam(2.0 * reduce_on_plateau(peak, mode="max"))),
+])  # fmt: skip
+def test_a_schedule_that_waits_for_a_higher_loss_is_said(optimizer):
+    what = r"valid_loss is better when it falls, .* reduce_on_plateau\(..., mode='min'\)"
+    with pytest.warns(UserWarning, match=what) as said:
+        planned(task(), optimizer, {"peak": [0.1, 0.2]}, itinerary=itinerary(20, 5))
+    assert [pathlib.Path(w.filename).name for w in said] == [pathlib.Path(__file__).name]

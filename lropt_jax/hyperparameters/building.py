@@ -58,14 +58,19 @@ class _Building:
       count: its update count.
       kept: the observing schedules that the factories made at the last update, or nothing yet.
       used: those of this time.
+      scheduled: what the factories were given that changes from update to update, by its
+        argument's name; the first of several.
     """
 
     count: Any
     kept: Sequence[Schedule] | None = None
     used: list[Schedule] = dataclasses.field(default_factory=list)
+    scheduled: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def value(self, number: Any) -> Any:
+    def value(self, name: str, number: Any) -> Any:
         """A number of an inner factory now; schedules that observe go on from what is kept."""
+        if callable(number):
+            self.scheduled.setdefault(name, number)
         if observes(number):
             if self.kept is not None:
                 number = resumed(number, self.kept[len(self.used)])
@@ -173,7 +178,7 @@ def tunable(
         about.check_together({**arguments, **data})
         outer = _outer.get()
         if outer is not None:
-            return plain({k: outer.value(v) for k, v in data.items()})
+            return plain({k: outer.value(k, v) for k, v in data.items()})
         if injected():
             return _owned_by_optax(plain, data)
         given = {k: v if callable(v) else arguments[k] for k, v in data.items()}
@@ -215,6 +220,16 @@ def check_building(factory: Factory, given: Mapping[str, Any]) -> None:
 def owned_outside() -> bool:
     """Whether a factory is called for another one, which owns the numbers and calls it again."""
     return _outer.get() is not None or injected()
+
+
+def scheduled_within(
+    factory: Callable[..., optax.GradientTransformation], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The schedules that a factory hands to the tunable ones that it calls, by their arguments."""
+    building = _Building(jnp.zeros((), jnp.int32))
+    with _called_by(building):
+        factory(**given)
+    return building.scheduled
 
 
 def _built(

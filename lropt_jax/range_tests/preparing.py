@@ -15,9 +15,12 @@ import numpy as np
 import optax
 
 from lropt_jax.hyperparameters.access import wants_observation
+from lropt_jax.hyperparameters.building import scheduled_within
+from lropt_jax.optimizers.sign_based import ScaleByRpropState
 from lropt_jax.progress import Progress
 from lropt_jax.range_tests.climbing import LEARNING_RATE, Ladder
 from lropt_jax.range_tests.width import lanes_at_once, strategy_of
+from lropt_jax.schedules.base import Schedule
 from lropt_jax.sweeps.planning.groups import chunks, padded
 from lropt_jax.sweeps.planning.plan import Plan, planned
 from lropt_jax.sweeps.running.foreseen import Cost, foreseen
@@ -25,9 +28,10 @@ from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.visits import itinerary
-from lropt_jax.validation import check_factory, check_few, is_scalar, unknown, whole_number
+from lropt_jax.validation import caution, check_factory, check_few, is_scalar, unknown, whole_number
 
 Factory = Callable[..., optax.GradientTransformation]
+READS_ONCE = (ScaleByRpropState, optax.ScaleByRpropState)  # the states of such optimizers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,7 +109,11 @@ def prepared(
         {LEARNING_RATE: float(rates[0]), **dict(zip(values, point, strict=True))}
         for point in itertools.product(*values.values())
     ]
-    _check_unobserving(task, optimizer, values, configurations[0] | hyperparams)
+    some = configurations[0] | hyperparams
+    state = _state_of(task, optimizer, some)
+    _check_unobserving(state, values)
+    if state is not None:
+        _check_climbing(optimizer, state, some, len(rates))
     plan = _planned(
         task,
         optimizer,
@@ -208,22 +216,73 @@ def _check_optimizer(
             raise ValueError(f"over: {name} must have at least one value, got none")
 
 
-def _check_unobserving(
-    task: Task, optimizer: Factory, over: Mapping[str, Sequence[Any]], some: Mapping[str, Any]
-) -> None:
-    """Refuses schedules that react to the loss, which would never hear of it."""
+def _state_of(task: Task, optimizer: Factory, some: Mapping[str, Any]) -> Any:
+    """The shapes of the optimizer's state; None of one that fails, which the plan says by name."""
     try:
         made = optimizer(**some)
-        state = jax.eval_shape(lambda key: made.init(task.init(key)[0]), jax.random.key(0))
-        observes = wants_observation(state)
-    except Exception:  # what is wrong is said of all configurations, by name
-        observes = False
+        return jax.eval_shape(lambda key: made.init(task.init(key)[0]), jax.random.key(0))
+    except Exception:
+        return None
+
+
+def _check_unobserving(state: Any, over: Mapping[str, Sequence[Any]]) -> None:
+    """Refuses schedules that react to the loss, which would never hear of it."""
+    observes = wants_observation(state)
     values = itertools.chain(*over.values())
     if observes or any(getattr(value, "observes", False) for value in values):
         raise ValueError(
             "optimizer must not hold a schedule that observes (reduce_on_plateau): a range test "
             "sets the learning rate itself, and shows a schedule nothing"
         )
+
+
+def _check_climbing(optimizer: Factory, state: Any, some: Mapping[str, Any], steps: int) -> None:
+    """Refuses an optimizer that the rungs never reach, and says where they are not its rates.
+
+    Args:
+      optimizer: what is tested.
+      state: the shapes of its state.
+      some: its arguments on the first rung.
+      steps: rungs.
+    """
+    parts = _parts(state)
+    if any(isinstance(part, READS_ONCE) for part in parts):
+        raise ValueError(
+            "optimizer must take a new learning_rate at each update, as a range test gives it; "
+            "Rprop reads its own at the first update alone: compare values of it by sweep"
+        )
+    how = ""
+    if (rate := scheduled_within(optimizer, some).get(LEARNING_RATE)) is not None:
+        used = np.asarray(jax.vmap(rate)(np.arange(steps))) / some[LEARNING_RATE]
+        if np.allclose(used, used[0]):
+            return
+        name = f"{rate.name}: " if isinstance(rate, Schedule) else ""
+        how = f" ({name}{used[0]:.3g} times the rung at first, {used[-1]:.3g} times at the end)"
+    elif not any(map(_schedules, parts)):
+        return
+    caution(
+        f"the optimizer makes a schedule of its learning_rate{how}, so that the learning rates of "
+        "this test are not those of its updates. To find the peak of a schedule test the optimizer "
+        "without it: lambda learning_rate: adam(learning_rate)"
+    )
+
+
+def _parts(state: Any) -> list[Any]:
+    """A state, its parts, theirs, and so on."""
+    found = []
+
+    def passed(part: Any) -> bool:
+        found.append(part)
+        return False
+
+    jax.tree.leaves(state, is_leaf=passed)
+    return found
+
+
+def _schedules(part: Any) -> bool:
+    """Whether a part of a state is Optax's for a rate that is a schedule."""
+    injected = getattr(part, "hyperparams_states", ())  # `optax.inject_hyperparams`
+    return isinstance(part, optax.ScaleByScheduleState) or LEARNING_RATE in injected
 
 
 def _whole(width: int | None) -> int | None:

@@ -56,7 +56,8 @@ def lr_range_test(
     Args:
       task: the training problem.
       optimizer: a function of `learning_rate` (and other numbers) that returns a transformation:
-        `adam`, `optax.adamw`, `lambda learning_rate, clip: optax.chain(...)`.
+        `adam`, `optax.adamw`, `lambda learning_rate, clip: optax.chain(...)`. One that makes a
+        schedule of the rate is warned about: the rungs are then not what its updates use.
       start: the first learning rate (Lightning, fastai: 1e-8 and 1e-7).
       end: the last one (fastai: 10).
       steps: rungs of the ladder, one update each (fastai, Lightning: 100).
@@ -83,7 +84,8 @@ def lr_range_test(
       A `RangeTest`: curves, suggestions with intervals, figure, table.
 
     Raises:
-      ValueError: for bad arguments, before anything is compiled.
+      ValueError: for bad arguments, and for Rprop, which reads its rate once; before anything is
+        compiled.
       TypeError: for an optimizer that is not a function.
 
     Reference:

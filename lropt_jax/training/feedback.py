@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import jax
@@ -12,11 +11,7 @@ from lropt_jax.schedules.base import Schedule
 from lropt_jax.tasks.metrics import direction, names_of_metrics
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.watching.names import Watched
-
-NEEDS_EVALUATIONS = (
-    "eval_every must be given when a schedule observes: it says after how many updates the "
-    "loss is measured and shown to it"
-)
+from lropt_jax.validation import caution
 
 
 def check_observed(
@@ -36,7 +31,10 @@ def check_observed(
     """
     observes = wants_observation(state)
     if observes and eval_every is None:
-        raise ValueError(NEEDS_EVALUATIONS)
+        raise ValueError(
+            "eval_every must be given when a schedule observes: it says after how many updates the "
+            "loss is measured and shown to it"
+        )
     if observed is not None and not observes:
         raise ValueError(
             f"observe={observed!r} needs an optimizer with a schedule that observes "
@@ -58,12 +56,10 @@ def _say_direction(metric: str, modes: set[str]) -> None:
     except ValueError:  # its name does not tell
         return
     for mode in modes - {best}:
-        warnings.warn(
+        caution(
             f"{metric} is better when it {'falls' if best == 'min' else 'rises'}, and a schedule "
             f"that observes it has mode={mode!r}, so that it waits for the contrary: "
-            f"reduce_on_plateau(..., mode={best!r})",
-            UserWarning,
-            stacklevel=5,
+            f"reduce_on_plateau(..., mode={best!r})"
         )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.hyperparameters.access import wants_observation
 from lropt_jax.hyperparameters.trials import NotData
 from lropt_jax.hyperparameters.updating import check_update
 from lropt_jax.progress import several
@@ -18,7 +17,7 @@ from lropt_jax.schedules.counts import float_type
 from lropt_jax.sweeps.planning.jobs import Job, Optimizer, compiled_in
 from lropt_jax.tasks.metrics import known_metric, names_of_metrics
 from lropt_jax.tasks.task import SPLITS, Task, check_task
-from lropt_jax.training.feedback import NEEDS_EVALUATIONS
+from lropt_jax.training.feedback import check_observed
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.training.watching.observer import check_watched
 from lropt_jax.validation import (
@@ -133,9 +132,9 @@ def check_job(job: Job, trials: Sequence[Mapping[str, Any]]) -> None:
             words = ", ".join(f"{k}={v!r}" for k, v in trial.items())
             refuses = f"refuses {words}" if words else "refuses what is fixed"
             raise ValueError(f"space: the optimizer {refuses}: {error}") from error
-    state = _optimizer_state(job, trials)
-    if wants_observation(state) and job.itinerary.eval_every >= job.itinerary.steps:
-        raise ValueError(NEEDS_EVALUATIONS)
+    state, when = _optimizer_state(job, trials), job.itinerary
+    every = when.eval_every if when.eval_every < when.steps else None
+    check_observed(job.task, state, None, every, job.watched)
 
 
 def check_metric(metric: str, known: Sequence[str]) -> str:
