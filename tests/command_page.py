@@ -11,7 +11,7 @@ import re
 
 from lropt_jax.cli import parser
 from lropt_jax.commands.completion import INSTALL
-from lropt_jax.commands.documents import ALSO_OF_SWEEP, ALWAYS, DOCUMENTS, PLAN, PLAN_OF_PARTS
+from lropt_jax.commands.documents import ALWAYS, DOCUMENTS, KEEPING, KEPT, PLAN, PLAN_OF_PARTS
 from lropt_jax.commands.endings import MEANING
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "command.md"
@@ -75,7 +75,8 @@ def page():
         own = [a for a in sub._actions if a.dest not in EVERYWHERE]
         parts.append(f"## lropt {name}\n\n{sentence(helps[name])}\n\n{options(own)}\n{keys(name)}")
     parts.append("## The JSON of a plan\n\n" + rows("key", PLAN))
-    parts.append("Of `sweep` also:\n\n" + rows("key", ALSO_OF_SWEEP))
+    keeping = ", ".join(f"`{name}`" for name in KEEPING)
+    parts.append(f"Of {keeping} also:\n\n" + rows("key", KEPT))
     parts.append("Of `reproduce` and `atlas`:\n\n" + rows("key", PLAN_OF_PARTS))
     return "\n".join(parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from lropt_jax.cli import main
+from tests.test_sweep_store import contents
 
 SMALL = ["--epochs", "1", "--seeds", "2", "--tuning-seeds", "1"]
 
@@ -47,6 +49,13 @@ def test_an_interrupted_comparison_goes_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(store.Directory, "save", interrupted)
     assert main([*words, str(tmp_path / "parts")]) == 130
     assert "interrupted" in capsys.readouterr().err
+    there = contents(tmp_path / "parts")
+    assert main([*words, str(tmp_path / "parts"), "--plan", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert 0 < plan["trained_before"] < plan["model_steps"]
+    assert f"{plan['trained_before']:,} of the model-steps lie in {tmp_path}/parts" in plan["plan"]
+    assert plan["plan"].endswith(" are left.")
+    assert contents(tmp_path / "parts") == there
     assert main([*words, str(tmp_path / "parts")]) == 0
     read = [(tmp_path / x / "rows.csv").read_bytes() for x in ("whole", "parts")]
     assert read[0] == read[1]

@@ -15,7 +15,7 @@ import pytest
 
 from lropt_jax.cli import COMMANDS, main
 from lropt_jax.commands.answers import as_json
-from lropt_jax.commands.documents import ALSO_OF_SWEEP, ALWAYS, DOCUMENTS, PLAN, PLAN_OF_PARTS
+from lropt_jax.commands.documents import ALWAYS, DOCUMENTS, KEEPING, KEPT, PLAN, PLAN_OF_PARTS
 from lropt_jax.commands.endings import Signals
 from lropt_jax.commands.formatting import counted
 from tests.interrupting import interruptible
@@ -289,7 +289,7 @@ def test_a_plan_trains_nothing_and_leaves_nothing(here, capfd, command):
     assert sorted(p for p in here.iterdir() if p.name != "__pycache__") == before
     assert plan["model_steps"] >= plan["trainings"] > 0
     assert plan["memory"] > 0
-    assert set(plan) == {*ALWAYS, *PLAN, *(ALSO_OF_SWEEP if command == "sweep" else ())}
+    assert set(plan) == {*ALWAYS, *PLAN, *(KEPT if command in KEEPING else ())}
     assert plan["seconds"] > 0
     assert main([*words(command), "--plan"]) == 0
     (line,) = [x for x in capfd.readouterr().out.splitlines() if "an estimate" in x]

@@ -18,7 +18,7 @@ import pytest
 
 from lropt_jax import adam, grid, load_sweep, log_grid, successive_halving
 from lropt_jax.sweeps.keeping.lock import Lock
-from lropt_jax.sweeps.keeping.progress import trained_before
+from lropt_jax.sweeps.keeping.progress import trained_before, trained_in
 from lropt_jax.sweeps.keeping.store import Directory
 from lropt_jax.sweeps.planning.plan import planned
 from lropt_jax.sweeps.running.placement import Placement
@@ -163,8 +163,11 @@ def test_what_was_trained_before_is_known_beforehand(tmp_path, monkeypatch, rule
     plan = planned(task(), adam, SPACE, itinerary=when, rule=rule)
     where = functools.partial(Placement("vmap", QUIET["width"]).identity, plan)
     made = trained_before(tmp_path, plan, where)
+    assert trained_in(tmp_path) == made
     assert contents(tmp_path) == there
     result = run(SPACE, directory=tmp_path, **arguments)
+    assert trained_in(tmp_path.parent, of=tmp_path.name) == result.model_steps
+    assert trained_in(tmp_path, of="elsewhere") == 0
     assert made == result.model_steps - result.trained_now > 0
     assert trained_before(tmp_path, plan, where) == plan.model_steps
     assert trained_before(tmp_path / "nowhere", plan, where) == 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import optax
 import pandas as pd
 
 import lropt_jax
 from lropt_jax.cli import main
 from lropt_jax.commands.tune import _candidate
+from tests.test_sweep_store import contents
 
 MINE = """
 import optax
@@ -70,6 +74,14 @@ def test_interrupted_it_answers_and_the_same_command_goes_on(tmp_path, capsys, m
     assert "lropt: interrupted. The same command goes on from here\n" in said.err
     assert "Report: " in said.out
     assert list((tmp_path / "parts").glob("unfinished*"))
+    there = contents(tmp_path / "parts")
+    assert main([*words, str(tmp_path / "parts"), "--plan", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert 0 < plan["trained_before"] < plan["model_steps"]
+    assert re.search(
+        r" of the model-steps lie in .*unfinished-\w+ already: about .* left", plan["plan"]
+    )
+    assert contents(tmp_path / "parts") == there
     assert main([*words, str(tmp_path / "parts")]) == 0
     assert _answer(capsys.readouterr().out) == whole
     assert not list((tmp_path / "parts").glob("unfinished*"))

@@ -15,7 +15,7 @@ from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults, console, counted, show_table
 from lropt_jax.commands.output import unfinished, whole, writable
 from lropt_jax.commands.own_code import optimizer_named
-from lropt_jax.commands.plans import add_plan, cost_words, said
+from lropt_jax.commands.plans import add_plan, cost_words, said, with_kept
 from lropt_jax.commands.problem import add_arguments, arguments, folder, problem, title
 from lropt_jax.progress import several
 
@@ -149,7 +149,8 @@ def run(options: argparse.Namespace) -> Answer:
     }
     agreed = prepared(given.task, entries, **asked)
     cost = agreed.cost()
-    if (planned := said(options, _plan_words(agreed, cost), dataclasses.asdict(cost))) is not None:
+    foreseen = with_kept(_plan_words(agreed, cost), cost, agreed.trained_before(kept), kept)
+    if (planned := said(options, *foreseen)) is not None:
         return planned
     began = time.monotonic()
     comparison = played(agreed, kept, progress=True)

@@ -16,8 +16,9 @@ PLAN = {
     "memory": "about the bytes that these need",
     "seconds": "about; an estimate",
 }
-# Of `sweep`, whose directory may have a part of it.
-ALSO_OF_SWEEP = {"trained_before": "model-steps of these that lie in the directory already"}
+# Of those whose directory may have a part of it.
+KEPT = {"trained_before": "model-steps of these that lie in the directory already"}
+KEEPING = "sweep", "compare", "tune"
 # Of `reproduce` and `atlas`, whose parts stand each for itself.
 PLAN_OF_PARTS = {
     "plan": "in words",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
@@ -26,6 +28,25 @@ def said(options: argparse.Namespace, words: str, numbers: Mapping[str, Any]) ->
         return Answer({"plan": words, **numbers}, lambda: print(words))
     print(words, flush=True)
     return None
+
+
+def with_kept(
+    words: str, cost: Cost, made: int, folder: Path, left: float | None = None
+) -> tuple[str, dict[str, Any]]:
+    """A plan in words and in numbers, with what is left of it to do.
+
+    Args:
+      words: what is going to be trained.
+      cost: what all of it takes.
+      made: model-steps of it that lie there already.
+      folder: where.
+      left: seconds; as those model-steps are of all by default.
+    """
+    if made:
+        left = cost.seconds * (1 - made / cost.model_steps) if left is None else left
+        rest = f"about {time_words(left)} are left" if left > 0 else "it is read back"
+        words += f" {made:,} of the model-steps lie in {folder} already: {rest}."
+    return words, {**dataclasses.asdict(cost), "trained_before": made}
 
 
 def cost_words(cost: Cost, measured: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import functools
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import console, counted, show_table
 from lropt_jax.commands.output import whole, writable
-from lropt_jax.commands.plans import add_plan, cost_words, said, time_words
+from lropt_jax.commands.plans import add_plan, cost_words, said, with_kept
 from lropt_jax.progress import several
 from lropt_jax.validation import installed, whole_number
 
@@ -133,13 +132,7 @@ def _foreseen(described: Described, directory: Path) -> tuple[str, dict[str, Any
     if rule is not None:
         words += " That is the most: who is pruned stops early."
     made = trained_before(directory, plan, functools.partial(placement.identity, plan))
-    if made:
-        left = cost.seconds * (1 - made / cost.model_steps)
-        rest = (
-            f"about {time_words(left)} are left" if made < cost.model_steps else "it is read back"
-        )
-        words += f" {made:,} of the model-steps lie in {directory} already: {rest}."
-    return words, {**dataclasses.asdict(cost), "trained_before": made}
+    return with_kept(words, cost, made, directory)
 
 
 def _ranked(result: Any, metric: str, mode: str) -> list[dict[str, Any]]:

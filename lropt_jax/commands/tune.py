@@ -12,7 +12,7 @@ from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.formatting import Defaults, counted
 from lropt_jax.commands.output import unfinished, whole, writable
 from lropt_jax.commands.own_code import factory, named_in_module
-from lropt_jax.commands.plans import add_plan, cost_words, said
+from lropt_jax.commands.plans import add_plan, cost_words, said, with_kept
 from lropt_jax.commands.problem import add_arguments, folder, problem, title
 from lropt_jax.comparisons import recipes
 from lropt_jax.sweeps import log_uniform
@@ -107,10 +107,13 @@ def run(options: argparse.Namespace) -> Answer:
     }
     # Where time is what counts none is taken for foreseeing; what is going to be done `tune` says.
     if options.plan or amount.seconds is None:
-        plan, cost = planned_tuning(given.task, **asked)
+        plan, cost, journal = planned_tuning(given.task, directory=kept, **asked)
         words = f"At most {cost_words(cost, 'one optimizer')}"
         words = f"{plan} {words}" if options.plan else words
-        if (planned := said(options, words, dataclasses.asdict(cost))) is not None:
+        made = journal.model_steps
+        left = None if amount.seconds is None else amount.seconds - journal.seconds
+        cost = dataclasses.replace(cost, model_steps=max(cost.model_steps, made))
+        if (planned := said(options, *with_kept(words, cost, made, kept, left))) is not None:
             return planned
     found = tune(given.task, directory=kept, **asked)
     with whole(output) as beside:

@@ -30,6 +30,7 @@ from lropt_jax.training.visits import Itinerary
 
 FRESH_SEEDS = 1_000_000  # the first seed of the retraining, far from those of the tuning
 WIDENINGS = 6  # times that a grid may grow before its edge is accepted
+PLANNED = "tuning", "retraining"  # the folders of what is trained whatever comes out
 AT_ONCE = 3  # further values that are tried at once, at most
 
 Optimizers = Mapping[str, tuple[Callable[..., optax.GradientTransformation], Spaces]]
@@ -89,7 +90,7 @@ class Match:
         factory, space = self.optimizers[name]
         seeds = self.protocol.tuning_seeds
         plan = plan_of(name, self.task, factory, space, self.trials, seeds, self.when, self.key)
-        self.tuned[name] = self._trained(name, plan, "tuning")
+        self.tuned[name] = self._trained(name, plan, PLANNED[0])
 
     def _widen(self, name: str) -> None:
         """Grows a grid that the choice lies on the edge of."""
@@ -134,7 +135,7 @@ class Match:
                 name, with_deviations(self.task), factory, proposals.as_spaces(space, [chosen]),
                 None, fresh, self.when, self.key, ("train", "test"),
             )  # fmt: skip
-            return self._trained(name, plan, "retraining")
+            return self._trained(name, plan, PLANNED[1])
 
         select = self.protocol.select
         first = start.get(select, float("nan"))
@@ -180,7 +181,7 @@ class Match:
 
     def _trained(self, name: str, plan: Plan, phase: str) -> SweepResult:
         place = list(self.optimizers).index(name)
-        where = _folder(self.folder, place, name, phase)
+        where = None if self.folder is None else folder_of(self.folder, place, name, phase)
         result = trained(plan, self.placement, where, self.bar)
         # What is left open is resolved once, so that all are trained alike.
         self.placement = dataclasses.replace(
@@ -246,9 +247,6 @@ def _can_be(made: Callable[[], Any]) -> bool:
     return True
 
 
-def _folder(
-    directory: pathlib.Path | None, place: int, name: str, phase: str
-) -> pathlib.Path | None:
-    if directory is None:
-        return None
+def folder_of(directory: pathlib.Path, place: int, name: str, phase: str) -> pathlib.Path:
+    """Where a phase of an optimizer is kept, by its place among all."""
     return directory / f"{place:02d}-{re.sub(r'[^A-Za-z0-9]+', '-', name)}" / phase

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 import jax
 import numpy as np
 
-from lropt_jax.comparisons.match import Optimizers, plan_of
+from lropt_jax.comparisons.match import PLANNED, Optimizers, folder_of, plan_of
 from lropt_jax.comparisons.outcome import Protocol
+from lropt_jax.sweeps.keeping.progress import trained_before, trained_in
 from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.running.foreseen import Cost, foreseen
 from lropt_jax.sweeps.running.placement import Placement
@@ -66,6 +68,16 @@ class Prepared:
         """What it takes on this machine: the first optimizer is measured and stands for all."""
         share = self.model_steps / self.first.model_steps
         return foreseen(self.first, self.placement, len(self.plans), share)
+
+    def trained_before(self, directory: pathlib.Path) -> int:
+        """The model-steps that lie in a directory; those of a grid's widening are beyond the plan.
+
+        Raises:
+          ValueError: for a directory that holds another comparison; it says what differs.
+        """
+        for place, (name, plan) in enumerate(self.plans.items()):
+            trained_before(folder_of(directory, place, name, PLANNED[0]), plan, lambda begun: {})
+        return sum(trained_in(directory, of=phase) for phase in PLANNED)
 
 
 def prepared(

@@ -18,6 +18,7 @@ import numpy as np
 
 from lropt_jax.sweeps.keeping.files import read, write
 from lropt_jax.sweeps.keeping.lock import Lock
+from lropt_jax.sweeps.keeping.progress import trained_in
 
 NAME = "tune.json"
 Move = dict[str, Any]
@@ -29,6 +30,7 @@ class Journal:
     Args:
       directory: or None.
       identity: what the tuning is, in words by its arguments.
+      looks: whether the directory is only looked at, and left as it is.
 
     Attributes:
       moves: those that were decided; a call that goes on makes them again.
@@ -39,7 +41,12 @@ class Journal:
       ValueError: for a directory that holds another tuning: it says what differs.
     """
 
-    def __init__(self, directory: str | os.PathLike[str] | None, identity: Mapping[str, str]):
+    def __init__(
+        self,
+        directory: str | os.PathLike[str] | None,
+        identity: Mapping[str, str],
+        looks: bool = False,
+    ):
         self.moves: list[Move] = []
         self.facts: dict[str, Any] = {}
         self.seconds = 0.0
@@ -54,7 +61,6 @@ class Journal:
             found = {p.name for p in self._folder.iterdir()} if self._folder.exists() else set()
             if found - {"lock", f"{NAME}.writing"}:  # what a call leaves that dies at once
                 raise ValueError(f"directory {self._folder} holds something else than a tuning")
-            self._folder.mkdir(parents=True, exist_ok=True)
         else:
             differ = [k for k, v in self._identity.items() if held["identity"].get(k) != v]
             if differ:
@@ -67,13 +73,22 @@ class Journal:
                 )
             self.moves, self.facts = held["moves"], held["facts"]
             self.seconds = held["seconds"]
-        if not self.finished:
+        if not (self.finished or looks):
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self._folder / "lock")
 
     @property
     def finished(self) -> bool:
         """Whether it came to its end: it is read back, and needs no lock."""
         return bool(self.facts.get("finished"))
+
+    @property
+    def model_steps(self) -> int:
+        """Those that were taken, range tests among them."""
+        if self._folder is None:
+            return 0
+        curves = (read(file) for file in self._folder.glob("range-*.npz"))
+        return trained_in(self._folder) + sum(c["losses"].size for c in curves if c is not None)
 
     def close(self) -> None:
         """Lets others work on the directory; takes it away where there is nothing to go on from."""

@@ -133,13 +133,15 @@ def planned_tuning(
     memory: float | None = None,
     seeds: int = 5,
     key: Any = 0,
-) -> tuple[str, Cost]:
-    """What `tune` would do, in words, and at most what it would cost: a few updates are measured.
-    See `tune` for the arguments and errors."""
+    directory: str | os.PathLike[str] | None = None,
+) -> tuple[str, Cost, Journal]:
+    """What `tune` would do, in words, at most what it would cost, of which a few updates are
+    measured, and what the directory has of it. See `tune` for the arguments and errors."""
     call, length, _ = _called(
-        task, steps, budget, metric, mode, candidates, baseline, memory, seeds, key, None, 0.0
-    )
-    return call.plan(length), call.cost(length)
+        task, steps, budget, metric, mode, candidates, baseline, memory, seeds, key, directory,
+        0.0, looks=True,
+    )  # fmt: skip
+    return call.plan(length), call.cost(length), call.journal
 
 
 def _called(
@@ -155,6 +157,7 @@ def _called(
     key: Any,
     directory: str | os.PathLike[str] | None,
     began: float,
+    looks: bool = False,
 ) -> tuple[Call, int | None, str | None]:
     """The call with its arguments checked, the updates of a training where they are known, and
     what the list was learned from."""
@@ -199,7 +202,7 @@ def _called(
         "list": digest([row.as_json() for row in rows]),
         "devices": str(len(jax.local_devices())),
     }  # fmt: skip
-    journal = Journal(directory, identity)
+    journal = Journal(directory, identity, looks)
     call = Call(task, amount, metric, mode, contenders, base, seeds, key, journal, began)
     return call, length, learned_from
 

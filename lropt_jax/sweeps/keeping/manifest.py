@@ -37,12 +37,14 @@ class Manifest:
       identity: what the values depend on, in words, by names that the caller of `sweep` knows.
       resolved: how each group runs, by its name.
       lots: of the calls that made it grow, the first one's first.
+      stops: see `Plan`; none where it was written before they were.
       finished: whether all of it is trained.
     """
 
     identity: Mapping[str, str]
     resolved: Mapping[str, Resolved]
     lots: tuple[Lot, ...]
+    stops: tuple[int, ...]
     finished: bool = False
 
     def encoded(self) -> bytes:
@@ -52,6 +54,7 @@ class Manifest:
             "identity": dict(self.identity),
             "resolved": {name: dataclasses.asdict(r) for name, r in self.resolved.items()},
             "lots": [{"trials": list(lot.trials), "seeds": list(lot.seeds)} for lot in self.lots],
+            "stops": list(self.stops),
             "finished": self.finished,
         }
         return (json.dumps(words, indent=1) + "\n").encode()
@@ -129,6 +132,7 @@ def read_manifest(path: Path) -> Manifest | None:
             words["identity"],
             {name: Resolved(**r) for name, r in words["resolved"].items()},
             tuple(Lot(tuple(lot["trials"]), tuple(lot["seeds"])) for lot in words["lots"]),
+            tuple(words.get("stops", ())),  # older ones lack it
             words["finished"],
         )
     except (KeyError, TypeError, AttributeError):

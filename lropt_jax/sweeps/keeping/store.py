@@ -15,6 +15,7 @@ all, the one before still stands. A finished directory is read without the lock.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -204,7 +205,7 @@ class Directory:
         identity = {**self._plan.identity, **self._where(devices)}
         if found is None:
             lot = Lot(self._plan.trial_names, self._plan.seeds)
-            self._manifest, self._told = Manifest(identity, {}, (lot,)), None
+            self._manifest, self._told = Manifest(identity, {}, (lot,), self._plan.stops), None
         else:
             found.check(self.path, self._plan, identity)
             self._manifest, self._told = found.grown(self._plan), found
@@ -228,7 +229,7 @@ class Directory:
         """Writes down what the sweep is and how it runs, unless it is there already."""
         now = self._manifest
         known = {**resolved, **now.resolved}
-        self._manifest = Manifest(now.identity, known, now.lots, finished)
+        self._manifest = dataclasses.replace(now, resolved=known, finished=finished)
         if self._manifest != self._told:
             write(self.path / "sweep.json", self._manifest.encoded())
             self._told = self._manifest

@@ -68,6 +68,12 @@ class Plan:
         """Updates in all, when no lane is pruned."""
         return len(self.configurations) * len(self.seeds) * self.itinerary.steps
 
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """The updates from and to which pieces of it are trained: 0, the rungs, the end."""
+        rungs = [] if self.rule is None else self.rule.rungs(self.itinerary)
+        return 0, *map(self.itinerary.updates_at, rungs), self.itinerary.steps
+
     def lanes(self, group: int) -> int:
         """The lanes of a group."""
         return len(self.groups[group].trials) * len(self.seeds)
