@@ -184,7 +184,7 @@ def tunable(
         given = {k: v if callable(v) else arguments[k] for k, v in data.items()}
         if not declared:
             try:
-                try_building(factory, functools.partial(_built, plain), given)
+                try_building(factory, plain, functools.partial(_built, plain), given)
             except NotData as error:
                 if not all(is_count(arguments[k], known.get(k)) for k in error.names):
                     raise

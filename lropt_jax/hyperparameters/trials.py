@@ -34,7 +34,12 @@ _known: weakref.WeakKeyDictionary[Callable[..., Any], set[frozenset[str]]] = (
 Use = Callable[[Mapping[str, Any], Any], Any]  # of numbers and a count
 
 
-def try_building(factory: Callable[..., Any], build: Use, given: Mapping[str, Any]) -> None:
+def try_building(
+    factory: Callable[..., Any],
+    plain: Callable[[Mapping[str, Any]], Any],
+    build: Use,
+    given: Mapping[str, Any],
+) -> None:
     """Builds a transformation once from the numbers as given and once from traced ones.
 
     So what the factory is made of refuses a number at once, and a number that is no data is
@@ -42,13 +47,17 @@ def try_building(factory: Callable[..., Any], build: Use, given: Mapping[str, An
 
     Args:
       factory: the factory.
+      plain: calls it with all its numbers.
       build: makes the transformation from all its numbers and the count.
       given: the numbers, tracers and schedules as they were given.
 
     Raises:
       NotData: for numbers that cannot be.
     """
-    attempt(build, given)
+    if any(callable(x) or isinstance(x, jax.core.Tracer) for x in given.values()):
+        attempt(build, given)
+    else:
+        plain(given)  # far faster than to trace it, and a sweep does so for each of its trials
     names, known = frozenset(given), _known_of(factory)
     if names not in known:
         try:
