@@ -15,6 +15,7 @@ from lropt_jax.range_tests import divergence, smoothing
 from lropt_jax.range_tests.reading import Suggestion, pool, read
 from lropt_jax.range_tests.rules import BOUNDS, RULES
 from lropt_jax.range_tests.summary import named, summary
+from lropt_jax.sweeps.planning.values import plain_or_named
 from lropt_jax.validation import require
 
 Array = np.ndarray[Any, Any]
@@ -183,7 +184,7 @@ class RangeTest:
 
         *outer, seed, step = (i.ravel() for i in np.indices(self.losses.shape))
         columns: dict[str, Any] = {
-            name: pd.Series([_plain(v) for v in values]).to_numpy()[i]
+            name: pd.Series([plain_or_named(v) for v in values]).to_numpy()[i]
             for (name, values), i in zip(self.over.items(), outer, strict=True)
         }
         columns |= {
@@ -288,9 +289,3 @@ def _shaped(values: list[Any], shape: tuple[int, ...], dtype: Any) -> Any:
     array = np.empty(len(values), dtype)
     array[:] = values
     return array.reshape(shape)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (int, float, str, bool)) or value is None:
-        return value
-    return getattr(value, "__name__", repr(value))

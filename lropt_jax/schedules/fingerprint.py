@@ -157,8 +157,8 @@ class _Walk:
 
 
 def _function_key(function: types.FunctionType, inner: Callable[[Any], Hashable]) -> Hashable:
-    cells = tuple(inner(_content(cell)) for cell in function.__closure__ or ())
-    names = sorted(_names(function.__code__) & function.__globals__.keys())
+    cells = tuple(inner(content(cell)) for cell in function.__closure__ or ())
+    names = sorted(names_in(function.__code__) & function.__globals__.keys())
     globals_ = tuple((name, inner(function.__globals__[name])) for name in names)
     defaults = (inner(function.__defaults__), inner(function.__kwdefaults__))
     # One namespace: another one's may be emptied (a module reloaded) before a program is traced.
@@ -178,16 +178,18 @@ def _bare(code: types.CodeType) -> types.CodeType:
     )
 
 
-def _content(cell: types.CellType) -> Any:
+def content(cell: types.CellType) -> Any:
+    """What a closure has in a cell."""
     try:
         return cell.cell_contents
     except ValueError:  # not yet filled
         return None
 
 
-def _names(code: types.CodeType) -> set[str]:
+def names_in(code: types.CodeType) -> set[str]:
+    """The names that code refers to, that of the functions in it too."""
     nested = [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    return set(code.co_names).union(*(_names(c) for c in nested))
+    return set(code.co_names).union(*(names_in(c) for c in nested))
 
 
 def _importable(function: types.FunctionType) -> bool:

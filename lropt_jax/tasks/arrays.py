@@ -162,6 +162,12 @@ def shapes(tree: Any) -> Any:
     return jax.tree.map(describe, tree)
 
 
+def leaf_names(tree: Any) -> list[str]:
+    """The leaves of a tree by their path: "dense/kernel"."""
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    return [jax.tree_util.keystr(path, simple=True, separator="/") for path in paths]
+
+
 def _jax_dtype(dtype: Any) -> Any:
     return jnp.dtype(jax.dtypes.canonicalize_dtype(dtype))
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lropt_jax.hyperparameters.groups import factory_of, tunables
+from lropt_jax.tasks.arrays import leaf_names
 from lropt_jax.training.lanes import Lane
 from lropt_jax.training.moments import Moment
 from lropt_jax.training.population import is_key, on_host
@@ -127,7 +128,7 @@ def plain(moment: Moment) -> dict[str, Any]:
     lane = moment.lane
     leaves = jax.tree.leaves(lane)
     about = {
-        "lane": _names(lane),
+        "lane": leaf_names(lane),
         "optimizers": _optimizers(lane),
         "keys": {str(i): str(jax.random.key_impl(x)) for i, x in enumerate(leaves) if is_key(x)},
         "history": list(moment.history),
@@ -171,11 +172,6 @@ def moment_fields(held: Mapping[str, Any], like: Lane) -> dict[str, Any]:
     }
 
 
-def _names(lane: Lane) -> list[str]:
-    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(lane)]
-    return [jax.tree_util.keystr(path, simple=True, separator="/") for path in paths]
-
-
 def _optimizers(lane: Lane) -> list[str]:
     """What the factories of a lane's tunable optimizers are called."""
     return [factory_of(state).name for state in tunables(lane.opt_state)]
@@ -201,7 +197,7 @@ def _named(about: Any, held: Mapping[str, Any], part: str) -> dict[str, Any]:
 
 def _check_same(about: Any, saved: Sequence[tuple[int, ...]], like: Lane) -> None:
     """Raises `ValueError` unless what was kept is what there is now, name by name."""
-    leaves, names, optimizers = jax.tree.leaves(like), _names(like), _optimizers(like)
+    leaves, names, optimizers = jax.tree.leaves(like), leaf_names(like), _optimizers(like)
     differing = []
     if about is not None and about["optimizers"] != optimizers:
         differing.append(_apart(about["optimizers"], optimizers))

@@ -23,6 +23,7 @@ import jax
 import numpy as np
 
 from lropt_jax.schedules.base import Schedule
+from lropt_jax.schedules.fingerprint import content, names_in
 from lropt_jax.tasks.sources import Source
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.config import config
@@ -151,13 +152,8 @@ def _parts(value: Any) -> list[Any]:
 
 
 def _function_parts(function: types.FunctionType) -> list[Any]:
-    cells = []
-    for cell in function.__closure__ or ():
-        try:
-            cells.append(cell.cell_contents)
-        except ValueError:  # not yet filled
-            cells.append(None)
-    names = sorted(_names(function.__code__) & function.__globals__.keys())
+    cells = [content(cell) for cell in function.__closure__ or ()]
+    names = sorted(names_in(function.__code__) & function.__globals__.keys())
     named = [(name, function.__globals__[name]) for name in names]
     return [function.__code__, function.__defaults__, function.__kwdefaults__, cells, named]
 
@@ -176,11 +172,6 @@ def _class_parts(cls: type) -> list[Any]:
         for name, value in sorted(own.items())
     ]
     return [cls.__qualname__, cls.__bases__, functions]
-
-
-def _names(code: types.CodeType) -> set[str]:
-    nested = [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    return set(code.co_names).union(*(_names(c) for c in nested))
 
 
 def _library_name(value: Any) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -348,5 +348,4 @@ def _finite(name: str, low: Any, high: Any) -> bool:
 def _show(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
-    name: Callable[..., str] = lambda v: getattr(v, "__name__", repr(v))  # noqa: E731
-    return name(value)
+    return str(getattr(value, "__name__", repr(value)))

@@ -22,6 +22,13 @@ def plain(value: Any) -> Any:
     return value
 
 
+def plain_or_named(value: Any) -> Any:
+    """A value as other programs can have it: a plain one as it is, others by name or as printed."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return getattr(value, "__name__", repr(value))
+
+
 def identity(value: Any) -> Hashable:
     """What two values share only where they are the same: of an array or a container what is in it,
     of anything else that cannot be hashed that it is this very object."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lropt_jax.sweeps.planning.values import plain_or_named
 from lropt_jax.validation import installed, require
 
 SUFFIXES = (".csv", ".parquet")
@@ -121,7 +122,7 @@ def plain_csv(
     for metric, value in values.items():
         for t, s, e in zip(*np.nonzero(evaluated), strict=True):
             number, at = float(value[t, s, e]), int(diverged_at[t, s])
-            words = [_plain(trials[t].get(name)) for name in names]
+            words = [plain_or_named(trials[t].get(name)) for name in names]
             shown = "" if np.isnan(number) else repr(number)
             end = [int(steps[e]), metric, shown, status[t, s], "" if at < 0 else at]
             writer.writerow([int(t), seeds[s], *words, *end])
@@ -141,7 +142,7 @@ def beside(configuration: Mapping[str, Any], taken: Container[str]) -> dict[str,
 def of_one_kind(values: Iterable[Any]) -> list[Any]:
     """Values as a column can hold and a file can take them: all numbers, all bools or all words.
     What is none of these, and what is beside something else, is a word; None stays."""
-    found = [_plain(v) for v in values]
+    found = [plain_or_named(v) for v in values]
     given = [v for v in found if not (v is None or (isinstance(v, float) and np.isnan(v)))]
     if all(isinstance(v, bool) for v in given) or all(isinstance(v, str) for v in given):
         return found
@@ -165,10 +166,4 @@ def shown(value: Any) -> str:
     """A value of a configuration, for people."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "" if value is None else str(_plain(value))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (int, float, str, bool)) or value is None:
-        return value
-    return getattr(value, "__name__", repr(value))
+    return "" if value is None else str(plain_or_named(value))

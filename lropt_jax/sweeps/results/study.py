@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lropt_jax.sweeps.planning.values import plain_or_named
 from lropt_jax.validation import is_scalar, require
 
 DECADE = 10.0  # positive numbers that span more are even in their logarithm
@@ -47,7 +48,7 @@ def told(
     for trial, curve, mean, stopped in zip(trials, curves, means, pruned, strict=True):
         study.add_trial(
             optuna.trial.create_trial(
-                params={name: _told(value) for name, value in trial.items()},
+                params={name: plain_or_named(value) for name, value in trial.items()},
                 distributions={name: known[name] for name in trial},
                 intermediate_values={
                     int(s): float(v) for s, v in zip(steps, curve, strict=True) if np.isfinite(v)
@@ -88,16 +89,9 @@ def importances(
 def _distribution(optuna: Any, values: Sequence[Any]) -> Any:
     kinds = optuna.distributions
     if not all(map(is_scalar, values)):
-        return kinds.CategoricalDistribution(list(dict.fromkeys(map(_told, values))))
+        return kinds.CategoricalDistribution(list(dict.fromkeys(map(plain_or_named, values))))
     low, high = min(values), max(values)
     log = low > 0 and high / low > DECADE
     if all(float(v).is_integer() and isinstance(v, int) for v in values):
         return kinds.IntDistribution(low, high, log=log)
     return kinds.FloatDistribution(float(low), float(high), log=log)
-
-
-def _told(value: Any) -> Any:
-    """Optuna's categories are plain values."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return getattr(value, "__name__", repr(value))

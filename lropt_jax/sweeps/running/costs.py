@@ -65,9 +65,8 @@ def state_ratio(tx: optax.GradientTransformation, task: Task) -> float:
 def before_training(ran: Ran) -> dict[str, float]:
     """The validation metrics of a plan's models before their first update, means over seeds."""
     job, width = ran.plan.jobs[0], ran.width
-    root = jax.random.wrap_key_data(jnp.asarray(job.key), impl=job.key_type)
     seeds = np.array(ran.plan.seeds, np.uint32)[:width]
-    keys = jax.vmap(lambda s: jax.random.fold_in(root, s))(jnp.asarray(np.resize(seeds, width)))
+    keys = job.keys(np.resize(seeds, width))
     numbers = {
         k: np.resize(v, width).astype(jnp.result_type(float))
         for k, v in ran.plan.numbers(0).items()

@@ -145,9 +145,3 @@ def numbers(
                 columns = zip(layers, values[:, 1:].T, strict=True)
                 result |= {f"{name}/{layer}": column for layer, column in columns}
     return result
-
-
-def layer_names(params: Any) -> list[str]:
-    """The leaves of the parameters by their path: "dense/kernel"."""
-    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-    return [jax.tree_util.keystr(path, simple=True, separator="/") for path in paths]

@@ -12,18 +12,13 @@ import numpy as np
 import optax
 
 from lropt_jax.schedules.fingerprint import Fingerprint
+from lropt_jax.tasks.arrays import leaf_names
 from lropt_jax.tasks.examples import batch_of
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.lanes import Lane
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.watching.curvature import STEPS
-from lropt_jax.training.watching.looking import (
-    Unwatchable,
-    group_size,
-    layer_names,
-    looking,
-    numbers,
-)
+from lropt_jax.training.watching.looking import Unwatchable, group_size, looking, numbers
 from lropt_jax.training.watching.names import Watched
 from lropt_jax.training.watching.objective import form_of, gradient
 
@@ -88,7 +83,7 @@ class Observer:
         return numbers(
             jax.tree.map(np.asarray, found),
             self._watched,
-            layer_names(lanes.params),
+            leaf_names(lanes.params),
             size=group,
             looked_at=self.examples,
             examples=self._task.num_examples["train"],
@@ -148,5 +143,5 @@ def check_watched(
         ) from error
     ones = jax.tree.map(lambda s: np.ones((1, *s.shape), s.dtype), found)
     return list(
-        numbers(ones, watched, layer_names(params), size=group, looked_at=seen, examples=seen)
+        numbers(ones, watched, leaf_names(params), size=group, looked_at=seen, examples=seen)
     )
