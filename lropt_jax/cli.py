@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import difflib
 import importlib
 import io
@@ -133,13 +134,11 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
 
 def _answered(options: argparse.Namespace, signals: Signals) -> int:
     """Has the command work, and shows what it found."""
-    from lropt_jax.commands.answers import kept_clean
+    from lropt_jax.commands.answers import kept_clean, warnings_in_words
 
-    if options.json:
-        with kept_clean():
-            answer = options.run(options)
-    else:
+    with kept_clean() if options.json else contextlib.nullcontext(), warnings_in_words():
         answer = options.run(options)
+    if not options.json:
         answer.show()
     code, why = DONE, ""
     if answer.interrupted:

@@ -444,7 +444,7 @@ def test_whole_numbers_as_people_write_them(words, number):
 
 
 OWN_OPTIMIZER = """
-import optax
+import lropt_jax, optax
 def mine(learning_rate):
     return optax.sgd(0.5 * learning_rate)
 def named(*, learning_rate=0.1):
@@ -455,6 +455,8 @@ def two(learning_rate, power):
     return optax.sgd(learning_rate)
 def broken(learning_rate):
     raise RuntimeError("of the optimizer")
+def planned(learning_rate):
+    return lropt_jax.sgd(lropt_jax.cosine_decay(learning_rate, 8))
 """
 TAKES = {
     "compare": lambda name: [*words("compare")[:-1], f"sgd,{name}"],
@@ -492,6 +494,25 @@ def test_an_optimizer_from_elsewhere(here, capfd, command, name, code, says):
         assert told.replace("a task that prints\n", "").count("\n") == 1
     if code == 1:
         assert "lropt_jax" + os.sep not in told  # nothing of ours
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        ("compare", 2, "error: optimizers['other/kept.py:planned']: space: the optimizer refuses"),
+        ("find-lr", 1, "warning: the optimizer makes a schedule of its learning_rate (cosine"),
+    ],
+)
+def test_an_optimizer_with_a_schedule_of_its_own(here, capfd, command, code, says):
+    """Said in a line, without a traceback and without a line of our code."""
+    (here / "other").mkdir()
+    (here / "other" / "kept.py").write_text(OWN_OPTIMIZER)
+    assert main(TAKES[command]("other/kept.py:planned")) == code
+    told = capfd.readouterr().err
+    line = next(x for x in told.splitlines() if x.startswith("lropt: "))
+    assert line.startswith(f"lropt: {says}")
+    assert ("planned cannot take a schedule as its learning_rate" in line) == (code == 2)
+    assert "lropt_jax" + os.sep not in told
 
 
 LIMITED = """

@@ -93,3 +93,22 @@ def test_no_number_of_a_table_is_cut(width):
     if width >= 40:
         assert "a [red]name[/red] :fire:" in said
     assert ("│" in said) == (width >= 79)
+
+
+@pytest.mark.parametrize("width", range(90, 160, 3))
+def test_no_column_of_a_wide_table_is_cut(width):
+    """Headings of several words, cells shorter than they: any width that holds the longest words
+    holds the table."""
+    rich = pytest.importorskip("rich.console")
+    text = io.StringIO()
+    headings = [
+        "optimizer", "configurations tried", "standard error of the test set (points)",
+        "updates to valid accuracy 70.83", "µs a step", "state / parameters",
+    ]  # fmt: skip
+    rows = [["mine.py:plain", "9", "± 1.97", "–", "21.2", "1.0!"]]
+    where = rich.Console(file=text, width=width, markup=False, emoji=False)
+    show_table(where, headings, rows, 0)
+    said = text.getvalue()
+    assert {len(line) for line in said.splitlines()} <= set(range(width + 1))
+    assert said.splitlines()[0].endswith("┓")
+    assert "1.0! │" in said

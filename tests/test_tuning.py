@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +19,9 @@ from lropt_jax.comparisons.proposals import place
 from lropt_jax.comparisons.recipes import Scheduled
 from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.sweeps.planning.space import listed
+from lropt_jax.tuning.contenders import BASELINE
 from lropt_jax.tuning.nearby import around_point
-from lropt_jax.tuning.words import short, warnings
+from lropt_jax.tuning.words import _against_baseline, short, warnings
 from tests.compilations import counted
 from tests.problems import regression
 
@@ -88,6 +90,26 @@ def test_fresh_seeds_are_fresh_and_the_same_for_all(found):
         assert finalist.test("valid_accuracy") is not None
     names = [n for r in found.board.results.values() for n in (*r.values, *r.final)]
     assert not any("test" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("gain", "surely", "says"),
+    [
+        ([0.10, 0.11, 0.12], True, "it is better than your baseline by 11.0 [8.5, 13.5] points"),
+        ([0.10, 0.11, 0.12], False, "points, which may be chance where 3 pairs are compared"),
+        ([-0.10, -0.11, -0.12], False, "it is worse than your baseline by 11.0 [8.5, 13.5] p"),
+        ([-0.1, 0.0, 0.12], False, "it cannot be told from your baseline (better by 1 [-27, 28] p"),
+    ],
+)
+def test_words_and_interval_of_the_baseline_agree(gain, surely, says):
+    """Nobody reads that two cannot be told apart beside an interval without 0."""
+    base = SimpleNamespace(contender=SimpleNamespace(name=BASELINE), values=np.full(3, 0.5))
+    chosen = SimpleNamespace(contender=SimpleNamespace(name="adam"), values=0.5 + np.array(gain))
+    tuning = SimpleNamespace(
+        finalists=[chosen, chosen, base], chosen=chosen, alike=[] if surely else [base],
+        metric="valid_accuracy", mode="max",
+    )  # fmt: skip
+    assert says in _against_baseline(tuning)
 
 
 def test_the_model_is_the_one_that_was_judged(found):

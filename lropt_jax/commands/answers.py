@@ -9,6 +9,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -66,6 +67,22 @@ def _plain(value: Any) -> Any:
 
 def _key(key: Any) -> str:
     return key if isinstance(key, str) else json.dumps(_plain(key))
+
+
+@contextlib.contextmanager
+def warnings_in_words() -> Iterator[None]:
+    """A warning for people is a line like an error's, without the file and the line of ours."""
+
+    def show(message: Any, category: type[Warning], *about: Any) -> None:
+        if issubclass(category, UserWarning):
+            print(f"lropt: warning: {message}", file=sys.stderr)
+        else:
+            usual(message, category, *about)
+
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+        warnings.showwarning = show  # type: ignore[assignment]  # of its further arguments
+        yield
 
 
 @contextlib.contextmanager

@@ -59,7 +59,8 @@ def show_table(
         max(len(word) for word in (*heading.split(), *(row[i] for row in rows)))
         for i, heading in enumerate(headings)
     ]
-    if sum(least) + 3 * len(least) + 1 > where.width:
+    room = where.width - 3 * len(least) - 1
+    if sum(least) > room:
         where.print(title or "", highlight=False)
         for i, (name, *cells) in enumerate(rows):
             where.print(Text(f"{headings[0]} {name}", "bold" if i == best else ""))
@@ -68,8 +69,24 @@ def show_table(
         where.print(caption or "", highlight=False)
         return
     shown = Table(caption=caption, title=title, title_justify="left")
-    for i, (heading, room) in enumerate(zip(headings, least, strict=True)):
-        shown.add_column(heading, justify="right" if i else "left", min_width=room)
+    whole = [
+        max(len(word) for word in (heading, *(row[i] for row in rows)))
+        for i, heading in enumerate(headings)
+    ]
+    for i, width in enumerate(_widths(least, whole, room)):
+        shown.add_column(headings[i], justify="right" if i else "left", width=width)
     for i, row in enumerate(rows):
         shown.add_row(*row, style="bold" if i == best else None)
     where.print(shown)
+
+
+def _widths(least: Sequence[int], whole: Sequence[int], room: int) -> list[int]:
+    """Of columns that get at least what they need, and what is left where it saves most lines.
+
+    rich's own go beyond the room where some columns have a least width, and cut the last ones.
+    """
+    widths = list(least)
+    for _ in range(min(room, sum(whole)) - sum(least)):
+        tightest = max(range(len(widths)), key=lambda i: whole[i] / widths[i])
+        widths[tightest] += 1
+    return widths

@@ -13,7 +13,7 @@ from lropt_jax.optimizers import OPTIMIZERS
 from lropt_jax.optimizers.code_lines import name_of, schedule_code, value_code
 from lropt_jax.schedules.fingerprint import Fingerprint
 from lropt_jax.sweeps.planning.space import Grid, Range, choice, log_grid, log_uniform, uniform
-from lropt_jax.validation import check_name, unknown
+from lropt_jax.validation import check_name, first_line, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,24 @@ class Scheduled:
         return type(self), factory, Fingerprint(self.shape), self.steps
 
     def __call__(self, learning_rate: Any, **others: Any) -> Any:
-        rate = self.shape(learning_rate, self.steps)
+        try:
+            return self._made(self.shape(learning_rate, self.steps), others)
+        except Exception as error:
+            if self._takes(learning_rate, others):
+                raise ValueError(
+                    f"{self.__name__} cannot take a schedule as its learning_rate, which it is "
+                    f"given here ({first_line(error)}); one of its own is to be left out"
+                ) from None
+            raise
+
+    def _takes(self, rate: Any, others: Mapping[str, Any]) -> bool:
+        try:
+            self._made(rate, others)
+        except Exception:
+            return False
+        return True
+
+    def _made(self, rate: Any, others: Mapping[str, Any]) -> Any:
         if self._by_name:
             return self.factory(learning_rate=rate, **self.fixed, **others)
         return self.factory(rate, **self.fixed, **others)

@@ -273,10 +273,15 @@ def _against_baseline(tuning: Any) -> str:
     middle, half = mean_interval(sign * (tuning.chosen.values - base.values))
     if not math.isfinite(middle):
         return "the baseline finished on no fresh seed"
-    by = difference(tuning.metric, Interval(middle, middle - half, middle + half))
-    if base in tuning.alike:
-        return f"it cannot be told from your baseline (better by {by})"
-    return f"it is {'better' if middle > 0 else 'worse'} than your baseline by {by}"
+    word, amount = ("better", middle) if middle > 0 else ("worse", -middle)
+    by = difference(tuning.metric, Interval(amount, amount - half, amount + half))
+    apart = f"it is {word} than your baseline by {by}"
+    if base not in tuning.alike:
+        return apart
+    if amount <= half:
+        return f"it cannot be told from your baseline ({word} by {by})"
+    pairs = math.comb(len(tuning.finalists), 2)  # what decides is corrected for all of them
+    return f"{apart}, which may be chance where {pairs} pairs are compared (Holm's correction)"
 
 
 def mean(metric: str, values: np.ndarray) -> str:
