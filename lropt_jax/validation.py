@@ -257,7 +257,10 @@ def unknown(what: str, name: Any, known: Iterable[str]) -> str:
       name: what was given.
       known: the names there are.
     """
-    return f"unknown {what} {name!r}{instead(name, list(known))}"
+    given = repr(name)
+    if len(given) > 80 and not isinstance(name, str):  # arrays: nobody finds the words behind them
+        given = f"({type(name).__name__})"
+    return f"unknown {what} {given}{instead(name, list(known))}"
 
 
 def check_name(what: str, name: Any, known: Collection[str]) -> None:

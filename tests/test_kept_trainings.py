@@ -68,6 +68,8 @@ def test_an_optimizer_whose_state_has_the_same_names_is_another_one(tmp_path):
     with pytest.raises(ValueError, match="what differs: adam there, adabelief now"):
         load_fit(tmp_path, TASK, adabelief(0.1))
     assert load_fit(tmp_path, TASK, adam(0.3)).step == 4  # numbers are those that were kept
+    with pytest.raises(ValueError, match="holds a trained model, no training that can go on"):
+        fit(TASK, adam(0.3), steps=4, directory=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a|b", "acc/top 5 %", "é.x", "..", "000 loss"])

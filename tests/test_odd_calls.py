@@ -354,3 +354,10 @@ def test_results_are_compared_without_an_error():
     one, other = fit(TASK, sgd(0.1), 1), fit(TASK, sgd(0.1), 1)
     assert one == one
     assert one != other
+
+
+def test_data_in_a_names_place_do_not_hide_the_words():
+    model = fit(TASK, sgd(0.1), steps=2)
+    with pytest.raises(ValueError, match=r"unknown split \(dict\)\. Known: train") as raised:
+        model.evaluate({"x": X, "y": Y})
+    assert "\n" not in str(raised.value)

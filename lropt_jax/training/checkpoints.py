@@ -50,6 +50,11 @@ class Checkpoints:
                 f"{k} ({there.get(k)} there, {v} now)" for k, v in identity.items()
                 if there.get(k) != v
             ]  # fmt: skip
+            if "what" in there and "what" not in identity:
+                raise ValueError(
+                    f"directory {self.path} holds {there['what']}, no training that can go on: "
+                    "choose another one, and begin with start=load_fit(...)"
+                )
             known = held.get("format") in READ
             if not known:
                 differing = ["its format"]
