@@ -76,7 +76,7 @@ def _gap():
 
 
 DRAWN = {
-    "basins": lambda: comparisons.basins([_panel("sgd")], ["sgd"], "loss", (0, 1), True),
+    "basins": lambda: comparisons.basins([_panel("sgd")], ["sgd"], "loss", (0, 1), True, "min"),
     "curves": lambda: _sweep(np.arange(12.0).reshape(6, 2)).plot_curves(best=3),
     "gap": _gap,
     "heatmap": _heatmap,
@@ -138,7 +138,7 @@ def test_on_a_phone_figures_are_narrow_and_panels_lie_below_each_other():
     names = ["sgd", "adam", "adamw"]
 
     def columns():
-        figure = comparisons.basins([_panel(n) for n in names], names, "loss", (0, 1), True)
+        figure = comparisons.basins([_panel(n) for n in names], names, "loss", (0, 1), True, "min")
         return {axes.get_subplotspec().colspan.start for axes in figure.axes}
 
     assert columns() == {0, 1, 2}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lropt_jax.plotting.axes import Axis, even_in_logarithm, worst_shown
-from lropt_jax.plotting.comparisons import generalization_gap
+from lropt_jax.plotting.comparisons import Panel, basins, generalization_gap, learning_curves
+from lropt_jax.plotting.style import for_phones, style
 from lropt_jax.plotting.sweeps import parallel_figure
 from lropt_jax.plotting.vector import inline_svg
 from tests.test_sweep_results import NAN, made
@@ -158,3 +159,84 @@ def test_a_notebook_shows_a_figure_without_pyplot():
     figure = made([[1.0], [2.0]]).plot_sensitivity("learning_rate")
     assert figure._repr_png_().startswith(b"\x89PNG")
     assert pickle.loads(pickle.dumps(figure)).axes[0].get_xlabel() == "learning rate"
+
+
+def test_of_a_single_evaluation_a_curve_is_a_dot_with_its_interval():
+    curves = {"sgd": {"train_loss": (np.array([1.0]), np.array([0.2]))}}
+    figure = learning_curves(curves, {"sgd": np.array([30])}, ["train_loss"], "updates")
+    ((line,), (band,)) = figure.axes[0].lines, figure.axes[0].collections
+    assert (line.get_marker(), line.get_markevery()) == ("o", [0])
+    assert band.get_linewidth()[0] > 0
+    assert re.findall("<title>(.*?)</title>", inline_svg(figure, "a", "")) == [
+        "sgd: updates 30, training loss 1"
+    ]
+
+
+def test_a_point_between_gaps_is_seen_and_others_stay_a_line():
+    with style() as figure:
+        ax = figure().subplots()
+        (gaps,) = ax.plot([0, 1, 2, 3, 4, 5], [NAN, 1, NAN, 2, 3, NAN])
+        (whole,) = ax.plot([0, 1], [1, 2])
+    assert gaps.get_markevery() == [1]
+    assert whole.get_marker() == "None"
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_a_long_name_stays_within_its_axis(phone):
+    metric = "valid_share_of_all_the_examples_that_lie_within_a_tolerance_of_what_was_asked"
+    curves = {"sgd": {metric: (np.ones(2), np.ones(2))}}
+
+    def drawn():
+        return learning_curves(curves, {"sgd": np.arange(2)}, [metric], metric)
+
+    if phone:
+        with for_phones():
+            figure = drawn()
+    else:
+        figure = drawn()
+    figure.draw_without_rendering()
+    whole = figure.bbox.padded(1)
+    for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
+        box = axis.label.get_window_extent()
+        assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+        assert whole.y0 <= box.y0 < box.y1 <= whole.y1
+        said = re.sub(r"[\s_]", "", axis.label.get_text())
+        assert said.endswith("toleranceofwhatwasasked")
+
+
+def _basins(mean, mode="min"):
+    mean = np.array(mean, float)
+    rates = np.geomspace(1e-3, 1.0, len(mean))
+    none = np.zeros(len(mean), bool)
+    panel = Panel("sgd", "learning_rate", rates, mean, np.full(len(mean), NAN), none, None, None)
+    return basins([panel], ["sgd"], "score", (-np.inf, np.inf), False, mode).axes[0]
+
+
+@pytest.mark.parametrize(
+    ("mean", "mode", "shown", "scale"),
+    [([10, 1, 0.1, 2e33], "min", (0.1, 10), "log"), ([1, 2, 3, 4], "min", (1, 4), "linear"),
+     ([-1, -2, -3, 1e30], "min", (-3, -1), "linear"), ([1, 2, 3, -1e9], "max", (1, 3), "linear"),
+     ([0.1, 13, 10, NAN], "min", (0.1, 13), "log"), ([1.0, 1.0, 1.0], "min", (1, 1), "linear")],
+)  # fmt: skip
+def test_one_far_value_does_not_press_a_basin_flat(mean, mode, shown, scale):
+    axes = _basins(mean, mode)
+    low, high = axes.get_ylim()
+    assert axes.get_yscale() == scale
+    assert low <= shown[0] <= shown[1] <= high
+    assert high - low < 1e5
+
+
+def test_ticks_say_their_numbers_without_an_offset():
+    axes = _basins([-1.0001e9, -1.0002e9, -1.0003e9])
+    axes.figure.draw_without_rendering()
+    assert "+" not in axes.yaxis.get_offset_text().get_text()
+    assert axes.yaxis.get_offset_text().get_text() in ("", "1e9")
+
+
+def test_a_long_value_is_cut_beside_its_parallel_axis_and_none_is_a_value():
+    long = "a_function_of_a_long_name_that_somebody_wrote_for_clarity"
+    trials = [{"inner": long, "flag": None}, {"inner": "b"}, {"inner": "b", "flag": True}]
+    axes = parallel_figure(trials, np.array([0.1, 0.2, 0.3]), "valid_loss", "min").axes[0]
+    inner, flag = ([t.get_text() for t in axes.texts if t.xy[0] == i] for i in range(2))
+    assert max(map(len, inner)) < len(long)
+    assert flag == ["None", "", "True"]

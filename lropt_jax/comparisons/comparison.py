@@ -207,7 +207,7 @@ class Comparison(Outcome):
             )  # fmt: skip
         seen = np.concatenate([panel.mean for panel in panels]) if panels else ()
         return basins(
-            panels, list(self.contestants), select, bounds(select, seen), is_share(select)
+            panels, list(self.contestants), select, bounds(select, seen), is_share(select), mode
         )
 
     def plot_generalization_gap(self) -> Any:

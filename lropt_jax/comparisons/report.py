@@ -12,6 +12,7 @@ from lropt_jax.comparisons.tables import comparison_table, costs_table, pairs_of
 from lropt_jax.comparisons.words import budget_lines, doubts, protocol_words, weakness
 from lropt_jax.pages.rendering import pictures, render
 from lropt_jax.pages.surroundings import versions
+from lropt_jax.pages.words import plain
 from lropt_jax.sweeps.results import frames
 from lropt_jax.validation import require
 
@@ -104,7 +105,7 @@ def finals_frame(comparison: Outcome) -> Any:
 
 
 def _figures(comparison: Any, steps_per_epoch: int | None) -> dict[str, tuple[Any, str]]:
-    select = comparison.protocol.select.replace("_", " ")
+    select = plain(comparison.protocol.select)
     drawn = {}
     if comparison.ranking:
         drawn["learning_curves"] = (
@@ -117,11 +118,12 @@ def _figures(comparison: Any, steps_per_epoch: int | None) -> dict[str, tuple[An
             comparison.plot_learning_rates(),
             f"The tuning runs: the {select} at each learning rate (mean and interval over the "
             "tuning seeds). Shaded: the basin of values that come close to the best. Dashed: the "
-            "choice. Crosses: some seed diverged. No tuning run has seen the test split.",
+            "choice. Crosses: some seed diverged; a line that leaves the frame goes to far worse "
+            "values. No tuning run has seen the test split.",
         )
     if comparison.ranking:
         drawn["generalization_gap"] = (
             comparison.plot_generalization_gap(),
-            f"From test to training {comparison.gap_metric} of the retrained models.",
+            f"From test to training {plain(comparison.gap_metric)} of the retrained models.",
         )
     return drawn

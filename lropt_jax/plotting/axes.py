@@ -16,9 +16,9 @@ def values_of(trials: Sequence[Mapping[str, Any]], name: str) -> list[str]:
     """A name's values as words: numbers ascending, others in the order of the trials."""
     if not any(name in trial for trial in trials):
         raise KeyError(unknown("hyperparameter", name, dict.fromkeys(k for t in trials for k in t)))
-    given = [trial.get(name) for trial in trials]
+    given = [trial.get(name, "") for trial in trials]
     if all(map(is_scalar, given)):
-        given = sorted(given, key=float)  # type: ignore[arg-type]
+        given = sorted(given, key=float)
     return list(dict.fromkeys(map(shown, given)))
 
 
@@ -26,7 +26,7 @@ def shown(value: Any) -> str:
     """A value in a few digits, or its name."""
     if is_scalar(value):
         return f"{value:.3g}"
-    return "" if value is None else str(getattr(value, "__name__", value))
+    return str(getattr(value, "__name__", value))
 
 
 def spans_decades(values: np.ndarray) -> bool:
@@ -188,7 +188,7 @@ class Axis:
 
     Args:
       name: what is on it.
-      given: its values, NaN or None where there is none.
+      given: its values; NaN, or "" beside words, where there is none.
       few: whether a few values that come again stand at equal distances.
     """
 

@@ -8,12 +8,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lropt_jax.plotting.axes import beside, few_ticks, logarithmic, remark, short, spans_decades
+from lropt_jax.plotting.axes import (
+    beside,
+    few_ticks,
+    logarithmic,
+    remark,
+    short,
+    spans_decades,
+    worst_shown,
+)
 from lropt_jax.plotting.style import alarm, colours, narrow, size, style
 
 EVERYWHERE = (-math.inf, math.inf)
 SHADED = 4  # curves at most whose bands can be told apart
 TICKS = 3  # labels that a panel has room for
+FAR = 1e4  # from the best value to the end of a logarithmic axis at most, a factor
+BEYOND = 10  # times as far from the best as those that matter: such values leave the frame
+ROOM = 1.3  # around values on a logarithmic axis, a factor
+MARGIN = 0.08  # around those on another, of what they span
 NARROW = 0.05  # of a share: below, its labels have a digit after the point
 Band = tuple[np.ndarray, np.ndarray]  # a mean and the half-width of its interval
 
@@ -91,8 +103,10 @@ def basins(
     metric: str,
     limits: tuple[float, float],
     share: bool,
+    mode: str,
 ) -> Any:
-    """A metric of the tuning runs against the learning rate, a panel an optimizer.
+    """A metric of the tuning runs against the learning rate, a panel an optimizer. Where it spans
+    decades its axis is logarithmic; far worse values leave the frame.
 
     Args:
       panels: what is shown.
@@ -100,6 +114,7 @@ def basins(
       metric: what the vertical axis says.
       limits: between which it lies, whatever an interval says.
       share: whether it is read in percent.
+      mode: whether its "min" or its "max" is best.
     """
     columns = max(1, min(2 if narrow() else 4, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
@@ -120,7 +135,27 @@ def basins(
                 _percent(ax)
             low, high = axes[0].get_ylim()
             axes[0].set_ylim(max(low, limits[0]), min(high, limits[1]))
+        elif panels:
+            _scale(axes[0], np.concatenate([panel.mean for panel in panels]), mode)
     return fig
+
+
+def _scale(ax: Any, values: np.ndarray, mode: str) -> None:
+    """The vertical axis for values of which some may be far worse than those that matter."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return
+    best, worst = (values.max(), values.min()) if mode == "max" else (values.min(), values.max())
+    if spans_decades(values):
+        logarithmic(ax, "y")
+        end = max(worst, best / FAR) if mode == "max" else min(worst, best * FAR)
+        low, high = sorted((best, end))
+        ax.set_ylim(low / ROOM, high * ROOM)
+        return
+    end = worst_shown(values, mode)
+    if abs(worst - best) > BEYOND * abs(end - best):
+        room = MARGIN * (best - end)
+        ax.set_ylim(*sorted((best + room, end - room)))
 
 
 def generalization_gap(

@@ -12,6 +12,7 @@ from lropt_jax.plotting.axes import (
     logarithmic,
     plain_ticks,
     remark,
+    short,
     shown,
     spans_decades,
     values_of,
@@ -32,6 +33,7 @@ from lropt_jax.plotting.style import (
 )
 from lropt_jax.validation import is_scalar
 
+LETTERS = 20  # of a value beside the cells
 WRITTEN = 80  # cells at most that have their value written in them
 WRITTEN_NARROW = 7  # columns at most that have room for it on a phone
 
@@ -100,8 +102,9 @@ def heatmap_figure(
                 ax, row, column, edgecolor="black", linewidth=2.2, zorder=3, gid=f"{FIXED}-best",
                 path_effects=halo(5, "white"),
             )  # fmt: skip
-        ax.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
-        ax.set_yticks(range(len(rows)), rows)
+        across, up = ([short(v, LETTERS) for v in values] for values in (columns, rows))
+        ax.set_xticks(range(len(columns)), across, rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_yticks(range(len(rows)), up)
         ax.set(xlabel=words_of(x), ylabel=words_of(y))
         colour.bar(fig, ax, image, metric)
         _say(ax, "framed: best", "hatched: diverged" if lost.any() else "")

@@ -30,6 +30,7 @@ RC: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.formatter.useoffset": False,  # 0.1234 and 0.1235, not 4e-4 and 5e-4 "+1.23e-1"
     "axes.titlelocation": "left",
     "axes.titlesize": "medium",
     "axes.titleweight": "bold",
@@ -69,7 +70,8 @@ def size(width: float, height: float) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def style() -> Iterator[Any]:
-    """matplotlib's pyplot-free figure class, under the package's look.
+    """What makes a figure of matplotlib's without pyplot, under the package's look; those that it
+    has made are legible afterwards (see `legible`).
 
     Raises:
       ImportError: when matplotlib is not installed; it names the extra that installs it.
@@ -77,10 +79,19 @@ def style() -> Iterator[Any]:
     require("a figure", "report", "matplotlib")
     import matplotlib
 
+    from lropt_jax.plotting.legible import make_legible
     from lropt_jax.plotting.shown import figure_class
 
+    made = []
+
+    def figure(**look: Any) -> Any:
+        made.append(figure_class()(**look))
+        return made[-1]
+
     with matplotlib.rc_context(RC):
-        yield figure_class()
+        yield figure
+        for each in made:
+            make_legible(each)
 
 
 def ink() -> str:

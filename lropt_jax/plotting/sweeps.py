@@ -15,6 +15,7 @@ from lropt_jax.plotting.axes import (
     even_in_logarithm,
     logarithmic,
     remark,
+    short,
     shown,
     spans_decades,
     values_of,
@@ -24,6 +25,8 @@ from lropt_jax.plotting.axes import (
 from lropt_jax.plotting.style import alarm, colours, grey, halo, ink, narrow, palette, size, style
 
 DROWNED = 1 / 6  # of a usual interval: means that differ by less are alike
+LETTERS = 11  # on an inch between two parallel axes
+FEWEST = 8  # of a value or a name there
 NAMED = 50  # of the lines of a parallel plot, the best, say what they are
 FAINTEST = 0.4  # of the worst line among many: still seen, on white and on black
 
@@ -104,12 +107,13 @@ def parallel_figure(
     finite = scores[np.isfinite(scores)]
     end = worst_shown(finite, mode) if len(finite) else 0.0
     ends = {"min": (-np.inf, end), "max": (end, np.inf)}[mode]
-    axes = [Axis(n, [t.get(n) for t in trials]) for n in names]
+    axes = [Axis(n, [t.get(n, "") for t in trials]) for n in names]
     axes.append(Axis(metric, np.clip(scores, *ends), few=False))
     places = np.array([axis.places for axis in axes])
     good = places[-1] if mode == "max" else 1 - places[-1]
     with style() as figure:
         fig = figure(figsize=size(1.9 * len(axes) + 1.0, 4.2), layout="constrained")
+        letters = max(FEWEST, int(LETTERS * fig.get_figwidth() / (len(axes) + 0.5)))
         ax = fig.subplots()
         ax.grid(visible=False)
         for side in ("left", "bottom"):
@@ -129,7 +133,7 @@ def parallel_figure(
                 if trial == best:
                     line = {"color": palette()[1], "linewidth": 2.2}
             if -rank < NAMED:
-                given = {n: trials[trial].get(n) for n in names} | {metric: scores[trial]}
+                given = {n: trials[trial].get(n, "") for n in names} | {metric: scores[trial]}
                 said = [f"{words_of(n)} {shown(v)}" for n, v in given.items()]
                 if not np.isfinite(scores[trial]):
                     said[-1] = "pruned or diverged"
@@ -140,11 +144,12 @@ def parallel_figure(
             for place, label in axis.ticks:
                 ax.plot(i, place, "_", color=ink(), markersize=6)
                 ax.annotate(
-                    label, (i, place), xytext=(5, 0), textcoords="offset points", fontsize=8,
-                    va="center", zorder=4, path_effects=halo(3),
+                    short(label, letters), (i, place), xytext=(5, 0),
+                    textcoords="offset points", fontsize=8, va="center", zorder=4,
+                    path_effects=halo(3),
                 )  # fmt: skip
-        words = [words_of(axis.name) for axis in axes]
-        ax.set_xticks(range(len(axes)), [w.replace(" ", "\n") if narrow() else w for w in words])
+        words = [textwrap.fill(words_of(axis.name), letters) for axis in axes]
+        ax.set_xticks(range(len(axes)), words)
         ax.set_xlim(-0.1, len(axes) - 0.6)
         ax.set_ylim(-0.04, 1.04)
         said = [] if np.isnan(good[best]) else ["orange: the best"]

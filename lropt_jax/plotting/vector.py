@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
@@ -50,7 +51,9 @@ def inline_svg(figure: Any, name: str, label: str) -> str:
     text = io.StringIO()
     # Without dates and random names the same figure gives the same bytes.
     look: Any = {"svg.fonttype": "none", "svg.hashsalt": name, "savefig.bbox": None}
-    with matplotlib.rc_context(look):
+    with matplotlib.rc_context(look), warnings.catch_warnings():
+        # Its letters are text, which the browser has a font for.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     drawn = ElementTree.fromstring(text.getvalue())
     for tag in ("metadata", "defs"):  # matplotlib's name, and rules for the whole page
@@ -171,7 +174,7 @@ def _points(axes: Any) -> Iterator[tuple[str, float, float, list[str]]]:
     for line in axes.lines:
         label = str(line.get_label())
         x, y = (np.asarray(v, float) for v in (line.get_xdata(), line.get_ydata()))
-        if label.startswith("_") or line.get_transform() != axes.transData or len(x) < 2:
+        if label.startswith("_") or line.get_transform() != axes.transData:
             continue
         every = -(-len(x) // MOST_POINTS)
         for i in range((len(x) - 1) % every, len(x), every):  # the last one among them
@@ -189,7 +192,8 @@ def _points(axes: Any) -> Iterator[tuple[str, float, float, list[str]]]:
 def _axis(axes: Any, which: str) -> str:
     """What an axis says, or the figure in its place."""
     own = getattr(axes, f"get_{which}label")()
-    return str(own or getattr(axes.figure, f"get_sup{which}label")() or which)
+    said = own or getattr(axes.figure, f"get_sup{which}label")() or which
+    return str(said).replace("\n", " ")
 
 
 def _place_said(axes: Any, x: float, y: float) -> list[str]:

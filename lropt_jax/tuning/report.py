@@ -117,9 +117,10 @@ def _figures(tuning: Any) -> dict[str, tuple[Any, str]]:
         seen = np.concatenate([panel.mean for panel in panels])
         drawn["basins"] = (
             basins(panels, list(tuning.board.contenders), metric, bounds(metric, seen),
-                   is_share(metric)),
+                   is_share(metric), tuning.mode),
             "What each peak learning rate came to, on one seed, whatever else was tried with it. "
-            "Shaded: as good as the optimizer's best. Dashed: its best. Crosses: diverged.",
+            "Shaded: as good as the optimizer's best. Dashed: its best. Crosses: diverged; a line "
+            "that leaves the frame goes to far worse values.",
         )  # fmt: skip
     for name, test in tuning.range_tests.items():
         drawn[f"range_test_{name}"] = (

@@ -62,7 +62,8 @@ class Drawings(Readings):
             drawn["heatmap"] = self.plot_heatmap(numbers[0], numbers[1], metric, mode)
         if len(self.steps) > 1:
             drawn["curves"] = self.plot_curves(metric, mode=mode)
-        drawn["budget"] = self.plot_budget(metric, mode)
+        if len(self.trials) > 1:
+            drawn["budget"] = self.plot_budget(metric, mode)
         return drawn
 
     def plot_sensitivity(
