@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 import itertools
 import json
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from lropt_jax import SweepResult, adam, compare, log_grid, sgd, sweep, tune
-from lropt_jax.comparisons.tables import comparison_table, pairs_of
+from lropt_jax.comparisons.tables import comparison_table, pairs_of, verdict
 from lropt_jax.pages.tables import Table
 from lropt_jax.pages.words import mean_and_interval
 from lropt_jax.plotting.sweeps import budget_figure
@@ -195,6 +196,23 @@ def test_a_percentage_has_no_more_digits_than_its_interval_bears(half, said):
     assert mean_and_interval("test_accuracy", 0.8245, half) == said
 
 
+@pytest.mark.parametrize(
+    ("mean", "half", "said"),
+    [(14.2, 12.0, "14.2 ± 10"), (-99.903, 0.021, "-99.90 ± 0.02"), (3.0, 0.0, "3.00 ± 0"),
+     (0.0967, 9e-5, "0.09670 ± 0.00009"), (1.23e5, 2e5, "123000 ± 200000"), (0.0, 0.0, "0 ± 0"),
+     (-1.000107e9, 2e4, "-1.00011e+09 ± 2e+04"), (1.07e-13, 2e-14, "1.07e-13 ± 2e-14"),
+     (-1e-9, 0.02, "0.0000 ± 0.02"), (0.0179, 0.4, "0.018 ± 0.4"), (1234.5, np.nan, "1230"),
+     (np.inf, np.nan, "inf"), (np.nan, 1.0, "–")],
+)  # fmt: skip
+def test_a_mean_has_the_digits_that_its_interval_bears(mean, half, said):
+    assert mean_and_interval("test_loss", mean, half) == said
+
+
+def test_who_ran_alone_is_not_called_the_best(compared):
+    alone = dataclasses.replace(compared, contestants={"sgd": compared.contestants["sgd"]})
+    assert verdict(alone) == "sgd was tuned and tested alone: there is nothing to compare it with."
+
+
 @pytest.fixture(scope="module")
 def odd():
     """Names as files and people make them, and more cautions than anybody reads."""
@@ -212,7 +230,8 @@ def odd():
 WIDER = """
 const beyond = text => {
   const box = text.getBoundingClientRect(), own = text.ownerSVGElement.getBoundingClientRect();
-  return box.width && (box.left < own.left - 2 || box.right > own.right + 2);
+  const across = box.left < own.left - 2 || box.right > own.right + 2;
+  return box.width && (across || box.top < own.top - 2 || box.bottom > own.bottom + 2);
 };
 const ends = [...document.querySelectorAll("svg text")].filter(beyond).map(t => t.textContent);
 return {page: document.documentElement.scrollWidth, window: innerWidth, ends};
@@ -263,13 +282,17 @@ def test_of_one_seed_nothing_is_said_about_ties():
     assert "cannot be known" in recommendation(found, "valid_loss", "min")
     table = ranked(found, "valid_loss", "min")
     assert [table.mark(i) for i in range(3)] == ["best of one seed", "", ""]
+    alone = recommendation(_swept(1, [[1.0]]), "valid_loss", "min")
+    assert alone.startswith("Take trial 0: its valid loss is 1.00.")
 
 
 def test_a_sweep_whose_trials_all_diverged_recommends_nothing(tmp_path):
     found = _swept(2, [[np.nan, 1.0]])
     assert "nothing to recommend" in recommendation(found, "valid_loss", "min")
+    assert "look at the task" in recommendation(found, "valid_loss", "min")
     text = found.report(tmp_path).read_text()
     assert "<code>" not in text
+    assert "Figures" not in text
     assert "Weak evidence" not in text
 
 

@@ -111,6 +111,16 @@ def test_a_choice_beside_a_cliff_or_on_an_edge_is_said():
     assert _said(rates, [0.9, 0.901, 0.902, 0.88], start=None)[0] == [("cliff", 1.0)]
 
 
+def test_a_momentum_of_0_is_no_edge():
+    trials = [{"momentum": m} for m in (0.0, 0.5, 0.9)]
+    lost = np.zeros(3, bool)
+    found = [
+        [c.kind for c in cautions(trials, np.array(scores), lost, best, "loss", "min")]
+        for best, scores in ((0, [1.0, 1.1, 1.2]), (2, [1.2, 1.1, 1.0]))
+    ]
+    assert found == [[], ["edge"]]
+
+
 def test_neighbours_differ_in_one_number_alone():
     trials = [
         {"a": 1.0, "b": 0.0},

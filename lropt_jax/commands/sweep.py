@@ -159,22 +159,22 @@ def _ends(result: Any) -> dict[str, int]:
 
 def _print(result: Any, metric: str, trials: list[dict[str, Any]]) -> None:
     """The best trials, and how the lanes ended."""
-    from lropt_jax.pages.words import mean_and_interval, number
+    from lropt_jax.pages.words import heading, mean_and_interval, number, plain
 
     names = list(dict.fromkeys(name for trial in result.trials for name in trial))
     rows = [
         [
             str(one["trial"]),
-            *[number(one["configuration"].get(name)) for name in names],
+            *[number(one["configuration"].get(name, "")) for name in names],
             mean_and_interval(metric, one["mean"], one["half_width"]),
         ]
         for one in trials
     ]
-    headings = ["trial", *[n.replace("_", " ") for n in names], metric.replace("_", " ")]
+    headings = ["trial", *map(plain, names), heading(metric)]
     how = ", ".join(f"{count} {kind}" for kind, count in _ends(result).items())
     pairs = zip(result.strategy, result.width, strict=True)
-    ways = ", ".join(dict.fromkeys(f"{strategy} of {width}" for strategy, width in pairs))
-    caption = f"{several(result.status.size, 'lane')}: {how}; {ways} lanes"
+    ways = ", ".join(dict.fromkeys(f"{s} of {several(w, 'lane')}" for s, w in pairs))
+    caption = f"{several(result.status.size, 'lane')}: {how}; {ways}"
     if installed("rich"):
         show_table(console(), headings, rows, 0 if rows else None, caption=caption)
         return

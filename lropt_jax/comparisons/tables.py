@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from lropt_jax.comparisons.contestant import GAP
 from lropt_jax.comparisons.outcome import Outcome
 from lropt_jax.pages.tables import Against, Pair, Pairs, Table
-from lropt_jax.pages.words import heading, listed, mean_and_interval, number
+from lropt_jax.pages.words import heading, listed, mean_and_interval, number, to_digits
 from lropt_jax.sweeps.results.statistics import PairedTest
 from lropt_jax.tasks.metrics import is_share
 
@@ -28,7 +28,7 @@ def comparison_table(outcome: Outcome) -> Table:
         ]
         edges = {c.name for c in contestant.cautions if c.kind == "edge"}
         values = [
-            number(contestant.chosen.get(k)) + (" (edge)" if k in edges else "") for k in chosen
+            number(contestant.chosen.get(k, "")) + (" (edge)" if k in edges else "") for k in chosen
         ]
         first = name in alike or (alike and not place)
         rank = "=1" if first else str(place + 1) if name in outcome.ranking else "–"
@@ -83,17 +83,19 @@ def costs_table(outcome: Outcome, step_seconds: Mapping[str, float]) -> Table:
                 name,
                 str(outcome.contestants[name].configurations),
                 "–" if math.isnan(error) else f"± {_plain(unit, error)}",
-                _figure(row["lr_sensitivity"], "{:.2g}"),
+                _digits(row["lr_sensitivity"], 2),
                 _figure(row["basin_decades"], "{:.1f}"),
                 "never" if math.isinf(row["steps_to_target"]) else _figure(
                     row["steps_to_target"], "{:,.0f}"
                 ),
-                _figure(1e6 * seconds, "{:,.3g}"),
+                _digits(1e6 * seconds, 3),
                 _figure(outcome.contestants[name].memory, "{:.1f}"),
             ]
         )  # fmt: skip
     words = outcome.protocol.select.replace("_", " ")
     target = mean_and_interval(outcome.protocol.select, outcome.target, math.nan)
+    if is_share(outcome.protocol.select):
+        target += "%"
     headings = [
         "optimizer",
         "configurations tried",
@@ -117,15 +119,15 @@ def pairs_of(outcome: Outcome) -> Pairs:
         found = []
         for other in names[:i]:
             test = tests[frozenset((name, other))]
-            amount = mean_and_interval(unit, test.difference, test.half_width)
-            pair = f"{test.first} − {test.second}: {amount} {_unit_name(unit)}"
+            short = mean_and_interval(unit, test.difference, test.half_width)
+            pair = f"{test.first} − {test.second}: {short} {_unit_name(unit)}"
             said = f"{pair}; p {_p_in_words(test.p_value)} (Holm)"
             if test.tie:
                 found.append(Pair("", "tied", f"{said}; tied"))
             else:
                 better = _better(outcome, test)
                 side = "row" if better == name else "column"
-                found.append(Pair(side, amount, f"{said}; {better} is better"))
+                found.append(Pair(side, short, f"{said}; {better} is better"))
         rows.append(Against(name, found))
     return Pairs(names, rows)
 
@@ -142,6 +144,8 @@ def verdict(outcome: Outcome) -> str:
         reasons = [f"{listed(names)}: {why}." for why, names in whys.items()]
         return " ".join(["No optimizer finished on any seed: nothing can be compared.", *reasons])
     best = outcome.ranking[0]
+    if len(outcome.contestants) == 1:
+        return f"{best} was tuned and tested alone: there is nothing to compare it with."
     alike = no_order(outcome)
     certain: list[str] = []
     overlapping: list[str] = []
@@ -173,7 +177,7 @@ def verdict(outcome: Outcome) -> str:
     if small:
         said += (
             f" The difference to {listed(small)} is significant, but smaller than "
-            f"{_amount(outcome.smallest_difference, unit)}, the smallest that matters: a tie."
+            f"{amount(outcome.smallest_difference, unit)}, the smallest that matters: a tie."
         )
     if open_:
         said += (
@@ -231,19 +235,24 @@ def _better(outcome: Outcome, test: PairedTest) -> str:
 def _difference(test: PairedTest, unit: str) -> str:
     if is_share(unit):
         return f"by {100 * test.difference:.1f} ± {100 * test.half_width:.1f} points"
-    return f"by {test.difference:.3g} ± {test.half_width:.1g}"
+    return f"by {mean_and_interval(unit, test.difference, test.half_width)}"
 
 
-def _amount(value: float, unit: str) -> str:
-    return f"{100 * value:.2g} points" if is_share(unit) else f"{value:.2g}"
+def amount(value: float, unit: str) -> str:
+    """A difference in words, of shares in points."""
+    return f"{to_digits(100 * value, 2)} points" if is_share(unit) else to_digits(value, 2)
 
 
 def _plain(unit: str, value: float) -> str:
-    return f"{100 * value:.2f}" if is_share(unit) else f"{value:.2g}"
+    return f"{100 * value:.2f}" if is_share(unit) else to_digits(value, 2)
 
 
 def _figure(value: float, form: str) -> str:
     return "–" if math.isnan(value) else form.format(value)
+
+
+def _digits(value: float, digits: int) -> str:
+    return "–" if math.isnan(value) else to_digits(value, digits)
 
 
 def _p_in_words(p_value: float) -> str:

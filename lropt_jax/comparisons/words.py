@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lropt_jax.comparisons.outcome import Outcome
-from lropt_jax.comparisons.tables import by_rank, no_order
+from lropt_jax.comparisons.tables import amount, by_rank, no_order
 from lropt_jax.pages.words import FEW_SEEDS, Recommendation, first_look, listed, mean_and_interval
 from lropt_jax.progress import several
 from lropt_jax.tasks.metrics import is_share
@@ -48,14 +48,13 @@ def protocol_words(outcome: Outcome) -> str:
             "another split would come out. The standard error beside is that of the "
             f"{p.examples['test']:,} test examples; "
         )
-    smallest = outcome.smallest_difference
-    amount = f"{100 * smallest:.2g} points" if is_share(outcome.decisive) else f"{smallest:.2g}"
+    smallest = amount(outcome.smallest_difference, outcome.decisive)
     given = "as asked" if p.smallest_difference is not None else (
         "a quarter of the standard deviation between the best's seeds, at least one test example"
     )  # fmt: skip
     return said + (
         "differences are paired, p-values corrected by Holm's method. A difference below "
-        f"{amount} is called a tie, however sure ({given})."
+        f"{smallest} is called a tie, however sure ({given})."
     )
 
 

@@ -32,8 +32,31 @@ class Recommendation(str):
         return type(self), (words, self.optimizer, self.code)
 
 
+FIXED = 1e6, -6  # numbers beyond, and decimal places after it, are written with an exponent
+MOST_DIGITS = 8  # of a number with an exponent
+
+
+def place(value: float) -> int:
+    """The power of ten of a number's first digit; 0 for 0 and what is not finite."""
+    return math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
+
+
+def to_place(value: float, last: int) -> str:
+    """A number whose last digit is that of a power of ten: 14.2 to -1, 1230 to 1."""
+    largest, smallest = FIXED
+    if abs(value) < largest and last >= smallest:
+        return f"{round(value, -last) + 0.0:.{max(0, -last)}f}"  # never -0.00
+    return f"{value:.{min(max(1, 1 + place(value) - last), MOST_DIGITS)}g}"
+
+
+def to_digits(value: float, digits: int) -> str:
+    """A number to so many digits, without an exponent where it is readable."""
+    return to_place(value, place(value) - digits + 1) if value else "0"
+
+
 def mean_and_interval(metric: str, mean: float, half_width: float) -> str:
-    """`mean ± half-width`, shares (accuracies) in percent, anything else to three digits."""
+    """`mean ± half-width`, shares (accuracies) in percent; anything else to three digits, or to
+    more where its interval bears them, and none beyond."""
     if math.isnan(mean):
         return "–"
     if is_share(metric):
@@ -42,7 +65,12 @@ def mean_and_interval(metric: str, mean: float, half_width: float) -> str:
             return f"{mean:.2f}"
         digits = 0 if half_width >= 10 else 2
         return f"{mean:.{digits}f} ± {half_width:.{digits}f}"
-    return f"{mean:.3g}" if math.isnan(half_width) else f"{mean:.3g} ± {half_width:.1g}"
+    if not half_width > 0:
+        return to_digits(mean, 3) + ("" if math.isnan(half_width) else " ± 0")
+    half = place(half_width)
+    last = max(min(place(mean) - 2, half), half - 2)
+    said = to_place(half_width, half) if abs(mean) < FIXED[0] else f"{half_width:.1g}"
+    return f"{to_place(mean, last)} ± {said}"
 
 
 def heading(metric: str) -> str:
@@ -60,7 +88,7 @@ def number(value: object) -> str:
     """A tuned value in a few digits."""
     if isinstance(value, float):
         return f"{value:.3g}"
-    return "" if value is None else str(getattr(value, "__name__", value))
+    return str(getattr(value, "__name__", value))
 
 
 def listed(words: list[str]) -> str:

@@ -254,7 +254,8 @@ class Tuning:
         rows = {"Recommended": sentence}
         if self.code:
             rows["Code"] = self.code
-        rows["Go on with"] = ".optimizer(steps), .trained(), .table(), .report(folder)"
+        taken = ".optimizer(steps), .trained(), " if self.leader is not None else ""
+        rows["Go on with"] = f"{taken}.table(), .report(folder)"
         return title, rows
 
 

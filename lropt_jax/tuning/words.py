@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 
 from lropt_jax.comparisons.inference import Interval, metric_within
-from lropt_jax.pages.words import FEW_SEEDS, Recommendation, first_look, listed, number, plain
+from lropt_jax.pages.words import (
+    FEW_SEEDS,
+    Recommendation,
+    first_look,
+    listed,
+    number,
+    place,
+    plain,
+    to_place,
+)
 from lropt_jax.progress import several
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tasks.metrics import is_share
@@ -255,9 +264,11 @@ def _edge(tuning: Any) -> list[str]:
 def _nothing(tuning: Any) -> str:
     lost = sum(t.status == "diverged" for t in tuning.tried)
     if lost == len(tuning.tried):
+        least = min((t.rate for t in tuning.tried if math.isfinite(t.rate)), default=math.nan)
+        down = "" if math.isnan(least) else f", down to a learning rate of {least:.3g}"
         return (
-            f"Nothing to recommend: every configuration diverged, {lost} in all, those of very "
-            "small rates among them. Look at the task: its loss or its data may not be finite."
+            f"Nothing to recommend: every configuration diverged, {lost} in all{down}. Look at the "
+            "task: its loss or its data may not be finite."
         )
     return (
         f"Nothing to recommend: {tuning.metric} is not finite for any of the {len(tuning.tried)} "
@@ -301,10 +312,9 @@ def _interval(found: Interval, scale: float = 1, unit: str = "") -> str:
     width = found.high - found.low
     if not (math.isfinite(width) and width > 0):
         return f"{found.value:.4g}{unit}"
-    digits = max(0, 1 - math.floor(math.log10(width)))
-    if digits > 6:
-        return f"{found.value:.3g}{unit} [{found.low:.3g}, {found.high:.3g}]"
-    return f"{found.value:.{digits}f}{unit} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    last = place(width) - 1
+    ends = f"[{to_place(found.low, last)}, {to_place(found.high, last)}]"
+    return f"{to_place(found.value, last)}{unit} {ends}"
 
 
 def _number(metric: str, value: float) -> str:

@@ -56,9 +56,9 @@ def cautions(
     """What is to be said about a sweep's best configuration.
 
     It lies on an edge where one of its numbers is the lowest or the highest of at least three that
-    were tried. It stands beside a cliff where the next value on either side, all else equal,
-    diverged on some seed, or lost more than half of what the best has won over the start, and more
-    than what still comes close to the best (see `Sensitivity.basin`).
+    were tried; a lowest 0 is no edge. It stands beside a cliff where the next value on either side,
+    all else equal, diverged on some seed, or lost more than half of what the best has won over the
+    start, and more than what still comes close to the best (see `Sensitivity.basin`).
 
     Args:
       trials: the configurations.
@@ -79,7 +79,8 @@ def cautions(
         if not is_scalar(value):
             continue
         tried = sorted({t[name] for t in trials if is_scalar(t.get(name))})
-        if len(tried) > 2 and value in (tried[0], tried[-1]):
+        # A momentum or decay of 0 is none at all, beyond which there is nothing.
+        if len(tried) > 2 and value in (tried[0] or None, tried[-1]):
             found.append(Caution("edge", name, float(value)))
         for neighbour in _neighbours(trials, best, name):
             score, beyond = float(scores[neighbour]), float(trials[neighbour][name])

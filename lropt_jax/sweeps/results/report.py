@@ -60,7 +60,7 @@ def ranked(result: Any, metric: str, mode: str) -> Table:
     order = result.ranking(metric, mode)
     for place, trial in enumerate(order):
         first = trial in alike or (alike and not place)
-        values = [number(result.trials[trial].get(name)) for name in names]
+        values = [number(result.trials[trial].get(name, "")) for name in names]
         cells = [mean_and_interval(m, *mean_interval(result.last(m)[trial])) for m in metrics]
         rows.append([str(trial), "=1" if first else str(place + 1), *values, *cells])
     headings = ["trial", "rank", *map(plain, names), *map(heading, metrics)]

@@ -16,6 +16,7 @@ from lropt_jax.pages.words import (
     mean_and_interval,
     plain,
 )
+from lropt_jax.progress import several
 from lropt_jax.sweeps.results.statistics import mean_interval
 from lropt_jax.tasks.metrics import is_share
 
@@ -40,12 +41,15 @@ def recommendation(result: Any, metric: str, mode: str) -> Recommendation:
     """The best trial, which others are as good as far as can be told, and the line to paste."""
     order = result.ranking(metric, mode)
     if not order:
-        return Recommendation("No configuration finished: there is nothing to recommend.")
+        return Recommendation(
+            "No configuration finished: there is nothing to recommend. Where smaller learning "
+            "rates diverge too, look at the task: its loss or its data may not be finite."
+        )
     best, tied, seeds = order[0], alike(result, metric, mode), len(result.seeds)
     reached = mean_and_interval(metric, *mean_interval(result.last(metric)[best]))
     reached += "%" if is_share(metric) else ""
     name = plain(metric)
-    if seeds == 1:
+    if len(order) > 1 and seeds == 1:
         said = (
             f"Trial {best} has the best {name}, {reached}. Each configuration was trained on one "
             "seed: which others are as good cannot be known."
@@ -107,7 +111,7 @@ def costs(result: Any, best: int | None) -> dict[str, str]:
     found["updates in all"] = f"{result.model_steps:,}"
     ways = zip(result.strategy, result.width, strict=True)
     if result.strategy:
-        found["ran as"] = ", ".join(dict.fromkeys(f"{s} of {w} lanes" for s, w in ways))
+        found["ran as"] = ", ".join(dict.fromkeys(f"{s} of {several(w, 'lane')}" for s, w in ways))
     if best is not None and result.models is not None:
         ((seconds, state),) = result.models.costs([best])
         if math.isfinite(seconds):
