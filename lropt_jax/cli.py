@@ -66,6 +66,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
                 keep_programs()
             return _answered(options, signals)
+    except _AskedForVersions:
+        return _tell_versions(options.json)
     except _Misread as mistake:
         options.command = mistake.parser.prog.partition(" ")[2] or None
         _failed(options, MISTAKE, str(mistake))
@@ -115,6 +117,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise _Misread(self, message)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        known = [str(choice) for choice in action.choices or ()]
+        if known and str(value) not in known:
+            from lropt_jax.validation import instead
+
+            raise argparse.ArgumentError(action, f"unknown: {value!r}{instead(value, known)}")
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
@@ -172,16 +181,27 @@ def _version() -> str:
     return str(importlib.import_module(str(__package__)).__version__)
 
 
+def _tell_versions(json: bool) -> int:
+    """Shows the versions that a report of a fault should tell."""
+    from lropt_jax.pages.surroundings import versions
+
+    found = versions()
+    if json:
+        _document(None, {"versions": found}, DONE, "")
+        return DONE
+    others = {k: v for k, v in found.items() if k != "lropt-jax"}
+    words = ", ".join(v if k == "devices" else f"{k} {v}" for k, v in others.items())
+    print(f"lropt {_version()} ({words})")
+    return DONE
+
+
+class _AskedForVersions(Exception):
+    """What `--version` ends the reading of the arguments with."""
+
+
 class _Versions(argparse.Action):
-    """Prints the versions that a report of a fault should tell."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
-        from lropt_jax.pages.surroundings import versions
-
-        others = {k: v for k, v in versions().items() if k != "lropt-jax"}
-        words = ", ".join(v if k == "devices" else f"{k} {v}" for k, v in others.items())
-        print(f"lropt {_version()} ({words})")
-        parser.exit()
+    def __call__(self, *_: Any) -> NoReturn:
+        raise _AskedForVersions
 
 
 def parser() -> argparse.ArgumentParser:

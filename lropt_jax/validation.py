@@ -189,10 +189,18 @@ def whole_number(
     return whole
 
 
-def check_few(what: str, count: int) -> None:
-    """Raises `ValueError` where there would be more than `MOST` of what is kept one by one."""
-    if count > MOST:
-        raise ValueError(f"{what} must be at most {MOST:,}, got {count:,}")
+def check_few(what: str, count: int, most: int = MOST, instead_do: str = "") -> None:
+    """Raises `ValueError` where there would be more of something than are kept one by one.
+
+    Args:
+      what: their name.
+      count: how many there would be.
+      most: how many there may be.
+      instead_do: what to do then.
+    """
+    if count > most:
+        way = f": {instead_do}" if instead_do else ""
+        raise ValueError(f"{what} must be at most {most:,}, got {count:,}{way}")
 
 
 def check_transformation(name: str, value: Any) -> None:

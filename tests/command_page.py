@@ -56,7 +56,8 @@ line of progress now and then, ever more rarely.
 {install}
 ```
 
-**Faults.** `lropt --version` says what a report of one should: versions and the machine.
+**Faults.** `lropt --version` says what a report of one should: versions and the machine; with
+`--json` by name, under `versions`.
 """
 
 

@@ -436,6 +436,32 @@ def test_the_versions_that_a_report_of_a_fault_should_tell():
     assert "cores" in done.stdout
 
 
+@pytest.mark.parametrize("order", [["--version", "--json"], ["--json", "--version"]])
+def test_the_versions_are_a_document_too(capsys, order):
+    import jax
+
+    assert main(order) == 0
+    found = strict(capsys.readouterr().out)
+    assert (found["command"], found["exit_code"], found["error"]) == (None, 0, None)
+    assert found["versions"]["jax"] == jax.__version__
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["lsit"], "unknown: 'lsit'; did you mean 'list'? Known: tune, compare"),
+        (["list", "optimisers"], "unknown: 'optimisers'; did you mean 'optimizers'?"),
+        (["compare", "--mode", "biggest"], "argument --mode: unknown: 'biggest'. Known: min, max"),
+        (["find-lr", "--start", "abc"], "argument --start: must be a number, got 'abc'"),
+    ],
+)
+def test_a_word_that_is_none_is_told_as_everywhere(capsys, words, says):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "number"), [("7", 7), ("1e5", 100000), ("-3", -3), ("1_000", 1000), ("9" * 20, None)]
 )

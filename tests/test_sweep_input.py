@@ -38,7 +38,8 @@ def sgd_of(learning_rate, momentum=0.0):
         ({"space": GRID, "seeds": 10**9}, "seeds must be at most 1,000,000, got 1,000,000,000"),
         (
             {"space": {"learning_rate": grid(range(1, 1001))}, "seeds": 10**4},
-            "1,000 configurations x 10,000 seeds are 10,000,000 trainings, a sweep has at most",
+            r"trainings \(1,000 configurations x 10,000 seeds\) must be at most 1,000,000, got "
+            "10,000,000: give fewer trials, values or seeds",
         ),
         (
             {
@@ -46,11 +47,12 @@ def sgd_of(learning_rate, momentum=0.0):
                     name: grid(range(1, 101)) for name in ("learning_rate", "momentum", "x", "y")
                 }
             },
-            "its full grid has 100,000,000 configurations, a sweep at most 100,000",
+            "the configurations of space's full grid must be at most 100,000, got 100,000,000: "
+            "give trials=n",
         ),
         (
             {"space": {"learning_rate": uniform(0, 1)}, "trials": 10**9},
-            "trials must be at most 100,000, got 1000000000",
+            "trials must be at most 100,000, got 1,000,000,000: sweep in parts",
         ),
         (
             {"space": {"learning_rat": grid(0.1)}},

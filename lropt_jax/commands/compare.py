@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
-from lropt_jax.commands.formatting import Defaults, console, counted, show_table
+from lropt_jax.commands.formatting import Defaults, console, counted, real, show_table
 from lropt_jax.commands.output import unfinished, whole, writable
 from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.plans import add_plan, cost_words, said, with_kept
@@ -83,7 +83,7 @@ def add_parsers(subparsers: Any) -> None:
         "--splits", type=counted, default=1, metavar="K", help="splits of the data to repeat it on"
     )
     parser.add_argument(
-        "--smallest-difference", type=float, metavar="D", help="that matters; less is a tie"
+        "--smallest-difference", type=real, metavar="D", help="that matters; less is a tie"
     )
     parser.add_argument("--key", type=counted, default=0, help="seed of all randomness")
     parser.add_argument("--strategy", help="of the lanes, see sweep (default: by the model)")

@@ -11,7 +11,7 @@ from typing import Any
 
 from lropt_jax.commands.answers import Answer
 from lropt_jax.commands.expressions import read_value
-from lropt_jax.commands.formatting import Defaults, counted
+from lropt_jax.commands.formatting import Defaults, counted, real
 from lropt_jax.commands.output import whole, writable
 from lropt_jax.commands.own_code import optimizer_named
 from lropt_jax.commands.plans import add_plan, cost_words
@@ -48,8 +48,8 @@ def add_parsers(subparsers: Any) -> None:
         metavar="NAME=VALUE",
         help="a fixed hyperparameter; may be repeated",
     )
-    parser.add_argument("--start", type=float, default=1e-7, help="the first learning rate")
-    parser.add_argument("--end", type=float, default=10.0, help="the last learning rate")
+    parser.add_argument("--start", type=real, default=1e-7, help="the first learning rate")
+    parser.add_argument("--end", type=real, default=10.0, help="the last learning rate")
     parser.add_argument("--steps", type=counted, default=100, help="rungs of the ladder")
     parser.add_argument("--seeds", type=counted, default=8, help="seeds of each configuration")
     parser.add_argument("--linear", action="store_true", help="equal differences, not ratios")

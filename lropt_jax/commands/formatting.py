@@ -28,6 +28,14 @@ def counted(text: str) -> int:
     raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
 
 
+def real(text: str) -> float:
+    """A number of the command line."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+
+
 def console() -> Any:
     """rich's, for tables and sentences as they are: a name's brackets and colons are no markup."""
     from rich.console import Console

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lropt_jax.commands.answers import Answer
-from lropt_jax.commands.formatting import Defaults, counted
+from lropt_jax.commands.formatting import Defaults, counted, real
 from lropt_jax.commands.output import unfinished, whole, writable
 from lropt_jax.commands.own_code import factory, named_in_module
 from lropt_jax.commands.plans import add_plan, cost_words, said, with_kept
@@ -61,7 +61,7 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--memory",
-        type=float,
+        type=real,
         metavar="R",
         help="bytes of optimizer state over bytes of parameters, at most; with 1 there is no Adam",
     )

@@ -21,7 +21,6 @@ from lropt_jax.training.feedback import check_observed
 from lropt_jax.training.visits import Itinerary
 from lropt_jax.training.watching.observer import check_watched
 from lropt_jax.validation import (
-    MOST,
     check_factory,
     check_few,
     check_transformation,
@@ -32,11 +31,11 @@ from lropt_jax.validation import (
 
 def check_trainings(configurations: int, seeds: int) -> None:
     """Raises `ValueError` for more trainings than one sweep plans."""
-    if configurations * seeds > MOST:
-        raise ValueError(
-            f"{configurations:,} configurations x {seeds:,} seeds are {configurations * seeds:,} "
-            f"trainings, a sweep has at most {MOST:,}: give fewer trials, values or seeds"
-        )
+    check_few(
+        f"trainings ({configurations:,} configurations x {seeds:,} seeds)",
+        configurations * seeds,
+        instead_do="give fewer trials, values or seeds",
+    )
 
 
 def check_seeds(seeds: int | Sequence[int]) -> list[int]:

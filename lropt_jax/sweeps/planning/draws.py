@@ -18,7 +18,7 @@ from lropt_jax.sweeps.planning.space import (
     free_names,
     listed,
 )
-from lropt_jax.validation import whole_number
+from lropt_jax.validation import check_few, whole_number
 
 LARGEST = 100_000  # configurations of a sweep: each is checked before any is trained
 
@@ -45,18 +45,13 @@ def draw(space: Spaces, trials: int | None, seed: int | Sequence[int] = 0) -> li
       ValueError: for an empty space, a range in a full grid, `trials < 1`, or more configurations
         than one sweep plans.
     """
-    if trials is None and (count := size(space)) > LARGEST:
-        raise ValueError(
-            f"space: its full grid has {count:,} configurations, a sweep at most {LARGEST:,}: give "
-            "trials=n to sample it, or fewer values"
-        )
-    if trials is not None:
-        given, trials = trials, whole_number("trials", trials, allowed=" or None")
-        if trials > LARGEST:
-            raise ValueError(
-                f"trials must be at most {LARGEST:,}, got {given!r}: sweep in parts, of other "
-                "keys, and join them with SweepResult.joined"
-            )
+    if trials is None:
+        way = "give trials=n to sample it, or fewer values"
+        check_few("the configurations of space's full grid", size(space), LARGEST, way)
+    else:
+        trials = whole_number("trials", trials, allowed=" or None")
+        way = "sweep in parts, of other keys, and join them with SweepResult.joined"
+        check_few("trials", trials, LARGEST, way)
     if isinstance(space, Mapping):
         return _drawn(dimensions(space), trials, seed)
     spaces = listed(space)
