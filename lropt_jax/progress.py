@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
 WINDOW = 3.0  # seconds over which the speed is measured
+WIDE, NOTED = 110, 80  # letters of a terminal that has room for the speed, and for how it goes
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0  # seconds between two lines where there is no terminal
 
 
@@ -108,15 +109,18 @@ def progress_bar(
     if not (redraws or console.is_jupyter):
         yield _Plain(total, description)
         return
-    columns = (
+    columns = [
         rich.SpinnerColumn(),
         rich.TextColumn("{task.description}", markup=False),
-        rich.BarColumn(),
+        rich.BarColumn(),  # takes what room there is
         rich.TaskProgressColumn(),
-        rich.TextColumn("{task.fields[speed]}"),
-        rich.TextColumn("{task.fields[note]}", markup=False),
         rich.TimeRemainingColumn(),
-    )
+    ]
+    # Where these have no room, the time left would be cut for them.
+    if console.width >= NOTED:
+        columns.insert(-1, rich.TextColumn("{task.fields[note]}", markup=False))
+    if console.width >= WIDE:
+        columns.insert(-2, rich.TextColumn("{task.fields[speed]}"))
     with rich.Progress(*columns, console=console, transient=True) as display:
         yield _Rich(display, display.add_task(description, total=total, speed="", note=""), total)
 

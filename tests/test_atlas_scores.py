@@ -233,3 +233,12 @@ def test_rows_as_they_ship_say_the_same_and_are_small(frame, tmp_path):
     )
     np.testing.assert_allclose(Results(again).times(), Results(frame).times())
     assert set(again.optimizer) == set(OPTIMIZERS)
+
+
+def test_rows_that_have_nothing_to_show_are_refused_in_words(frame):
+    with pytest.raises(ValueError, match="the Atlas has no rows"):
+        page_data(frame[:0])
+    first, second = dict.fromkeys(frame.problem)
+    apart = frame[(frame.problem == first) == (frame.optimizer == "sgd")]
+    with pytest.raises(ValueError, match=f"on all problems of these rows, {first}, {second}"):
+        page_data(apart)

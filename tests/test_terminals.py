@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from lropt_jax.commands.formatting import show_table
+from lropt_jax.progress import progress_bar
 
 pty = pytest.importorskip("pty")
 
@@ -112,3 +113,26 @@ def test_no_column_of_a_wide_table_is_cut(width):
     assert {len(line) for line in said.splitlines()} <= set(range(width + 1))
     assert said.splitlines()[0].endswith("┓")
     assert "1.0! │" in said
+
+
+@pytest.mark.parametrize("width", [66, 79, 80, 109, 110, 160])
+def test_the_time_left_is_cut_at_no_width(monkeypatch, width):
+    pytest.importorskip("rich")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for name, value in (("COLUMNS", str(width)), ("TERM", "xterm"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    with progress_bar(True, 1000) as progress:
+        progress.describe("sgd: as many configurations as the others")
+        progress.note("12 lanes alive")
+        progress.advance(1000)
+    said = sys.stderr.getvalue()
+    assert "100%" in said
+    assert "0:00:00" in said
+    assert "…" not in said

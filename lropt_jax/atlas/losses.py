@@ -27,14 +27,23 @@ class Results:
     Attributes:
       problems: their names, the quickest first.
       optimizers: that there are results of on all of these problems, in the table's order.
+
+    Raises:
+      ValueError: for no rows, and where no optimizer was run on all of the problems.
     """
 
     def __init__(self, frame: Any):
+        if not len(frame):
+            raise ValueError("the Atlas has no rows: there is nothing to show or to score")
         frame = frame.copy()
         found = set(frame.problem)
         self.problems = [p for p in MICROSECONDS if p in found] + sorted(found - set(MICROSECONDS))
         named = [set(frame[frame.problem == p].optimizer) for p in self.problems]
         whole = set.intersection(*named)
+        if not whole:
+            raise ValueError(
+                f"no optimizer was run on all problems of these rows, {', '.join(self.problems)}"
+            )
         self.optimizers = [n for n in ENTRIES if n in whole] + sorted(whole - set(ENTRIES))
         accuracy = frame.problem.map(lambda p: metric_of(p)[1] == "max")
         frame["before"] = np.where(accuracy, 1 - frame.start, frame.start)
