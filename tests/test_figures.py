@@ -177,6 +177,8 @@ def test_a_point_between_gaps_is_seen_and_others_stay_a_line():
         ax = figure().subplots()
         (gaps,) = ax.plot([0, 1, 2, 3, 4, 5], [NAN, 1, NAN, 2, 3, NAN])
         (whole,) = ax.plot([0, 1], [1, 2])
+        ax.plot([], [], label="a line of the legend alone")
+    assert "legend alone" not in inline_svg(ax.figure, "a", "")
     assert gaps.get_markevery() == [1]
     assert whole.get_marker() == "None"
 

@@ -174,7 +174,7 @@ def _points(axes: Any) -> Iterator[tuple[str, float, float, list[str]]]:
     for line in axes.lines:
         label = str(line.get_label())
         x, y = (np.asarray(v, float) for v in (line.get_xdata(), line.get_ydata()))
-        if label.startswith("_") or line.get_transform() != axes.transData:
+        if label.startswith("_") or line.get_transform() != axes.transData or not len(x):
             continue
         every = -(-len(x) // MOST_POINTS)
         for i in range((len(x) - 1) % every, len(x), every):  # the last one among them
