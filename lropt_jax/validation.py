@@ -51,6 +51,8 @@ class Constraint:
             array = np.asarray(value, dtype=np.float64)
         except OverflowError:  # Python's ints have no end
             array = np.asarray(math.inf)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must be {self.allowed}, got {value!r}") from None
         above = array >= self.low if self.ends[0] == "[" else array > self.low
         below = array <= self.high if self.ends[1] == "]" else array < self.high
         if not np.all(above & below):

@@ -378,3 +378,20 @@ def test_a_callable_gives_one_number():
 def test_half_a_state_dict_is_named(given):
     with pytest.raises(ValueError, match="'state' must be a mapping and 'param_groups' a list"):
         lj.from_torch(lj.adam(0.1), TREE, given, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: lj.early_stopping(3), "metric must be a name"),
+        (lambda: lj.early_stopping(min_delta="a"), "min_delta must be a finite number >= 0"),
+        (lambda: lj.mlp("ab"), "features must be one or more widths"),
+        (lambda: lj.mlp((8, 2), dropout="a"), r"dropout must be in \[0, 1\)"),
+        (lambda: lj.cnn(width="a"), "width must be a whole number"),
+        (lambda: lj.plot_paths(3), "optimizer 1 must be a constructor"),
+        (lambda: lj.feedback_schedule(3, 4)(lambda count, state: 1.0), "start must be a function"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_by_name(make, named):
+    with pytest.raises((TypeError, ValueError), match=named):
+        make()

@@ -16,7 +16,7 @@ from lropt_jax.problems.catalogue import IN_TURN, METRICS, PROBLEMS
 from lropt_jax.progress import several
 from lropt_jax.sweeps.planning.draws import draw
 from lropt_jax.sweeps.planning.space import uniform
-from lropt_jax.validation import unknown
+from lropt_jax.validation import check_name
 
 VERSION = "1.0"
 DIMENSIONS = 8  # of the points that configurations are drawn at
@@ -194,8 +194,7 @@ def design(quick: bool = False, problems: Sequence[str] | None = None, **changes
             few=4, seeds=5, target_seeds=10, steps_share=0.5, quick=True,
         )  # fmt: skip
     for name in problems or ():
-        if name not in PROBLEMS:
-            raise ValueError(unknown("problem", name, PROBLEMS))
+        check_name("problem", name, PROBLEMS)
     if problems:
         changes["problems"] = tuple(n for n in MICROSECONDS if n in problems)
     return dataclasses.replace(made, **changes)

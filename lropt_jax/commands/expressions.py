@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lropt_jax.schedules import SCHEDULES, Schedule
-from lropt_jax.validation import unknown
+from lropt_jax.validation import check_name
 
 WORDS = {"true": True, "false": False, "none": None, "inf": math.inf}
 
@@ -50,15 +50,13 @@ def _from_name(name: str, settings: Mapping[str, str]) -> Schedule:
     constructor = _constructor(name)
     parameters = inspect.signature(constructor).parameters
     for key in settings:
-        if key not in parameters:
-            raise ValueError(unknown(f"argument of {name}", key, parameters))
+        check_name(f"argument of {name}", key, parameters)
     example: Schedule = constructor.example(**{k: read_value(v) for k, v in settings.items()})
     return example
 
 
 def _constructor(name: str) -> Any:
-    if name not in SCHEDULES:
-        raise ValueError(unknown("schedule", name, SCHEDULES))
+    check_name("schedule", name, SCHEDULES)
     return SCHEDULES[name]
 
 

@@ -15,7 +15,7 @@ from lropt_jax.commands.own_code import named_in_module, without_arguments
 from lropt_jax.tasks.data.augmentation import crop_and_flip, standardized
 from lropt_jax.tasks.data.splitting import Dataset
 from lropt_jax.tasks.task import Task
-from lropt_jax.validation import unknown
+from lropt_jax.validation import check_name
 
 BATCH_SIZES = {"mnist1d": 64, "digits": 32, "mnist5k": 64}
 HIDDEN = {"mnist1d": (100, 100), "digits": (32,), "mnist5k": (100,)}
@@ -79,8 +79,7 @@ def problem(options: argparse.Namespace, what: str = "--task") -> Problem:
         return _of_name(options)
     from lropt_jax.tasks.adapters import classification_task
 
-    if options.model not in MODELS:
-        raise ValueError(unknown("model", options.model, MODELS))
+    check_name("model", options.model, MODELS)
     data = _data(options.data, getattr(options, "folder", None))
     classes = int(np.max(data.train["y"])) + 1
     model, words = _model(options, classes)

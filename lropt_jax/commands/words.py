@@ -10,7 +10,7 @@ from typing import Any
 
 from lropt_jax.sweeps import pbt, successive_halving
 from lropt_jax.sweeps.running.strategy import check_strategy
-from lropt_jax.validation import unknown
+from lropt_jax.validation import check_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +81,7 @@ def checked(words: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
       ValueError: for the first that is not; it names the section, the word and what is allowed.
     """
     for name, section in words.items():
-        if name not in SECTIONS:
-            raise ValueError(unknown("section", name, SECTIONS))
+        check_name("section", name, SECTIONS)
         if not isinstance(section, dict):
             raise ValueError(f"[{name}] must be a section of its own, got {name} = {section!r}")
     if not words.get("space"):
@@ -92,8 +91,7 @@ def checked(words: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if name == "prune":
             kinds = _of_rule(section)
         for word, value in section.items() if kinds else ():
-            if word not in kinds:
-                raise ValueError(unknown(f"word in [{name}]", word, kinds))
+            check_name(f"word in [{name}]", word, kinds)
             if not kinds[word].holds(value):
                 raise ValueError(f"[{name}] {word} must be {kinds[word].allowed}, got {value!r}")
     sections = {name: dict(words.get(name, {})) for name in SECTIONS}

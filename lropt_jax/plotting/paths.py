@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -120,10 +120,11 @@ def _named(optimizers: Any) -> dict[str, Any]:
     if isinstance(optimizers, Mapping):
         named = {str(name): make for name, make in optimizers.items()}
     else:
-        one = isinstance(optimizers, optax.GradientTransformation) or callable(optimizers)
-        several: Sequence[Any] = [optimizers] if one else list(optimizers)
+        several = isinstance(optimizers, Iterable) and not (
+            isinstance(optimizers, optax.GradientTransformation) or callable(optimizers)
+        )
         named = {}
-        for i, make in enumerate(several):
+        for i, make in enumerate(optimizers if several else [optimizers]):
             label = getattr(make, "__name__", None) or f"optimizer {i + 1}"
             named[label if label not in named else f"{label} ({i + 1})"] = make
     if not named:

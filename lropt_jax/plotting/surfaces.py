@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lropt_jax.validation import unknown
+from lropt_jax.validation import check_name
 
 Frame = tuple[tuple[float, float], tuple[float, float]]
 
@@ -69,8 +69,7 @@ def surfaces(functions: Any, start: Any, frame: Any) -> list[Surface]:
     found = []
     for given in functions if several else [functions]:
         if isinstance(given, str):
-            if given not in SURFACES:
-                raise ValueError(unknown("function", given, SURFACES))
+            check_name("function", given, SURFACES)
             surface = SURFACES[given]
         elif callable(given):
             if start is None:

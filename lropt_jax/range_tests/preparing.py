@@ -28,7 +28,14 @@ from lropt_jax.sweeps.running.placement import Placement
 from lropt_jax.tasks.task import Task
 from lropt_jax.training.layout import Layout
 from lropt_jax.training.visits import itinerary
-from lropt_jax.validation import caution, check_factory, check_few, is_scalar, unknown, whole_number
+from lropt_jax.validation import (
+    caution,
+    check_factory,
+    check_few,
+    check_name,
+    is_scalar,
+    whole_number,
+)
 
 Factory = Callable[..., optax.GradientTransformation]
 READS_ONCE = (ScaleByRpropState, optax.ScaleByRpropState)  # the states of such optimizers
@@ -207,8 +214,7 @@ def _check_optimizer(
         raise ValueError("learning_rate is what the test sets: give start and end instead")
     anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for name in [] if anything else names:
-        if name not in parameters:
-            raise ValueError(unknown("hyperparameter", name, parameters))
+        check_name("hyperparameter", name, parameters)
     if twice := sorted(set(over) & set(fixed)):
         raise ValueError(f"{', '.join(twice)} must be given in over or as fixed, not both")
     for name, values in over.items():

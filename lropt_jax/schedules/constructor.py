@@ -152,6 +152,9 @@ def _constructor(
 ) -> Any:
     if not callable(formula):
         raise TypeError(f"a formula must be a function of count and named numbers, got {formula!r}")
+    for what, function in (("start", start), ("observe", observe)):
+        if not (function is None or callable(function)):
+            raise TypeError(f"feedback_schedule: {what} must be a function, got {function!r}")
     name = getattr(formula, "__name__", type(formula).__name__)  # a partial has none
     hidden = 1 if observe is None else 2  # count, and the state of one that observes
     signature = inspect.signature(formula)

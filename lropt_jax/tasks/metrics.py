@@ -43,6 +43,8 @@ def direction(metric: str, mode: str | None = None) -> str:
     """
     if mode not in (None, "min", "max"):
         raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+    if not isinstance(metric, str):
+        raise ValueError(f"metric must be a name like 'valid_loss', got {metric!r}")
     word = _last_word(metric)
     if mode is None and word not in BEST_HIGH and word not in BEST_LOW:
         raise ValueError(

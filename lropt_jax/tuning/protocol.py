@@ -14,7 +14,7 @@ import numpy as np
 from lropt_jax.progress import Progress
 from lropt_jax.sweeps.running.foreseen import Cost
 from lropt_jax.sweeps.running.placement import Placement
-from lropt_jax.tasks.metrics import direction, names_of_metrics, usual_metric
+from lropt_jax.tasks.metrics import direction, known_metric, names_of_metrics, usual_metric
 from lropt_jax.tasks.task import Task, check_task
 from lropt_jax.training.course import as_key
 from lropt_jax.training.digests import digest
@@ -33,7 +33,7 @@ from lropt_jax.tuning.contenders import (
 )
 from lropt_jax.tuning.journal import Journal
 from lropt_jax.tuning.result import Tuning
-from lropt_jax.validation import require, unknown, whole_number
+from lropt_jax.validation import require, whole_number
 
 
 def tune(
@@ -213,8 +213,7 @@ def _metric(task: Task, metric: str | None, mode: str | None) -> tuple[str, str]
         metric = usual_metric(known, ["valid_accuracy"], "metric")
     elif metric not in known and f"valid_{metric}" in known:
         metric = f"valid_{metric}"
-    if metric not in known:
-        raise ValueError(f"metric: {unknown('metric', metric, known)}")
+    metric = known_metric(metric, known)
     return metric, direction(metric, mode)
 
 

@@ -8,6 +8,7 @@ import jax
 from flax import linen as nn
 
 from lropt_jax.tasks.models.layers import Dropout, check_dropout, dense
+from lropt_jax.validation import is_scalar
 
 
 def mlp(
@@ -49,7 +50,8 @@ def mlp(
       >>> model.apply(variables, jax.numpy.zeros((2, 28, 28))).shape
       (2, 10)
     """
-    if not isinstance(features, Sequence) or not features or min(features) < 1:
+    given = features if isinstance(features, Sequence) else ()
+    if not given or not all(is_scalar(width) and width >= 1 for width in given):
         raise ValueError(f"features must be one or more widths >= 1, got {features!r}")
     hidden = len(features) - 1
     rates = tuple(dropout) if isinstance(dropout, Sequence) else (dropout,) * hidden

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from lropt_jax.validation import averaging, whole_number
+
 
 def dense(features: int, **options: Any) -> nn.Dense:
     """A Flax `Dense`, with `dense_product` as its product."""
@@ -68,15 +70,13 @@ class Dropout(nn.Module):
 def check_dropout(*rates: float) -> None:
     """Raises `ValueError` for a rate outside of [0, 1)."""
     for rate in rates:
-        if not 0 <= rate < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {rate!r}")
+        averaging.check("dropout", rate)
 
 
 def check_counts(**counts: int) -> None:
-    """Raises `ValueError` for a number of classes or channels below 1."""
+    """Raises `ValueError` for what is no number of classes or channels."""
     for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} must be >= 1, got {count!r}")
+        whole_number(name, count)
 
 
 def as_images(x: jax.Array, smallest: int) -> jax.Array:
