@@ -87,8 +87,8 @@ def set_hyperparams(
 
     Args:
       state: an optimizer's state with a `TunableState` in it, anywhere inside a chain.
-      groups: where there are several, the numbers by name for each label (see `hyperparams`),
-        which may be anything; those that are named stay as they are but for these.
+      groups: where there are several, a mapping of labels (see `hyperparams`) to new numbers by
+        name; a label need be no string. What is not named stays as it is.
       **new: numbers or schedules by name; or, where there are several optimizers, for each
         label a mapping of them: `head={"learning_rate": 0.1}`. For a population, scalars or
         arrays of its shape.
@@ -221,7 +221,8 @@ def observe(state: optax.OptState, value: Any) -> Any:
       value: a number; for a population one for each of its members.
 
     Raises:
-      ValueError: when there is no tunable optimizer, or none of the schedules observes.
+      ValueError: when there is no tunable optimizer, none of the schedules observes, or the value
+        is no number.
 
     See also:
       `reduce_on_plateau`, `feedback_schedule`.

@@ -49,6 +49,7 @@ def schedule(formula):
       A function of the same arguments, without the count, that returns a `Schedule`.
 
     Raises:
+      TypeError: for a formula that is no function, or whose numbers have no names.
       ValueError: (the function) for a concrete number that its annotation does not allow.
 
     See also:

@@ -67,7 +67,7 @@ def cyclic(
       ValueError: for concrete numbers out of range, or an unknown mode.
 
     Reference:
-      Smith 2017, arXiv:1506.01186.
+      Smith 2017, Cyclical learning rates for training neural networks, arXiv:1506.01186.
 
     See also:
       `lr_range_test`, `one_cycle`, `warm_restarts`.

@@ -109,8 +109,9 @@ def successive_halving(
     The rungs are at `min_steps`, `eta * min_steps`, ... updates. At each, configurations are
     ranked by the metric's mean over all their seeds; one non-finite seed puts a configuration
     last, ties go to the lower trial number. The survivors of all chunks are packed into full
-    chunks and go on; the others have the status "pruned". The lanes that a chunk does not fill take
-    no time under "map"; under "map:8" whole blocks of them; under "vmap" they cost as any other.
+    chunks and go on; the others have the status "pruned". The places that a chunk does not
+    fill take no time under "map", in whole blocks none under "map:8", and under "vmap" as much as
+    a lane.
 
     When to use:
       When most configurations are bad early on. Start with `eta=3` and a first rung at a
