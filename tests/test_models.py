@@ -179,6 +179,7 @@ def test_a_rate_near_1_stays_finite() -> None:
         (lambda: models.mlp(10), "features.*10"),
         (lambda: models.mlp((4, 0)), r"features.*\(4, 0\)"),
         (lambda: models.mlp(dropout=1.0), r"dropout must be in \[0, 1\), got 1.0"),
+        (lambda: models.mlp(dropout=None), r"dropout must be in \[0, 1\), got None"),
         (lambda: models.mlp(dropout=(0.1, 1.0)), r"dropout must be in \[0, 1\), got 1.0"),
         (lambda: models.mlp(dropout=(0.1,)), r"each of the 2 hidden layers, got \(0.1,\)"),
         (lambda: models.cnn(dropout=-0.1), "dropout.*-0.1"),

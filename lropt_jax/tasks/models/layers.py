@@ -70,6 +70,8 @@ class Dropout(nn.Module):
 def check_dropout(*rates: float) -> None:
     """Raises `ValueError` for a rate outside of [0, 1)."""
     for rate in rates:
+        if rate is None:
+            raise ValueError(f"dropout must be {averaging.allowed}, got None")
         averaging.check("dropout", rate)
 
 
