@@ -438,6 +438,12 @@ FAR = 2**24 + 1
             {0: 0.25, FAR + 1: 0.0625, 2**31 - 1: 0.0625},
         ),
         (lambda: lj.one_cycle_momentum(0.8, 0.9, FAR + 2), {0: 0.9, FAR + 1: 0.9, 2**31 - 1: 0.9}),
+        (lambda: lj.step_decay(1.0, 0.5, every=2**30, offset=9), {0: 1.0, 2**31 - 1: 0.5}),
+        (
+            lambda: lj.warmup_stable_decay(1.0, 10, 2**31 - 1, 100),
+            {0: 0.0, 5: 0.5, 10: 1.0, 2**31 - 1: 1.0},
+        ),
+        (lambda: lj.cyclic(0.0, 1.0, 2**31 - 1), {0: 0.0, 2**30: 0.5}),
     ],
 )
 def test_far_counts_are_exact(make, expected):
@@ -450,6 +456,13 @@ def test_far_counts_are_exact(make, expected):
     start = lj.sgd(s).init(jnp.ones(1))
     state = jax.vmap(lambda c: start._replace(count=c))(jnp.array(counts, jnp.int32))
     near(lj.hyperparams(state)["learning_rate"], values)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_before_the_first_update_it_is_as_at_the_first(name):
+    s = getattr(lj, name)(**EXAMPLES[name])
+    counts = [-5, np.int64(-1), -0.5, jnp.int32(-(2**31))]
+    np.testing.assert_array_equal([s(c) for c in counts], [s(0)] * len(counts))
 
 
 def test_whole_steps_stay_ints_and_nothing_is_truncated():

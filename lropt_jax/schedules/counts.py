@@ -15,13 +15,17 @@ def float_type() -> Any:
 
 
 def as_count(count: Any, exact: bool) -> jax.Array:
-    """A count as it arrives at a formula: where it is one and may be, an int of 32 bits."""
+    """A count as it arrives at a formula: where it is one and may be, an int of 32 bits.
+
+    Before the first update it is as at the first.
+    """
     if isinstance(count, (list, tuple)):
         traced = any(isinstance(x, jax.Array) for x in jax.tree.leaves(count))
         count = jnp.asarray(count) if traced else np.asarray(count)
     if isinstance(count, jax.core.Tracer) and count.dtype == jnp.uint32:
         count = jnp.minimum(count, np.uint32(2**31 - 1)).astype(jnp.int32)  # and does not wrap
-    return jnp.asarray(count, jnp.int32 if exact and fits(count) else float_type())
+    count = jnp.asarray(count, jnp.int32 if exact and fits(count) else float_type())
+    return jnp.where(count < 0, 0, count)  # no maximum, which halves the gradient at 0
 
 
 def fits(x: Any) -> bool:

@@ -15,8 +15,15 @@ def real(x: Any) -> Any:
 
 
 def since(count: Any, start: Any) -> Any:
-    """How long ago `start` was: in whole numbers, which are exact, where both are whole."""
-    return count - start if is_whole(count, start) else real(count) - real(start)
+    """How long ago `start` was: in whole numbers, which are exact, where both are whole.
+
+    What 32 bits do not hold is the greatest or the least that they do: it does not wrap.
+    """
+    if not is_whole(count, start):
+        return real(count) - real(start)
+    difference, least = count - start, -(2**31)
+    held = jnp.where(difference < 0, ~least, least)
+    return jnp.where(((count ^ start) & (count ^ difference)) < 0, held, difference)
 
 
 def earlier(count: Any, end: Any) -> Any:
