@@ -322,6 +322,33 @@ def test_states_pickle():
     assert pickle.loads(pickle.dumps(adam)) is adam
 
 
+def test_numbers_that_were_put_in_by_hand_are_numbers():
+    tx, state = adam(0.1), adam(0.1).init(P)
+    step = jax.jit(lambda s: tx.update(P, s, P)[1])
+    state = step(state)
+    state.hyperparams["learning_rate"] = 0.5
+    by_tree_set = optax.tree.set(state, learning_rate=0.5)
+    for given in (state, by_tree_set):
+        assert (
+            float(set_hyperparams(given, learning_rate=0.25).hyperparams["learning_rate"]) == 0.25
+        )
+        same = jax.tree.structure(set_hyperparams(given, b1=0.5)) == jax.tree.structure(given)
+        assert same
+    state = step(state)
+    compiled = step._cache_size()
+    step(state)
+    assert step._cache_size() == compiled
+
+
+def test_shapes_of_a_state_give_shapes():
+    tx = optax.chain(optax.clip(1.0), adam(reduce_on_plateau(0.1)))
+    shapes, state = jax.eval_shape(tx.init, P), tx.init(P)
+    for function in (hyperparams, lambda s: set_hyperparams(s, b1=0.5), lambda s: observe(s, 1.0)):
+        found, expected = function(shapes), jax.eval_shape(function, state)
+        assert jax.tree.structure(found) == jax.tree.structure(expected)
+        assert jax.tree.leaves(found) == jax.tree.leaves(expected)
+
+
 # Finding.
 
 

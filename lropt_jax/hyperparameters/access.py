@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,7 +40,8 @@ def hyperparams(state: optax.OptState) -> dict[str, Any]:
         there are several, the values are nested by label: those of `optax.partition`
         (`multi_transform`), the names of `optax.named_chain`, and in another chain the names of
         the factories ("adam", "adam_2"). For a population (a state with leading axes) the
-        values have those axes.
+        values have those axes; for the shapes of a state (`jax.eval_shape(tx.init, params)`)
+        they are shapes, as they are from `set_hyperparams` and `observe`.
 
     Raises:
       ValueError: when the state holds no tunable optimizer.
@@ -63,8 +65,11 @@ def hyperparams(state: optax.OptState) -> dict[str, Any]:
     def values(which: Labelled) -> Any:
         if isinstance(which, dict):
             return {label: values(inner) for label, inner in which.items()}
-        now = _over_population(_values, found[which].count)(*found[which][:2])
-        return jax.tree.map(_copy, now)
+
+        def now(count: Any, numbers: Any) -> Any:
+            return jax.tree.map(_copy, _over_population(_values, count)(count, numbers))
+
+        return _computed(now, *found[which][:2])
 
     result: dict[str, Any] = values(labelled(state))
     return result
@@ -257,7 +262,7 @@ def _observing(state: TunableState, value: Any) -> TunableState:
     value = beside(
         jnp.broadcast_to(jnp.asarray(value, float_type()), state.count.shape), state.count
     )
-    see = _over_population(observed, state.count)
+    see = functools.partial(_computed, _over_population(observed, state.count))
     new = state._replace(hyperparams=see(state.hyperparams, value))
     if isinstance(new.inner_state, FeedbackState):
         schedules = see(new.inner_state.schedules, value)
@@ -284,7 +289,13 @@ def _values(count: Any, numbers: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value_at(value, count) for name, value in numbers.items()}
 
 
+def _computed(function: Callable[..., Any], *args: Any) -> Any:
+    """Its result; of shapes that of its result."""
+    shapes = any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(args))
+    return jax.eval_shape(function, *args) if shapes else function(*args)
+
+
 def _over_population(function: Callable[..., Any], count: jax.Array) -> Callable[..., Any]:
-    for _ in range(jnp.ndim(count)):
+    for _ in range(np.ndim(count)):
         function = jax.vmap(function)
     return function

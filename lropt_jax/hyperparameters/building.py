@@ -274,7 +274,7 @@ def _tunable_transformation(
         with explained(use, given.value):
             new_updates, new_inner, used = use(state.hyperparams, state.count)
         new_inner = _cast_like(new_inner, inner)
-        values = state.hyperparams
+        values = _cast_like(state.hyperparams, state.hyperparams)  # some may be put in by hand
         if extra.get("value") is not None:
             values, used = observed((values, used), extra["value"])
         if kept is not None:

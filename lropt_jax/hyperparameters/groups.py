@@ -92,8 +92,9 @@ def with_tunables(state: optax.OptState, new: Sequence[TunableState]) -> Any:
         pairs = {k: (v, old.hyperparams[k]) for k, v in now.hyperparams.items()}
         boxed = {k: boxed_like(*pair, old.count) for k, pair in pairs.items()}
         inner = jax.tree.map(replace, now.inner_state, is_leaf=_is_tunable_state)
+        kept = isinstance(old.hyperparams, Numbers)  # Optax's tree.set leaves a plain dict
         return old._replace(
-            hyperparams=Numbers(boxed, factory_of(now)),
+            hyperparams=Numbers(boxed, factory_of(now)) if kept else boxed,
             inner_state=boxed_like(inner, old.inner_state, old.count),
         )
 

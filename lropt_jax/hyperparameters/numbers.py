@@ -199,8 +199,8 @@ def replaced(name: str, old: Any, new: Any, like: jax.Array) -> Any:
         return stored(new, like)
     counts = isinstance(new, Schedule)
 
-    def replace(o: jax.Array, n: Any) -> jax.Array:
-        return beside(cast(n, _able(o.dtype, n, counts), o.shape), o)
+    def replace(o: Any, n: Any) -> Any:
+        return beside(cast(n, _able(jnp.result_type(o), n, counts), np.shape(o)), o)
 
     return jax.tree.map(replace, old, new)
 
@@ -232,9 +232,17 @@ def cast(value: Any, dtype: Any, shape: tuple[int, ...] = ()) -> jax.Array:
     return jnp.broadcast_to(jnp.array(value, dtype, copy=True), shape)
 
 
-def beside(new: jax.Array, old: jax.Array) -> jax.Array:
-    """`new` where `old` lies: elsewhere it would be another input to a compiled step."""
-    if isinstance(old, jax.core.Tracer) or isinstance(new, jax.core.Tracer) or not old.committed:
+def beside(new: Any, old: Any) -> Any:
+    """`new` where `old` lies: elsewhere it would be another input to a compiled step.
+
+    Args:
+      new: an array.
+      old: one, or a number that was put into a state by hand, or the shape of an array.
+    """
+    if isinstance(old, jax.ShapeDtypeStruct):
+        return jax.ShapeDtypeStruct(new.shape, new.dtype, sharding=old.sharding)  # type: ignore[no-untyped-call]
+    traced = isinstance(old, jax.core.Tracer) or isinstance(new, jax.core.Tracer)
+    if traced or not (isinstance(old, jax.Array) and old.committed):
         return new
     placed: jax.Array = jax.device_put(new, old.sharding)
     return placed

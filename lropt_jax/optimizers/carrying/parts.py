@@ -158,7 +158,8 @@ def fixed_of(state: TunableState) -> Mapping[str, Any]:
 
 def placed(new: Any, like: jax.Array) -> jax.Array:
     """A copy of an array in the dtype of another, where that lies."""
-    return beside(jnp.array(new, like.dtype, copy=True), like)
+    there: jax.Array = beside(jnp.array(new, like.dtype, copy=True), like)
+    return there
 
 
 def filled(tree: Any, values: Mapping[str, Any]) -> Any:
