@@ -24,6 +24,7 @@ from lropt_jax import (
     sgd,
     train,
 )
+from lropt_jax.training.digests import digest
 
 pytest.importorskip("orbax.checkpoint")
 
@@ -192,3 +193,31 @@ def test_a_best_one_that_was_not_kept_is_said(tmp_path):
     with pytest.warns(RuntimeWarning, match=r"after 4 updates, was not kept .* after 8"):
         result = fit(task, sgd(0.01), 12, keep="best", **call)
     assert result.best_step == 8
+
+
+SCRIPT = """
+import logging
+
+class Error:
+    def __init__(self, target):
+        self.target = target
+
+    def __call__(self, p, batch):
+        return (batch["x"] @ p - self.target) ** 2
+
+error = Error(1.0)
+
+def loss(p, state, batch, key):
+    logging.getLogger(__name__)
+    return error(p, batch).mean(), (state, {})
+"""
+
+
+def test_a_script_is_the_same_when_it_is_imported():
+    spaces = [{"__name__": "as_script"}, {"__name__": "imported"}]
+    for space in spaces:
+        exec(SCRIPT, space)
+    as_script, imported = (digest(space["loss"]) for space in spaces)
+    assert as_script == imported
+    spaces[1]["error"].target = 2.0
+    assert digest(spaces[1]["loss"]) != imported

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -454,3 +456,12 @@ def test_killed_at_any_moment_the_same_call_goes_on(tmp_path):
     resumed = list(train(TASK, tx, 400, eval_every=10, directory=tmp_path / "run"))
     assert resumed[0].step > 10
     same(fit(TASK, tx, 400, eval_every=10), resumed[-1])
+
+
+def test_what_was_trained_travels_by_pickle_with_its_functions():
+    result = fit(
+        dataclasses.replace(TASK, summarize=lambda means: {"twice": means["loss"]}), adam(0.1), 5
+    )
+    for again in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
+        assert again.evaluate("train") == result.evaluate("train")
+    assert again.task.loss is result.task.loss  # a copy here compiles nothing

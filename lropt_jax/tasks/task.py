@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import operator
+import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,8 +23,10 @@ from lropt_jax.tasks.examples import (
     number_of_examples,
     split_of,
 )
+from lropt_jax.validation import installed
 
 SPLITS = ("train", "valid", "test")
+FUNCTIONS = ("init", "loss", "evaluate", "summarize", "predict")
 
 
 @shown
@@ -128,7 +132,7 @@ class Task:
     predict: Callable[[Any, Any, Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("init", "loss", "evaluate", "summarize", "predict"):
+        for name in FUNCTIONS:
             function = getattr(self, name)
             optional = name in ("summarize", "predict")
             if not (callable(function) or (optional and function is None)):
@@ -146,6 +150,26 @@ class Task:
                 f"batch_size must be between 1 and the {examples} training examples, "
                 f"got {self.batch_size}"
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With its functions by value where that can be: pickle itself takes few that are used."""
+        state = dict(vars(self))
+        if installed("cloudpickle"):
+            import cloudpickle
+
+            state["functions"] = cloudpickle.dumps({name: state.pop(name) for name in FUNCTIONS})
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        functions = pickle.loads(state["functions"]) if "functions" in state else {}
+        vars(self).update({k: v for k, v in state.items() if k != "functions"}, **functions)
+
+    def __copy__(self) -> Task:
+        return dataclasses.replace(self)
+
+    def __deepcopy__(self, memo: Any) -> Task:
+        """Of the data: what has been compiled for its functions serves the copy."""
+        return dataclasses.replace(self, **copy.deepcopy(self.splits, memo))
 
     def _about(self) -> tuple[str, dict[str, str]]:
         updates = (

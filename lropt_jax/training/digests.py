@@ -96,7 +96,10 @@ class _Digest:
         if library is not None:
             return f"library:{library}"
         hashed = hashlib.blake2b(digest_size=12)
-        hashed.update(f"{type(value).__module__}.{type(value).__qualname__};".encode())
+        kind = type(value)
+        # A person's own module is __main__ where it is the script.
+        place = kind.__module__ if is_library(kind.__module__) else ""
+        hashed.update(f"{place}.{kind.__qualname__};".encode())
         if isinstance(value, (np.ndarray, np.generic, jax.Array)):
             _add_array(hashed, value)
         else:
@@ -153,7 +156,7 @@ def _parts(value: Any) -> list[Any]:
 
 def _function_parts(function: types.FunctionType) -> list[Any]:
     cells = [content(cell) for cell in function.__closure__ or ()]
-    names = sorted(names_in(function.__code__) & function.__globals__.keys())
+    names = sorted(names_in(function.__code__) & function.__globals__.keys() - {"__name__"})
     named = [(name, function.__globals__[name]) for name in names]
     return [function.__code__, function.__defaults__, function.__kwdefaults__, cells, named]
 
