@@ -164,6 +164,16 @@ def test_what_is_never_finite_is_never_the_best(value):
             ValueError,
             "the optimizer fails with learning_rate=0.1 on this task's parameters",
         ),
+        *(
+            (
+                lambda factory=factory: sweep(
+                    TASK, factory, {"learning_rate": (1e-4, 0.1)}, steps=2
+                ),
+                ValueError,
+                r"\(0.0001, 0.1\) is one value: a range is log_uniform\(0.0001, 0.1\)",
+            )
+            for factory in (sgd, optax.sgd)
+        ),
         (
             lambda: sweep(
                 TASK, sgd, {"learning_rate": [0.1, 0.2]}, steps=20, eval_every=5,

@@ -142,7 +142,7 @@ def test_regret_has_an_interval(found):
 def test_the_report_says_it_all(found, tmp_path):
     page = found.report(tmp_path / "report").read_text()
     assert found.code.replace("'", "&#39;") in page
-    for words in ("On fresh seeds", "baseline", "Is it worth to search on?", "What was not"):
+    for words in ("On fresh seeds", "baseline", "Is it worth searching further?", "What was not"):
         assert words in page
     assert page.count("<figure>") == 4  # the curve, the basins, two range tests
     assert page.count("3 fresh seeds. A longer run") + page.count("rest on 3 seeds") == 1
@@ -159,7 +159,7 @@ def test_the_test_split_decides_nothing():
     assert np.isnan(second.chosen.test("valid_loss")).all()
 
 
-@pytest.mark.parametrize("budget", [1, 2, "1", "25 steps"])
+@pytest.mark.parametrize("budget", [1, "2e0", "1", "25 steps"])
 def test_tiny_budgets_have_an_answer(budget):
     result = tune(regression(), budget=budget, **QUICK)
     assert 1 <= len(result.tried) <= 2

@@ -158,8 +158,23 @@ def fit(
       for many models `sweep`.
 
     Args:
-      task, tx, steps, key, eval_every, accumulate, observe, start: as in `train`.
-      epochs, watch, directory, watch_examples: as in `train`.
+      task: the training problem.
+      tx: any Optax transformation.
+      steps: updates to take, those before `start` included.
+      key: an int seed or a JAX key; everything random comes from it.
+      eval_every: updates between evaluations (also after the last one), or "epoch"; None
+        evaluates at the end only.
+      accumulate: microbatches of `task.batch_size` for each update, a whole number or a schedule
+        of the update count.
+      observe: the metric that a schedule is shown; by default `valid_loss`, or `train_loss`
+        where the task has no validation split.
+      start: a `Moment` or `Fit` to go on from, its key and its history included.
+      epochs: in place of `steps`: passes over the training set.
+      watch: what else is measured at each evaluation: "sharpness", "update_ratio" and others, of
+        which `train` has the list.
+      directory: where the training is kept at each evaluation; the same call goes on from the
+        last one, bit for bit.
+      watch_examples: how many of the first training examples curvature and noise are measured on.
       progress: whether to show a live progress line.
       stop: `early_stopping(...)`, or any function of a `Moment` that says whether to end there.
       keep: "last", or "best": the parameters of the best evaluation, that of `start` included

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -62,13 +63,15 @@ def read_budget(budget: Any) -> Budget:
     Raises:
       ValueError: for anything but a count, a time and a number of model-steps.
     """
-    if not isinstance(budget, str):
+    number = budget
+    if isinstance(budget, str):
+        with contextlib.suppress(ValueError):  # "1e3" is a count, too
+            number = float(budget)
+    if not isinstance(number, str):
         try:
-            return Budget(trainings=whole_number("budget", budget))
+            return Budget(trainings=whole_number("budget", number))
         except ValueError:
             raise ValueError(f"budget must be {ALLOWED}, got {budget!r}") from None
-    if budget.strip().isdecimal() and int(budget):
-        return Budget(trainings=int(budget))
     found = _WORDS.fullmatch(budget)
     try:
         value = float(found[1]) if found else math.nan

@@ -14,7 +14,7 @@ from lropt_jax.hyperparameters.trials import NotData
 from lropt_jax.hyperparameters.updating import check_update
 from lropt_jax.progress import several
 from lropt_jax.schedules.counts import float_type
-from lropt_jax.sweeps.planning.jobs import Job, Optimizer, compiled_in
+from lropt_jax.sweeps.planning.jobs import Job, Optimizer, compiled_in, fixed_in
 from lropt_jax.tasks.metrics import known_metric, names_of_metrics
 from lropt_jax.tasks.task import SPLITS, Task, check_task
 from lropt_jax.training.feedback import check_observed
@@ -25,6 +25,7 @@ from lropt_jax.validation import (
     check_few,
     check_transformation,
     first_line,
+    is_scalar,
     unknown,
 )
 
@@ -130,7 +131,7 @@ def check_job(job: Job, trials: Sequence[Mapping[str, Any]]) -> None:
         except (TypeError, ValueError) as error:
             words = ", ".join(f"{k}={v!r}" for k, v in trial.items())
             refuses = f"refuses {words}" if words else "refuses what is fixed"
-            raise ValueError(f"space: the optimizer {refuses}: {error}") from error
+            raise ValueError(f"space: the optimizer {refuses}: {error}{_pairs(job)}") from error
     state, when = _optimizer_state(job, trials), job.itinerary
     every = when.eval_every if when.eval_every < when.steps else None
     check_observed(job.task, state, None, every, job.watched)
@@ -165,6 +166,15 @@ def metric_names(job: Job) -> tuple[list[str], list[str]]:
     return [*shown, *seen], [f"{split}_{name}" for split in job.splits for name in evaluated]
 
 
+def _pairs(job: Job) -> str:
+    """What a pair of numbers is, which elsewhere is a range: a hint for an error."""
+    return "".join(
+        f". {name}={value!r} is one value: a range is log_uniform{value!r}, and values are a list"
+        for name, value in fixed_in(job.optimizer).items()
+        if isinstance(value, tuple) and len(value) == 2 and all(map(is_scalar, value))
+    )
+
+
 def _optimizer_state(job: Job, trials: Sequence[Mapping[str, Any]]) -> Any:
     """The shapes of a lane's optimizer state, with all numbers as data.
 
@@ -180,7 +190,7 @@ def _optimizer_state(job: Job, trials: Sequence[Mapping[str, Any]]) -> Any:
             words = ", ".join(f"{k}={v!r}" for k, v in trials[0].items())
             raise ValueError(
                 f"space: the optimizer fails with {words or 'what is fixed'} on this task's "
-                f"parameters: {type(plain).__name__}: {plain}"
+                f"parameters: {type(plain).__name__}: {plain}{_pairs(job)}"
             ) from plain
         for name in job.names:
             others = {k: v for k, v in trials[0].items() if k != name}

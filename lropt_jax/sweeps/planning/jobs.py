@@ -108,6 +108,12 @@ def compiled_in(made: Any, numbers: Mapping[str, Any]) -> Optimizer:
     return functools.partial(_tuned, optimizer, (*code, *numbers), {**fixed, **numbers})
 
 
+def fixed_in(made: Any) -> Mapping[str, Any]:
+    """The values that are fixed in what `optimizer_of` made."""
+    fixed: Mapping[str, Any] = made.args[2]
+    return fixed
+
+
 def _tuned(
     optimizer: Callable[..., Any], code: tuple[str, ...], fixed: dict[str, Any], /, **numbers: Any
 ) -> optax.GradientTransformation:

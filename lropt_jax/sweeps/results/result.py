@@ -110,7 +110,7 @@ class SweepResult(Drawings):
             rows = {"Metrics": ", ".join(self.values)}
         else:
             named = best.configuration.items()
-            values = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in named)
+            values = ", ".join(f"{k}={frames.shown(v) or v}" for k, v in named)
             rows = {f"Best {best.metric}": f"{best.value:.4g} at {values}"}
         go_on = ".best(metric), .to_pandas(), .sensitivity(name), .plot_curves()"
         return title, {**rows, "Go on with": go_on}
