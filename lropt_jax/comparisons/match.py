@@ -30,7 +30,7 @@ from lropt_jax.training.visits import Itinerary
 
 FRESH_SEEDS = 1_000_000  # the first seed of the retraining, far from those of the tuning
 WIDENINGS = 6  # times that a grid may grow before its edge is accepted
-PLANNED = "tuning", "retraining"  # the folders of what is trained whatever comes out
+TUNING, RETRAINING = "tuning", "retraining"  # the folders of what is trained in any case
 AT_ONCE = 3  # further values that are tried at once, at most
 
 Optimizers = Mapping[str, tuple[Callable[..., optax.GradientTransformation], Spaces]]
@@ -90,7 +90,7 @@ class Match:
         factory, space = self.optimizers[name]
         seeds = self.protocol.tuning_seeds
         plan = plan_of(name, self.task, factory, space, self.trials, seeds, self.when, self.key)
-        self.tuned[name] = self._trained(name, plan, PLANNED[0])
+        self.tuned[name] = self._trained(name, plan, TUNING)
 
     def _widen(self, name: str) -> None:
         """Grows a grid that the choice lies on the edge of."""
@@ -135,7 +135,7 @@ class Match:
                 name, with_deviations(self.task), factory, proposals.as_spaces(space, [chosen]),
                 None, fresh, self.when, self.key, ("train", "test"),
             )  # fmt: skip
-            return self._trained(name, plan, PLANNED[1])
+            return self._trained(name, plan, RETRAINING)
 
         select = self.protocol.select
         first = start.get(select, float("nan"))

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lropt_jax.comparisons.match import PLANNED, Optimizers, folder_of, plan_of
+from lropt_jax.comparisons.match import RETRAINING, TUNING, Optimizers, folder_of, plan_of
 from lropt_jax.comparisons.outcome import Protocol
 from lropt_jax.sweeps.keeping.progress import trained_before, trained_in
 from lropt_jax.sweeps.planning.plan import Plan
@@ -75,9 +75,11 @@ class Prepared:
         Raises:
           ValueError: for a directory that holds another comparison; it says what differs.
         """
-        for place, (name, plan) in enumerate(self.plans.items()):
-            trained_before(folder_of(directory, place, name, PLANNED[0]), plan, lambda begun: {})
-        return sum(trained_in(directory, of=phase) for phase in PLANNED)
+        tuned = (
+            trained_before(folder_of(directory, place, name, TUNING), plan, lambda begun: {})
+            for place, (name, plan) in enumerate(self.plans.items())
+        )
+        return sum(tuned) + trained_in(directory, of=RETRAINING)
 
 
 def prepared(

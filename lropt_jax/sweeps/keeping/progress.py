@@ -12,8 +12,8 @@ import numpy as np
 from lropt_jax.sweeps.keeping.files import read
 from lropt_jax.sweeps.keeping.manifest import read_manifest
 from lropt_jax.sweeps.planning.plan import Plan
+from lropt_jax.sweeps.results.saving import MANIFEST
 
-MANIFEST = "sweep.json"
 _FILE = re.compile(r"(?P<piece>lot\d+-rung(?P<rung>\d+)-.+)\.(?P<number>\d+)\.npz")
 
 

@@ -37,6 +37,7 @@ from lropt_jax.sweeps.keeping.memory import Memory, Store
 from lropt_jax.sweeps.keeping.models import Lane, Leaves
 from lropt_jax.sweeps.planning.plan import Plan
 from lropt_jax.sweeps.results.result import SweepResult
+from lropt_jax.sweeps.results.saving import MANIFEST
 from lropt_jax.sweeps.running.pieces import Snapshot
 from lropt_jax.sweeps.running.strategy import Resolved
 
@@ -101,7 +102,7 @@ class Directory:
             return
         if self._begun_here and not self.saved:
             with contextlib.suppress(OSError):
-                (self.path / "sweep.json").unlink(missing_ok=True)
+                (self.path / MANIFEST).unlink(missing_ok=True)
                 self._pieces.rmdir()
                 (self.path / "lock").unlink()
                 for folder in self._made:  # the innermost first
@@ -198,7 +199,7 @@ class Directory:
         if self.path.exists():
             if not self.path.is_dir():
                 raise ValueError(f"directory must be a folder, {self.path} is a file")
-            found = read_manifest(self.path / "sweep.json")
+            found = read_manifest(self.path / MANIFEST)
             if found is None:
                 self._check_empty()
         devices = None if found is None else found.identity.get("devices")
@@ -217,7 +218,7 @@ class Directory:
     def _check_empty(self) -> None:
         """A power cut may leave the very first file unreadable, before there is any piece."""
         there = {p.name for p in self.path.iterdir() if not p.name.endswith(".writing")}
-        begun = {"lock", "pieces"} | ({"sweep.json"} if "lock" in there else set())
+        begun = {"lock", "pieces"} | ({MANIFEST} if "lock" in there else set())
         empty = not (self._pieces.is_dir() and any(self._pieces.iterdir()))
         if not (there <= begun and empty):
             raise ValueError(
@@ -231,7 +232,7 @@ class Directory:
         known = {**resolved, **now.resolved}
         self._manifest = dataclasses.replace(now, resolved=known, finished=finished)
         if self._manifest != self._told:
-            write(self.path / "sweep.json", self._manifest.encoded())
+            write(self.path / MANIFEST, self._manifest.encoded())
             self._told = self._manifest
 
     def _newest(self, name: str) -> Snapshot | None:

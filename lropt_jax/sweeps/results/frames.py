@@ -160,10 +160,3 @@ def _columns(pd: Any, trials: Trials, taken: Container[str]) -> dict[str, Any]:
         free(name, taken): pd.Series(of_one_kind(trial.get(name) for trial in trials))
         for name in names
     }
-
-
-def shown(value: Any) -> str:
-    """A value of a configuration, for people."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "" if value is None else str(plain_or_named(value))

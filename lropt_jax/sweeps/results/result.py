@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lropt_jax.optimizers.code_lines import call
+from lropt_jax.pages.words import number
 from lropt_jax.progress import several, shown
 from lropt_jax.sweeps.results import frames, saving
 from lropt_jax.sweeps.results.drawings import Drawings
@@ -110,7 +111,7 @@ class SweepResult(Drawings):
             rows = {"Metrics": ", ".join(self.values)}
         else:
             named = best.configuration.items()
-            values = ", ".join(f"{k}={frames.shown(v) or v}" for k, v in named)
+            values = ", ".join(f"{k}={number(v)}" for k, v in named)
             rows = {f"Best {best.metric}": f"{best.value:.4g} at {values}"}
         go_on = ".best(metric), .to_pandas(), .sensitivity(name), .plot_curves()"
         return title, {**rows, "Go on with": go_on}

@@ -17,6 +17,7 @@ import numpy as np
 from lropt_jax.schedules import SCHEDULES, Schedule
 
 NAME = "result.npz"
+MANIFEST = "sweep.json"  # of a directory: what the sweep is
 FORMAT = "lropt_jax result 1"
 NO_FOLDER = {".xlsx", ".xls", ".txt", ".tsv", ".json", ".pkl", ".npz", ".html"}
 
@@ -61,7 +62,7 @@ def packed(result: Mapping[str, Any]) -> bytes:
 
 def check_free(directory: Path, result: Mapping[str, Any]) -> None:
     """Raises `ValueError` for the directory that another sweep is kept in."""
-    if not (directory / "sweep.json").exists():
+    if not (directory / MANIFEST).exists():
         return
     try:
         there = np.load(directory / NAME, allow_pickle=False)
@@ -90,7 +91,7 @@ def unpacked(directory: Path) -> dict[str, Any]:
     """
     path = directory / NAME
     if not path.exists():
-        if (directory / "sweep.json").exists():
+        if (directory / MANIFEST).exists():
             raise ValueError(
                 f"the sweep in {directory} has not finished: call sweep(...) as it was called, "
                 "with this directory, to go on"
@@ -102,7 +103,7 @@ def unpacked(directory: Path) -> dict[str, Any]:
         words = json.loads(str(held.pop("words")))
     except Exception as error:  # a damaged archive fails in many ways
         again = "call sweep(...) as it was called, with this directory, which writes it again"
-        hint = f" ({again})" if (directory / "sweep.json").exists() else ""
+        hint = f" ({again})" if (directory / MANIFEST).exists() else ""
         raise ValueError(f"{path} cannot be read: {error}{hint}") from error
     if words.pop("format", None) != FORMAT:
         raise ValueError(f"{path} was written by another version of lropt_jax")
